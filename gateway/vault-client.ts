@@ -1,0 +1,144 @@
+/**
+ * What the gateway asks of the vault, and all that it may ask: a typed face of the sealed request-reply. Errors are
+ * those of the bus: `RefusedError`, `NoRespondersError`, `DeadlineExceededError`.
+ */
+import type { Bus, RequestTarget } from '../schemas/bus.ts';
+import { type Principal, partitionOf } from '../schemas/identity.ts';
+import {
+  type AuthRecordKind,
+  consumeAuthRecord,
+  deleteAuthRecord,
+  findAuthRecord,
+  putAuthRecord,
+} from '../schemas/messages/auth-record.ts';
+import { describeInstance, type InstanceDescription } from '../schemas/messages/describe-instance.ts';
+import {
+  type FindUpstreamTokensRequest,
+  findUpstreamTokens,
+  type UpstreamTokenAnswer,
+} from '../schemas/messages/find-upstream-tokens.ts';
+import type { Operation } from '../schemas/messages/operation.ts';
+import {
+  beginLeg,
+  completeLeg,
+  findChain,
+  openSession,
+  signAccessToken,
+} from '../schemas/messages/sign-in.ts';
+import type { Secret } from '../schemas/secret.ts';
+import { authSubject, vaultSubject } from '../schemas/subjects.ts';
+
+type AuthPayload = Record<string, unknown>;
+
+export interface VaultClient {
+  /** `principal` only finds the partition; the vault believes the access token alone. */
+  findUpstreamTokens(
+    principal: Principal,
+    request: FindUpstreamTokensRequest,
+    timeoutMs?: number,
+  ): Promise<ReadonlyMap<string, UpstreamTokenAnswer>>;
+
+  putRecord(kind: AuthRecordKind, id: string, payload: AuthPayload, expiresInSeconds?: number): Promise<void>;
+  findRecord(kind: AuthRecordKind, by: 'id' | 'uid', value: string): Promise<AuthPayload | null>;
+  /** Refused with `conflict` when it was used before. */
+  consumeRecord(kind: AuthRecordKind, id: string): Promise<void>;
+  deleteRecord(kind: AuthRecordKind, id: string): Promise<void>;
+
+  beginLeg(interactionUid: string): Promise<BeginLegResponse>;
+  completeLeg(request: {
+    provider: string;
+    parameters: Record<string, Secret>;
+    browserBinding: Secret | null;
+  }): Promise<CompleteLegResponse>;
+  findChain(interactionUid: string): Promise<FindChainResponse>;
+  openSession(request: {
+    interactionUid: string;
+    principal: Principal;
+    grantId: string;
+    clientId: string;
+    lifetimeSeconds: number;
+  }): Promise<{ sessionId: string }>;
+  signAccessToken(principal: Principal, kid: string, signingInput: string): Promise<{ signature: string }>;
+}
+
+type ResponseOf<T> = T extends Operation<infer _, infer Response> ? Response : never;
+export type BeginLegResponse = ResponseOf<typeof beginLeg>;
+export type CompleteLegResponse = ResponseOf<typeof completeLeg>;
+export type FindChainResponse = ResponseOf<typeof findChain>;
+
+/** Budget of a request that has the vault speak with a provider; others are short. */
+const providerTimeoutMs = 30_000;
+const stateTimeoutMs = 5_000;
+
+export function createVaultClient(bus: Bus, partitions: number): VaultClient {
+  const toAny = (operation: { name: string }): RequestTarget => ({
+    subject: authSubject(operation.name),
+    pair: 'gateway-vault',
+  });
+  const toOwner = (operation: { name: string }, principal: Principal): RequestTarget => ({
+    subject: vaultSubject(partitionOf(principal, partitions), operation.name),
+    pair: 'gateway-vault',
+  });
+  const askAny = <Request, Response>(
+    operation: Operation<Request, Response>,
+    request: Request,
+    timeoutMs = stateTimeoutMs,
+  ): Promise<Response> => bus.request(operation, toAny(operation), request, { timeoutMs });
+
+  return {
+    async findUpstreamTokens(principal, request, timeoutMs = 10_000) {
+      const { answers } = await bus.request(
+        findUpstreamTokens,
+        toOwner(findUpstreamTokens, principal),
+        request,
+        {
+          timeoutMs,
+        },
+      );
+      return new Map(Object.entries(answers));
+    },
+
+    async putRecord(kind, id, payload, expiresInSeconds) {
+      // The library's payloads are JSON but for properties that are undefined.
+      const json = JSON.parse(JSON.stringify(payload));
+      await askAny(putAuthRecord, {
+        kind,
+        id,
+        payload: json,
+        ...(expiresInSeconds === undefined ? {} : { expiresInSeconds }),
+      });
+    },
+    findRecord: async (kind, by, value) => (await askAny(findAuthRecord, { kind, by, value })).payload,
+    async consumeRecord(kind, id) {
+      await askAny(consumeAuthRecord, { kind, id });
+    },
+    async deleteRecord(kind, id) {
+      await askAny(deleteAuthRecord, { kind, id });
+    },
+
+    beginLeg: (interactionUid) => askAny(beginLeg, { interactionUid }, providerTimeoutMs),
+    completeLeg: (request) => askAny(completeLeg, request, providerTimeoutMs),
+    findChain: (interactionUid) => askAny(findChain, { interactionUid }),
+    openSession: (request) =>
+      bus.request(openSession, toOwner(openSession, request.principal), request, {
+        timeoutMs: stateTimeoutMs,
+      }),
+    signAccessToken: (principal, kid, signingInput) =>
+      bus.request(
+        signAccessToken,
+        toOwner(signAccessToken, principal),
+        { kid, signingInput },
+        { timeoutMs: stateTimeoutMs },
+      ),
+  };
+}
+
+/** The first question of a gateway, before it knows the number of partitions. */
+export function fetchInstanceDescription(bus: Bus, timeoutMs: number): Promise<InstanceDescription> {
+  return bus.request(
+    describeInstance,
+    { subject: authSubject(describeInstance.name), pair: 'gateway-vault' },
+    {},
+    { timeoutMs },
+  );
+}

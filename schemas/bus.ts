@@ -1,0 +1,227 @@
+/**
+ * Typed request and reply over core NATS, sealed end to end. A request carries a command id and what is left of its
+ * deadline. Each attempt waits at most 250 ms and is then forgotten: a later answer to it is never read, for it can
+ * have lain in the output buffer of a worker that lost its partition meanwhile. Long work is answered `pending`.
+ */
+import { ErrorCode, type Msg, type NatsConnection, type NatsError } from 'nats';
+import * as z from 'zod';
+import {
+  DeadlineExceededError,
+  type Failure,
+  failureSchema,
+  NoRespondersError,
+  RefusedError,
+} from './failure.ts';
+import { commandIdSchema, createCommandId } from './ids.ts';
+import type { Operation } from './messages/operation.ts';
+import type { RolePair } from './role-keys.ts';
+import { SealedEnvelopeError, type SealedEnvelopes } from './sealed-envelope.ts';
+
+export const attemptMs = 250;
+/** A handler that needs longer than this answers `pending` first. */
+export const holdMs = 180;
+
+/** What a handler returns while the work goes on: the requester asks again with the same command id. */
+export const pending: unique symbol = Symbol('pending');
+export type Pending = typeof pending;
+
+export interface RequestContext {
+  readonly commandId: string;
+  readonly subject: string;
+  /** How long the requester still waits, milliseconds. */
+  readonly remainingMs: number;
+}
+
+export interface RequestTarget {
+  readonly subject: string;
+  readonly pair: RolePair;
+}
+
+export interface Bus {
+  /**
+   * @param timeoutMs the whole time for all attempts
+   * @throws RefusedError the other side said no
+   * @throws NoRespondersError nobody listened until the deadline; nothing was done
+   * @throws DeadlineExceededError no answer until the deadline; unknown whether it was done
+   */
+  request<Request, Response>(
+    operation: Operation<Request, Response>,
+    target: RequestTarget,
+    request: Request,
+    options: { timeoutMs: number; commandId?: string },
+  ): Promise<Response>;
+
+  /** Answers requests until the returned function is called. Workers with the same `queue` share them. */
+  serve<Request, Response>(
+    operation: Operation<Request, Response>,
+    target: RequestTarget & { queue: string },
+    handle: (request: Request, context: RequestContext) => Promise<Response | Pending> | Response | Pending,
+  ): () => Promise<void>;
+}
+
+export interface BusOptions {
+  readonly connection: NatsConnection;
+  readonly envelopes: SealedEnvelopes;
+  /** Messages that could not be opened, and handlers that broke: for the log. Never a body. */
+  readonly onProblem?: (problem: { subject: string; error: unknown }) => void;
+}
+
+const requestFrameSchema = z.object({
+  id: commandIdSchema,
+  /** Milliseconds left. */
+  left: z.number().min(0),
+  body: z.unknown(),
+});
+
+const replyFrameSchema = z.union([
+  z.strictObject({ failure: failureSchema }),
+  z.strictObject({ pending: z.literal(true) }),
+  z.strictObject({ ok: z.unknown() }),
+]);
+
+export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus {
+  return {
+    async request(operation, target, request, { timeoutMs, commandId = createCommandId() }) {
+      const body = z.encode(operation.request, request);
+      const deadline = performance.now() + timeoutMs;
+      let last: DeadlineExceededError | NoRespondersError | RefusedError | undefined;
+      for (;;) {
+        const left = deadline - performance.now();
+        if (left <= 0)
+          throw last ?? new DeadlineExceededError(`no answer to ${operation.name} within ${timeoutMs} ms`);
+        const began = performance.now();
+        const frame = Buffer.from(JSON.stringify({ id: commandId, left: Math.round(left), body }));
+        const sealed = envelopes.sealRequest(target.pair, target.subject, frame);
+        let pauseMs = 0;
+        try {
+          const reply = await connection.request(target.subject, sealed.bytes, {
+            timeout: Math.max(1, Math.min(attemptMs, left)),
+          });
+          const answer = readReply(
+            envelopes.openReply(target.pair, target.subject, sealed.messageId, reply.data),
+          );
+          if ('ok' in answer) return operation.response.parse(answer.ok);
+          if ('failure' in answer) {
+            const refused = refusedError(answer.failure);
+            if (!refused.retryable) throw refused;
+            last = refused;
+            pauseMs = refused.retryAfterMs ?? 50;
+          } else {
+            last = new DeadlineExceededError(`${operation.name} was still under way after ${timeoutMs} ms`);
+            pauseMs = Math.max(0, 20 - (performance.now() - began));
+          }
+        } catch (error) {
+          if (error instanceof RefusedError && !error.retryable) throw error;
+          last = failureOfAttempt(error, operation.name, timeoutMs);
+          // Nobody listens: a worker is starting or handing over.
+          if (last instanceof NoRespondersError) pauseMs = 50;
+        }
+        if (pauseMs > 0)
+          await new Promise((resolve) =>
+            setTimeout(resolve, Math.min(pauseMs, Math.max(0, deadline - performance.now()))),
+          );
+      }
+    },
+
+    serve(operation, target, handle) {
+      const subscription = connection.subscribe(target.subject, {
+        queue: target.queue,
+        callback: (error, message) => {
+          if (error) return onProblem?.({ subject: target.subject, error });
+          void answer(operation, target.pair, handle, message);
+        },
+      });
+      return () => subscription.drain();
+    },
+  };
+
+  async function answer<Request, Response>(
+    operation: Operation<Request, Response>,
+    pair: RolePair,
+    handle: (request: Request, context: RequestContext) => Promise<Response | Pending> | Response | Pending,
+    message: Msg,
+  ): Promise<void> {
+    let messageId: Buffer;
+    let frame: z.infer<typeof requestFrameSchema>;
+    try {
+      const opened = envelopes.openRequest(pair, message.subject, message.data);
+      messageId = opened.messageId;
+      frame = requestFrameSchema.parse(JSON.parse(opened.body.toString()));
+    } catch (error) {
+      onProblem?.({ subject: message.subject, error });
+      return;
+    }
+    let reply: unknown;
+    try {
+      const request = operation.request.safeParse(frame.body);
+      if (!request.success)
+        throw new RefusedError('invalid-request', `${operation.name}: ${describe(request.error)}`);
+      const context = { commandId: frame.id, subject: message.subject, remainingMs: frame.left };
+      const outcome = await handle(request.data, context);
+      reply =
+        outcome === pending ? { pending: true } : { ok: z.encode(operation.response, outcome as Response) };
+    } catch (error) {
+      if (!(error instanceof RefusedError)) onProblem?.({ subject: message.subject, error });
+      reply = { failure: failureOf(error) };
+    }
+    try {
+      message.respond(
+        envelopes.sealReply(pair, message.subject, messageId, Buffer.from(JSON.stringify(reply))),
+      );
+    } catch (error) {
+      onProblem?.({ subject: message.subject, error });
+    }
+  }
+}
+
+/** Holds the answer until the work is done or `pending` must be said; the work goes on either way. */
+export async function holdFor<T>(work: Promise<T>, limitMs: number = holdMs): Promise<T | Pending> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<Pending>((resolve) => {
+    timer = setTimeout(resolve, limitMs, pending);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function readReply(body: Buffer): z.infer<typeof replyFrameSchema> {
+  return replyFrameSchema.parse(JSON.parse(body.toString()));
+}
+
+function refusedError(failure: Failure): RefusedError {
+  return new RefusedError(failure.code, failure.message, {
+    retryable: failure.retryable,
+    ...(failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs }),
+  });
+}
+
+function failureOf(error: unknown): Failure {
+  if (!(error instanceof RefusedError))
+    return { code: 'internal', message: 'the request failed inside', retryable: false };
+  return {
+    code: error.code,
+    message: error.message,
+    retryable: error.retryable,
+    ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
+  };
+}
+
+function failureOfAttempt(
+  error: unknown,
+  name: string,
+  timeoutMs: number,
+): NoRespondersError | DeadlineExceededError {
+  const code = (error as NatsError).code;
+  if (code === ErrorCode.NoResponders) return new NoRespondersError(`nobody answers ${name}`);
+  if (code === ErrorCode.Timeout || error instanceof SealedEnvelopeError) {
+    return new DeadlineExceededError(`no answer to ${name} within ${timeoutMs} ms`, { cause: error });
+  }
+  throw error;
+}
+
+function describe(error: z.ZodError): string {
+  return error.issues.map((issue) => `${issue.path.join('.') || 'request'}: ${issue.code}`).join('; ');
+}

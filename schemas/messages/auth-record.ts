@@ -1,0 +1,51 @@
+/**
+ * `latchkey.auth.*-record`: the state of the authorization server (clients, interactions, codes, refresh
+ * tokens, grants, ...). `id` is the bearer value of the record; the vault keeps it only as an HMAC, and the
+ * payload sealed. Any vault worker answers.
+ */
+import * as z from 'zod';
+import { defineOperation } from './operation.ts';
+
+export const authRecordKinds = [
+  'Session',
+  'AuthorizationCode',
+  'RefreshToken',
+  'Client',
+  'InitialAccessToken',
+  'RegistrationAccessToken',
+  'Interaction',
+  'Grant',
+  'ReplayDetection',
+  'AccessToken',
+  'ClientCredentials',
+  'DeviceCode',
+  'PushedAuthorizationRequest',
+  'BackchannelAuthenticationRequest',
+] as const;
+
+export const authRecordKindSchema = z.enum(authRecordKinds);
+export type AuthRecordKind = z.infer<typeof authRecordKindSchema>;
+
+const idSchema = z.string().min(1).max(4096);
+const payloadSchema = z.record(z.string(), z.json());
+const keySchema = z.object({ kind: authRecordKindSchema, id: idSchema });
+
+/** Creates or replaces. `expiresInSeconds` absent: kept until it is deleted. */
+export const putAuthRecord = defineOperation(
+  'put-record',
+  keySchema.extend({ payload: payloadSchema, expiresInSeconds: z.int().min(1).optional() }),
+  z.object({}),
+);
+
+/** Found by id, or by the `uid` inside the payload. */
+export const findAuthRecord = defineOperation(
+  'find-record',
+  z.object({ kind: authRecordKindSchema, by: z.enum(['id', 'uid']), value: idSchema }),
+  z.object({ payload: payloadSchema.nullable() }),
+);
+
+/** Marks as used, once: a second time is refused with `conflict`. An atomic compare-and-set. */
+export const consumeAuthRecord = defineOperation('consume-record', keySchema, z.object({}));
+
+/** Deletes; deleting what is not there is no error. */
+export const deleteAuthRecord = defineOperation('delete-record', keySchema, z.object({}));

@@ -1,0 +1,32 @@
+/** `latchkey.auth.describe-instance`: what a gateway must know of the installation before it can serve. */
+import * as z from 'zod';
+import { instanceIdSchema } from '../ids.ts';
+import { defineOperation } from './operation.ts';
+
+/** A public key of the JWKS (RFC 7517, RFC 7518 section 6.2), ES256. */
+export const publicSigningKeySchema = z.object({
+  kid: z.string().min(1),
+  alg: z.literal('ES256'),
+  use: z.literal('sig'),
+  kty: z.literal('EC'),
+  crv: z.literal('P-256'),
+  x: z.string(),
+  y: z.string(),
+});
+export type PublicSigningKey = z.infer<typeof publicSigningKeySchema>;
+
+export const describeInstance = defineOperation(
+  'describe-instance',
+  z.object({}),
+  z.object({
+    instanceId: instanceIdSchema,
+    /** The issuer for which the vault signs; a gateway with another one must not start. */
+    issuer: z.string(),
+    /** The iss of principals who signed in through the embedded authorization server. */
+    realm: z.string(),
+    partitions: z.int().min(1),
+    /** The key that signs now comes first. */
+    signingKeys: z.array(publicSigningKeySchema).min(1),
+  }),
+);
+export type InstanceDescription = z.infer<typeof describeInstance.response>;

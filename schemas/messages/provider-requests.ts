@@ -1,0 +1,80 @@
+/**
+ * `latchkey.provider.<name>.*`: what the vault asks of a provider worker. `authorize`, `exchange`, `revoke` and
+ * `find-worker` go to any worker of the provider; `refresh` is addressed to one worker by its boot id, so that
+ * a captured message is of no use at another.
+ */
+import * as z from 'zod';
+import { upstreamAccountSchema } from '../identity.ts';
+import { bootIdSchema, claimIdSchema, grantIdSchema } from '../ids.ts';
+import { clientRegistrationSchema } from '../provider.ts';
+import { secretSchema } from '../secret.ts';
+import { timestampSchema, tokenSetSchema } from '../token.ts';
+import { defineOperation } from './operation.ts';
+
+/** What one leg must keep from its start to its callback. Never passes the gateway. */
+export const legSecretsSchema = z.object({
+  state: secretSchema,
+  /** OIDC only. */
+  nonce: secretSchema.nullable(),
+  codeVerifier: secretSchema,
+  redirectUri: z.url(),
+});
+export type LegSecrets = z.infer<typeof legSecretsSchema>;
+
+/** The address at the provider (RFC 6749 section 4.1.1 with PKCE S256, state and, for OIDC, nonce). */
+export const authorizeAtProvider = defineOperation(
+  'authorize',
+  z.object({}),
+  z.object({ authorizationUrl: z.url(), leg: legSecretsSchema }),
+);
+
+/**
+ * Redeems a code. `upstream-refused`: the provider said no (its error code, if it is one of RFC 6749, is in
+ * the message); `upstream-unavailable`: it cannot be reached or its answer makes no sense.
+ */
+export const exchangeAtProvider = defineOperation(
+  'exchange',
+  z.object({ leg: legSecretsSchema, parameters: z.record(z.string(), secretSchema) }),
+  z.object({
+    tokens: tokenSetSchema,
+    account: upstreamAccountSchema,
+    registration: clientRegistrationSchema,
+  }),
+);
+
+/** Which worker takes a refresh now. */
+export const findProviderWorker = defineOperation(
+  'find-worker',
+  z.object({}),
+  z.object({ bootId: bootIdSchema }),
+);
+
+/**
+ * Starts one refresh (RFC 6749 section 6) and answers at once that it was accepted. The tokens come by
+ * `refresh-outcome`, never in the reply. A worker that has accepted this claim before does not send it again.
+ */
+export const refreshAtProvider = defineOperation(
+  'refresh',
+  z.object({
+    claimId: claimIdSchema,
+    grantId: grantIdSchema,
+    partition: z.int().min(0),
+    refreshToken: secretSchema,
+    scope: z.string().nullable(),
+    registration: clientRegistrationSchema,
+    /** After this time the claim may be taken over, so nothing is sent to the provider any more. */
+    deadlineAt: timestampSchema,
+  }),
+  z.object({}),
+);
+
+/** RFC 7009, or the provider's own way. `revoked: false` where the provider has none. */
+export const revokeAtProvider = defineOperation(
+  'revoke',
+  z.object({
+    token: secretSchema,
+    tokenTypeHint: z.enum(['access_token', 'refresh_token']),
+    registration: clientRegistrationSchema,
+  }),
+  z.object({ revoked: z.boolean() }),
+);

@@ -1,0 +1,103 @@
+/**
+ * The chain of a sign-in, as the gateway orders it from the vault. The vault starts every exchange: state,
+ * nonce and PKCE verifier (RFC 7636) are made and kept on its side, and no upstream token passes the gateway.
+ *
+ * `latchkey.auth.begin-leg`, `complete-leg`, `find-chain`: any vault worker.
+ * `latchkey.vault.<partition>.open-session`, `sign-access-token`: the owner of the principal's partition.
+ */
+import * as z from 'zod';
+import { principalSchema } from '../identity.ts';
+import { sessionIdSchema } from '../ids.ts';
+import { providerNameSchema } from '../provider.ts';
+import { secretSchema } from '../secret.ts';
+import { defineOperation } from './operation.ts';
+
+/** The uid of the authorization server's interaction; one chain belongs to one interaction. */
+const interactionUidSchema = z.string().min(16).max(256);
+
+/**
+ * Prepares the next open leg of the interaction's chain (the first one, if none was begun) and gives the
+ * address at the provider to which the browser goes. A leg lives 10 minutes and is used once.
+ */
+export const beginLeg = defineOperation(
+  'begin-leg',
+  z.object({ interactionUid: interactionUidSchema }),
+  z.object({
+    provider: providerNameSchema,
+    authorizationUrl: z.url(),
+    /** Names the leg's cookie: `legIdOf(state)`; not secret. */
+    legId: z.string().regex(/^[A-Za-z0-9_-]{12}$/),
+    /** Value of the leg's cookie: binds the leg to this browser. */
+    browserBinding: secretSchema,
+  }),
+);
+
+/**
+ * The provider's answer at `/oauth/callback/<provider>`. Refusals before anything is consumed:
+ * `not-found` (unknown, expired or used state), `invalid-request` (another provider's callback, another
+ * browser, wrong `iss`). What the provider itself refuses or breaks ends the chain: see `status`.
+ */
+export const completeLeg = defineOperation(
+  'complete-leg',
+  z.object({
+    /** The provider in the path of the callback that was reached. */
+    provider: providerNameSchema,
+    /** The callback's query parameters as they came: code or error, state, iss. Sealed in transit. */
+    parameters: z.record(z.string(), secretSchema),
+    /** The value of the leg's cookie; null if the browser sent none. */
+    browserBinding: secretSchema.nullable(),
+  }),
+  z.object({
+    interactionUid: interactionUidSchema,
+    /** `next-leg`: begin the next one. `complete`: every provider was visited. `failed`: the flow is over. */
+    status: z.enum(['next-leg', 'complete', 'failed']),
+  }),
+);
+
+/** How far the chain of this interaction came. */
+export const findChain = defineOperation(
+  'find-chain',
+  z.object({ interactionUid: interactionUidSchema }),
+  z.discriminatedUnion('status', [
+    /** `visited` is empty before the first leg has come back. */
+    z.object({ status: z.literal('open'), visited: z.array(providerNameSchema) }),
+    z.object({ status: z.literal('complete'), principal: principalSchema }),
+    z.object({
+      status: z.literal('failed'),
+      provider: providerNameSchema,
+      error: z.enum(['access_denied', 'server_error', 'temporarily_unavailable']),
+    }),
+  ]),
+);
+
+/**
+ * Turns a complete chain into a session with one grant per provider. The session id is derived from the
+ * authorization server's grant id. Repeated for the same interaction it gives the same session.
+ */
+export const openSession = defineOperation(
+  'open-session',
+  z.object({
+    interactionUid: interactionUidSchema,
+    principal: principalSchema,
+    grantId: z.string().min(16).max(256),
+    clientId: z.string().min(1).max(2048),
+    /** Absolute end of the session, seconds from now. */
+    lifetimeSeconds: z.int().min(60),
+  }),
+  z.object({ sessionId: sessionIdSchema }),
+);
+
+/**
+ * Signs an access token (RFC 9068). The vault reads the signing input and refuses one whose typ, alg, iss, aud,
+ * exp or lifetime it would not issue, or whose tsid does not live or does not belong to its sub.
+ */
+export const signAccessToken = defineOperation(
+  'sign-access-token',
+  z.object({
+    kid: z.string().min(1),
+    /** `<base64url header>.<base64url payload>` (RFC 7515 section 5.1). */
+    signingInput: z.string().min(3).max(16_384),
+  }),
+  /** r || s, base64url (RFC 7518 section 3.4). */
+  z.object({ signature: z.string().regex(/^[A-Za-z0-9_-]{86}$/) }),
+);

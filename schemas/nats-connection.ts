@@ -1,0 +1,61 @@
+/**
+ * A connection to NATS as every process of Latchkey wants it: it outlives any outage, notices a dead peer within
+ * four seconds, and has inboxes of its own, so that no other process reads its replies.
+ */
+import { connect, type NatsConnection } from 'nats';
+import { inboxPrefix } from './subjects.ts';
+
+export interface NatsConnectionOptions {
+  readonly servers: readonly string[];
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
+  /** The first word of the role, for the inbox prefix and the connection's name. */
+  readonly role: 'gateway' | 'vault' | 'provider' | 'operator';
+  readonly bootId: string;
+  /** How long to wait for NATS at start, milliseconds. */
+  readonly startTimeoutMs?: number;
+}
+
+export class NatsUnreachableError extends Error {
+  override readonly name = 'NatsUnreachableError';
+  readonly code = 'nats-unreachable';
+}
+
+/** Waits for NATS; gives up with `NatsUnreachableError`, naming the servers and the reason. */
+export async function openNatsConnection(options: NatsConnectionOptions): Promise<NatsConnection> {
+  const startTimeoutMs = options.startTimeoutMs ?? 30_000;
+  const giveUpAt = performance.now() + startTimeoutMs;
+  for (;;) {
+    try {
+      return await connect({
+        servers: [...options.servers],
+        ...(options.user === undefined ? {} : { user: options.user }),
+        ...(options.password === undefined ? {} : { pass: options.password }),
+        ...(options.token === undefined ? {} : { token: options.token }),
+        ...(options.tls === undefined ? {} : { tls: { ...options.tls } }),
+        name: `latchkey ${options.role} ${options.bootId}`,
+        inboxPrefix: inboxPrefix(options.role, options.bootId),
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: 250,
+        reconnectJitter: 100,
+        pingInterval: 2000,
+        maxPingOut: 2,
+        timeout: 2000,
+        ignoreClusterUpdates: false,
+      });
+    } catch (cause) {
+      const refused = (cause as { code?: string }).code === 'AUTHORIZATION_VIOLATION';
+      if (refused || performance.now() >= giveUpAt) {
+        const why = refused
+          ? 'it refuses the user name, password or token'
+          : `no answer within ${Math.round(startTimeoutMs / 1000)} s`;
+        throw new NatsUnreachableError(`NATS at ${options.servers.join(', ')} cannot be used: ${why}`, {
+          cause,
+        });
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Seals the body of every message on the bus, so that NATS sees none of it: AES-256-GCM (NIST SP 800-38D) under a
+ * key of the sender's boot (HKDF of the pair's key), a counter as nonce, and subject, direction and the request's
+ * message id as additional data. A message is opened once, and only while it is young.
+ *
+ * Layout: version 1 byte, generation 1, boot id 16, counter 8, sent at 8 (ms), ciphertext, tag 16.
+ */
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { createReplayWindow, type ReplayWindow } from './replay-window.ts';
+import type { RoleKeys, RolePair } from './role-keys.ts';
+
+const version = 1;
+const headerLength = 34;
+const tagLength = 16;
+const messageIdStart = 2;
+const messageIdEnd = 26;
+
+/** A message that cannot be trusted. The reason is for the log of the receiver; the sender is told nothing. */
+export class SealedEnvelopeError extends Error {
+  override readonly name = 'SealedEnvelopeError';
+  readonly code: 'malformed' | 'unknown-generation' | 'not-authentic' | 'too-old' | 'replayed';
+
+  constructor(code: SealedEnvelopeError['code']) {
+    super(`sealed message refused: ${code}`);
+    this.code = code;
+  }
+}
+
+export interface SealedMessage {
+  readonly bytes: Buffer;
+  /** Boot id and counter: what a reply is bound to. */
+  readonly messageId: Buffer;
+}
+
+export interface SealedEnvelopes {
+  sealRequest(pair: RolePair, subject: string, body: Uint8Array): SealedMessage;
+  openRequest(pair: RolePair, subject: string, bytes: Uint8Array): { body: Buffer; messageId: Buffer };
+  sealReply(pair: RolePair, subject: string, requestId: Buffer, body: Uint8Array): Buffer;
+  openReply(pair: RolePair, subject: string, requestId: Buffer, bytes: Uint8Array): Buffer;
+}
+
+interface Options {
+  readonly keys: RoleKeys;
+  /** `boot_…`, new at each start of the process: a nonce is never used twice under one key. */
+  readonly bootId: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** How far the clocks of two machines may differ, and how long a message may wait. */
+  readonly maxAgeMs?: number;
+}
+
+interface SendingKey {
+  readonly generation: number;
+  readonly key: KeyObject;
+  counter: bigint;
+}
+
+export function createSealedEnvelopes({ keys, bootId, now, maxAgeMs = 30_000 }: Options): SealedEnvelopes {
+  const boot = Buffer.from(bootId.slice('boot_'.length), 'base64url');
+  const sending = new Map<RolePair, SendingKey>();
+  const receiving = new LRUCache<string, KeyObject>({ max: 4096 });
+  const windows = new LRUCache<string, ReplayWindow>({ max: 4096, ttl: 2 * maxAgeMs, updateAgeOnGet: true });
+
+  function generationsOf(pair: RolePair) {
+    const generations = keys.pairs[pair];
+    if (!generations) throw new Error(`the key file of role ${keys.role} has no key for the pair ${pair}`);
+    return generations;
+  }
+
+  function sendingKey(pair: RolePair): SendingKey {
+    const known = sending.get(pair);
+    if (known) return known;
+    const { generation, key } = generationsOf(pair)[0]!;
+    const made = { generation, key: messageKey(key, boot, pair), counter: 0n };
+    sending.set(pair, made);
+    return made;
+  }
+
+  function receivingKey(pair: RolePair, generation: number, sender: Buffer): KeyObject {
+    const name = `${pair} ${generation} ${sender.toString('latin1')}`;
+    const known = receiving.get(name);
+    if (known) return known;
+    const found = generationsOf(pair).find((candidate) => candidate.generation === generation);
+    if (!found) throw new SealedEnvelopeError('unknown-generation');
+    const made = messageKey(found.key, sender, pair);
+    receiving.set(name, made);
+    return made;
+  }
+
+  function seal(pair: RolePair, context: Buffer, body: Uint8Array): Buffer {
+    const sender = sendingKey(pair);
+    sender.counter += 1n;
+    const header = Buffer.alloc(headerLength);
+    header[0] = version;
+    header[1] = sender.generation;
+    boot.copy(header, 2);
+    header.writeBigUInt64BE(sender.counter, 18);
+    header.writeBigUInt64BE(BigInt(now()), 26);
+    const cipher = createCipheriv('aes-256-gcm', sender.key, nonceOf(header));
+    cipher.setAAD(Buffer.concat([header, context]));
+    return Buffer.concat([header, cipher.update(body), cipher.final(), cipher.getAuthTag()]);
+  }
+
+  function open(pair: RolePair, context: Buffer, bytes: Uint8Array) {
+    const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (message.length < headerLength + tagLength || message[0] !== version)
+      throw new SealedEnvelopeError('malformed');
+    const header = message.subarray(0, headerLength);
+    const sender = header.subarray(2, 18);
+    const key = receivingKey(pair, header[1]!, sender);
+    const decipher = createDecipheriv('aes-256-gcm', key, nonceOf(header), { authTagLength: tagLength });
+    decipher.setAAD(Buffer.concat([header, context]));
+    decipher.setAuthTag(message.subarray(message.length - tagLength));
+    let body: Buffer;
+    try {
+      body = Buffer.concat([
+        decipher.update(message.subarray(headerLength, message.length - tagLength)),
+        decipher.final(),
+      ]);
+    } catch {
+      throw new SealedEnvelopeError('not-authentic');
+    }
+    if (Math.abs(now() - Number(header.readBigUInt64BE(26))) > maxAgeMs)
+      throw new SealedEnvelopeError('too-old');
+    return { body, header };
+  }
+
+  function assertFirstTime(pair: RolePair, header: Buffer): void {
+    const name = `${pair} ${header.toString('latin1', 2, 18)}`;
+    let window = windows.get(name);
+    if (!window) {
+      window = createReplayWindow();
+      windows.set(name, window);
+    }
+    if (!window.accept(Number(header.readBigUInt64BE(18)))) throw new SealedEnvelopeError('replayed');
+  }
+
+  return {
+    sealRequest(pair, subject, body) {
+      const bytes = seal(pair, contextOf('request', subject), body);
+      return { bytes, messageId: bytes.subarray(messageIdStart, messageIdEnd) };
+    },
+    openRequest(pair, subject, bytes) {
+      const { body, header } = open(pair, contextOf('request', subject), bytes);
+      assertFirstTime(pair, header);
+      return { body, messageId: header.subarray(messageIdStart, messageIdEnd) };
+    },
+    sealReply(pair, subject, requestId, body) {
+      return seal(pair, contextOf('reply', subject, requestId), body);
+    },
+    openReply(pair, subject, requestId, bytes) {
+      return open(pair, contextOf('reply', subject, requestId), bytes).body;
+    },
+  };
+}
+
+function messageKey(pairKey: Buffer, boot: Buffer, pair: RolePair): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync('sha256', pairKey, boot, `latchkey/1 message ${pair}`, 32)));
+}
+
+function nonceOf(header: Buffer): Buffer {
+  const nonce = Buffer.alloc(12);
+  header.copy(nonce, 4, 18, 26);
+  return nonce;
+}
+
+function contextOf(direction: 'request' | 'reply', subject: string, requestId?: Buffer): Buffer {
+  const text = Buffer.from(`${direction}\0${subject}\0`);
+  return requestId ? Buffer.concat([text, requestId]) : text;
+}

@@ -1,0 +1,68 @@
+/**
+ * Every NATS subject of Latchkey, built here and nowhere else. Each part is checked, so that no name from
+ * outside can add a token or a wildcard to a subject.
+ */
+import { providerNamePattern } from './provider.ts';
+
+const token = /^[A-Za-z0-9_-]+$/;
+
+function checked(part: string, what: string): string {
+  if (!token.test(part)) throw new TypeError(`${what} cannot be part of a NATS subject`);
+  return part;
+}
+
+function checkedPartition(partition: number): number {
+  if (!Number.isInteger(partition) || partition < 0)
+    throw new TypeError('a partition is a whole number from 0');
+  return partition;
+}
+
+function checkedProvider(name: string): string {
+  if (!providerNamePattern.test(name))
+    throw new TypeError('a provider name must match ^[a-z0-9]([a-z0-9-]*[a-z0-9])?$');
+  return name;
+}
+
+/** Requests that the owner of the partition answers. */
+export const vaultSubject = (partition: number | '*', operation: string) =>
+  `latchkey.vault.${partition === '*' ? '*' : checkedPartition(partition)}.${checked(operation, 'operation')}`;
+
+/** Requests that any vault worker answers. */
+export const authSubject = (operation: string) => `latchkey.auth.${checked(operation, 'operation')}`;
+
+/** Requests that any provider worker of this provider answers. */
+export const providerSubject = (provider: string, operation: string) =>
+  `latchkey.provider.${checkedProvider(provider)}.${checked(operation, 'operation')}`;
+
+/** Requests that one provider worker answers, named by its boot id. */
+export const providerWorkerSubject = (provider: string, operation: string, bootId: string) =>
+  `${providerSubject(provider, operation)}.${checked(bootId, 'boot id')}`;
+
+/** The event log of one aggregate. */
+export const logSubject = (partition: number, aggregate: string) =>
+  `latchkey.log.${checkedPartition(partition)}.${checked(aggregate, 'aggregate')}`;
+
+/** The owner marker of a partition: the fence of all its appends. */
+export const ownerSubject = (partition: number) => logSubject(partition, 'owner');
+
+/** A fact of the vault; `provider` is `none` where the fact is about no provider. */
+export const factSubject = (partition: number, fact: string, provider: string | null) =>
+  `latchkey.fact.${checkedPartition(partition)}.${checked(fact, 'fact')}.${provider === null ? 'none' : checkedProvider(provider)}`;
+
+/** A fact that a gateway publishes. */
+export const gatewayFactSubject = (fact: string) => `latchkey.fact.gateway.${checked(fact, 'fact')}`;
+
+/** The wrapped data key of one principal, or another key of the instance. */
+export const keySubject = (name: string) => `latchkey.key.${checked(name, 'key name')}`;
+
+export const streamNames = { vault: 'VAULT', audit: 'AUDIT', keys: 'KEYS' } as const;
+export const streamSubjects = {
+  log: 'latchkey.log.>',
+  facts: 'latchkey.fact.>',
+  keys: 'latchkey.key.*',
+} as const;
+export const bucketNames = { auth: 'AUTH' } as const;
+
+/** Each process has inboxes of its own, so that none can read another's replies. */
+export const inboxPrefix = (role: string, bootId: string) =>
+  `_INBOX_${checked(role, 'role')}.${checked(bootId, 'boot id')}`;
