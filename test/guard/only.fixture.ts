@@ -1,0 +1,6 @@
+import { test } from 'uvu';
+
+test.only('runs', () => {});
+test('is left out', () => {});
+
+test.run();

@@ -1,0 +1,6 @@
+import { test } from 'uvu';
+
+test('runs', () => {});
+test.skip('is skipped', () => {});
+
+test.run();

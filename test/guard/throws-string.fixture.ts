@@ -1,0 +1,7 @@
+import { test } from 'uvu';
+
+test('throws what is no Error', () => {
+  throw 'a string';
+});
+
+test.run();
