@@ -14,17 +14,23 @@ import {
   type RolePair,
   roleKeysSchema,
 } from './role-keys.ts';
+import { StartupError } from './run-process.ts';
 
 /** What stands in the file: keys as base64url text. */
 export type RoleKeyFile = z.input<typeof roleKeysSchema>;
 
-export class RoleKeyFileError extends Error {
+export class RoleKeyFileError extends StartupError {
   override readonly name = 'RoleKeyFileError';
-  readonly code: 'missing' | 'unreadable' | 'too-open' | 'malformed' | 'wrong-role' | 'other-instance';
+  declare readonly code:
+    | 'missing'
+    | 'unreadable'
+    | 'too-open'
+    | 'malformed'
+    | 'wrong-role'
+    | 'other-instance';
 
   constructor(code: RoleKeyFileError['code'], message: string) {
-    super(message);
-    this.code = code;
+    super(code, message);
   }
 }
 
