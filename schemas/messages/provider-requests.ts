@@ -1,7 +1,8 @@
 /**
- * `latchkey.provider.<name>.*`: what the vault asks of a provider worker. `authorize`, `exchange`, `revoke` and
- * `find-worker` go to any worker of the provider; `refresh` is addressed to one worker by its boot id, so that
- * a captured message is of no use at another.
+ * `latchkey.provider.<name>.*`: what the vault asks of a provider worker. `authorize`, `revoke` and `find-worker`
+ * go to any worker of the provider. `exchange` and `refresh` are addressed to one worker by its boot id
+ * (`providerWorkerSubject`): what they send works once, so a repeated attempt must meet the worker that
+ * remembers the first, and a captured message is of no use at another.
  */
 import * as z from 'zod';
 import { upstreamAccountSchema } from '../identity.ts';
@@ -29,7 +30,7 @@ export const authorizeAtProvider = defineOperation(
 );
 
 /**
- * Redeems a code. `upstream-refused`: the provider said no (its error code, if it is one of RFC 6749, is in
+ * Redeems a code, once for one command id. `upstream-refused`: the provider said no (its error code, if it is one of RFC 6749, is in
  * the message); `upstream-unavailable`: it cannot be reached or its answer makes no sense.
  */
 export const exchangeAtProvider = defineOperation(
@@ -42,7 +43,7 @@ export const exchangeAtProvider = defineOperation(
   }),
 );
 
-/** Which worker takes a refresh now. */
+/** Which worker takes an exchange or a refresh now. */
 export const findProviderWorker = defineOperation(
   'find-worker',
   z.object({}),
