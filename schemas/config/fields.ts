@@ -1,0 +1,47 @@
+/**
+ * The kinds of leaf that the configuration has. Each leaf says what it means and shows an example, so that a
+ * problem report can tell what to write instead.
+ */
+import * as z from 'zod';
+import { lifespanSchema, waitSchema } from './duration.ts';
+
+export const text = (description: string, example: string) =>
+  z
+    .string()
+    .min(1, { error: 'must not be empty' })
+    .meta({ description, examples: [example] });
+
+export const httpUrl = (description: string, example: string) =>
+  z
+    .url({ protocol: /^https?$/, error: 'must be a full http or https address' })
+    .meta({ description, examples: [example] });
+
+/** The name of a variable; a pasted secret rarely looks like one, and is not shown if it does not. */
+export const environmentVariable = (description: string, example: string) =>
+  z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, {
+      error: 'must be the name of an environment variable, not the secret itself',
+    })
+    .meta({ description, examples: [example] });
+
+export const filePath = (description: string, example: string) =>
+  z
+    .string()
+    .min(1, { error: 'must be the path of a file' })
+    .meta({ description, examples: [example] });
+
+export const lifespan = (description: string, example: string) =>
+  lifespanSchema.meta({ description, examples: [example] });
+
+export const wait = (description: string, example: string) =>
+  waitSchema.meta({ description, examples: [example] });
+
+export const scopes = (description: string, example: string) =>
+  z
+    .array(
+      z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, {
+        error: 'must be one scope (RFC 6749 section 3.3), without spaces',
+      }),
+    )
+    .meta({ description, examples: [example] });

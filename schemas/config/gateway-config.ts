@@ -1,0 +1,143 @@
+/** The part of the configuration that a gateway needs: no client secret and no endpoint of a provider. */
+import { loneUpstreamName, type Upstream } from './auth-server.ts';
+import type { Config } from './config.ts';
+import { parseDurationMs } from './duration.ts';
+import { formatPath } from './problem.ts';
+import {
+  clientBlock,
+  type ProcessSettings,
+  processSettings,
+  type TokenLifespans,
+  tokenLifespans,
+} from './process-settings.ts';
+import { callbackUrl, mcpUrl } from './public-addresses.ts';
+import { findReference, type SecretReference } from './secret-reference.ts';
+
+export type BackendStrategy =
+  | { readonly type: 'unauthenticated' }
+  | {
+      readonly type: 'header_injection';
+      readonly headerName: string;
+      readonly headerValue: string | SecretReference;
+    }
+  | { readonly type: 'upstream_inject'; readonly providerName: string };
+
+export interface GatewayBackend {
+  readonly name: string;
+  readonly url: string;
+  /** What its tools, resources and prompts have before their names. */
+  readonly prefix: string;
+  readonly timeoutMs: number;
+  readonly strategy: BackendStrategy;
+}
+
+export interface GatewayUpstream {
+  readonly name: string;
+  /** For pages; the host tells what a name may hide. */
+  readonly displayName: string;
+  readonly host: string;
+  readonly scopes: readonly string[];
+  readonly loginPolicy: 'required';
+  /** Where the provider sends the browser back to. */
+  readonly callbackUrl: string;
+}
+
+export interface GatewaySettings extends ProcessSettings {
+  readonly name: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly mcpUrl: string;
+  /** What protected-resource metadata and challenges name, and the `aud` that a token must have. */
+  readonly resource: string;
+  readonly allowedAudiences: readonly string[];
+  readonly scopesSupported: readonly string[];
+  readonly lifespans: TokenLifespans;
+  /** In the order of the chain. */
+  readonly upstreams: readonly GatewayUpstream[];
+  readonly backends: readonly GatewayBackend[];
+  readonly conflictResolution: 'prefix';
+  readonly minValidSeconds: number;
+}
+
+export function gatewayConfig(config: Config): GatewaySettings {
+  const { runConfig } = config.authServer;
+  const backends = config.backends.map(({ name, url }) => ({
+    name,
+    url,
+    prefix: config.aggregation.conflictResolutionConfig.prefixFormat.replaceAll('{workload}', name),
+    timeoutMs: timeoutMs(config, name),
+    strategy: strategyOf(config, name),
+  }));
+  return {
+    ...processSettings(config, headerValues(backends)),
+    name: config.name,
+    listen: config.gateway.listen,
+    mcpUrl: mcpUrl(runConfig.issuer),
+    resource: config.incomingAuth.oidc.resource ?? config.incomingAuth.oidc.audience,
+    allowedAudiences: runConfig.allowed_audiences,
+    scopesSupported: runConfig.scopes_supported,
+    lifespans: tokenLifespans(config),
+    upstreams: runConfig.upstreams.map((upstream) => gatewayUpstream(upstream, runConfig.issuer)),
+    backends,
+    conflictResolution: config.aggregation.conflictResolution,
+    minValidSeconds: config.vault.minValidSeconds,
+  };
+}
+
+function timeoutMs(config: Config, backend: string): number {
+  const { timeouts } = config.operational;
+  return parseDurationMs(own(timeouts.perWorkload, backend) ?? timeouts.default);
+}
+
+/** The backend's own strategy, else the default, else no credentials. */
+function strategyOf(config: Config, backend: string): BackendStrategy {
+  const named = own(config.outgoingAuth.backends, backend);
+  const path = formatPath(
+    named === undefined ? ['outgoingAuth', 'default'] : ['outgoingAuth', 'backends', backend],
+  );
+  const strategy = named ?? config.outgoingAuth.default ?? ({ type: 'unauthenticated' } as const);
+  switch (strategy.type) {
+    case 'unauthenticated':
+      return { type: 'unauthenticated' };
+    case 'upstream_inject':
+      return { type: 'upstream_inject', providerName: strategy.upstreamInject!.providerName };
+    case 'header_injection': {
+      const block = strategy.headerInjection!;
+      const reference = findReference(`${path}.headerInjection`, block, 'headerValueEnv', 'headerValueFile');
+      return {
+        type: 'header_injection',
+        headerName: block.headerName,
+        headerValue: reference ?? block.headerValue!,
+      };
+    }
+  }
+}
+
+/** A header of the default strategy is one secret, however many backends use it. */
+function headerValues(backends: readonly GatewayBackend[]): SecretReference[] {
+  const references = new Map<string, SecretReference>();
+  for (const { strategy } of backends) {
+    if (strategy.type !== 'header_injection' || typeof strategy.headerValue === 'string') continue;
+    references.set(strategy.headerValue.path, strategy.headerValue);
+  }
+  return [...references.values()];
+}
+
+function gatewayUpstream(upstream: Upstream, issuer: string): GatewayUpstream {
+  const name = upstream.name ?? loneUpstreamName;
+  const client = clientBlock(upstream);
+  return {
+    name,
+    displayName: name
+      .split('-')
+      .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
+      .join(' '),
+    host: new URL('issuer_url' in client ? client.issuer_url : client.authorization_endpoint).host,
+    scopes: client.scopes,
+    loginPolicy: upstream.login_policy,
+    callbackUrl: client.redirect_uri ?? callbackUrl(issuer, name),
+  };
+}
+
+function own<Value>(record: Readonly<Record<string, Value>> | undefined, key: string): Value | undefined {
+  return record !== undefined && Object.hasOwn(record, key) ? record[key] : undefined;
+}

@@ -1,0 +1,67 @@
+/** Latchkey's own blocks: where the gateway listens, how NATS is reached, when the vault refreshes. */
+import * as z from 'zod';
+import { environmentVariable, filePath, text } from './fields.ts';
+
+export const gatewaySchema = z
+  .strictObject({
+    listen: z
+      .strictObject({
+        host: text('The address to listen on', '127.0.0.1').default('127.0.0.1'),
+        port: z
+          .int()
+          .min(1, { error: 'must be a port: 1 to 65535' })
+          .max(65_535, { error: 'must be a port: 1 to 65535' })
+          .meta({ description: 'The port to listen on', examples: ['4483'] })
+          .default(4483),
+      })
+      .prefault({}),
+  })
+  .prefault({});
+
+export const natsSchema = z.strictObject({
+  servers: z
+    .array(
+      z
+        .string()
+        .regex(/^(nats|tls):\/\/[^\s/]+$/, { error: 'must be nats://HOST:PORT or tls://HOST:PORT' })
+        .meta({ description: 'A server', examples: ['nats://127.0.0.1:4222'] }),
+    )
+    .min(1, { error: 'needs at least one server' })
+    .meta({ description: 'The NATS servers', examples: ['[nats://127.0.0.1:4222]'] }),
+  user: text('The user name of this process', 'gateway').optional(),
+  passwordEnv: environmentVariable(
+    'The environment variable that holds its password',
+    'NATS_PASSWORD',
+  ).optional(),
+  passwordFile: filePath('The file that holds its password', '/run/secrets/nats-password').optional(),
+  tls: z
+    .strictObject({
+      caFile: filePath('The certificate authority', '/etc/latchkey/nats-ca.pem').optional(),
+      certFile: filePath('The client certificate', '/etc/latchkey/nats-client.pem').optional(),
+      keyFile: filePath('The key of the client certificate', '/run/secrets/nats-client-key.pem').optional(),
+    })
+    .optional(),
+});
+
+export const vaultSchema = z
+  .strictObject({
+    minValidSeconds: z
+      .int()
+      .min(0, { error: 'must be 0 to 3600' })
+      .max(3600, { error: 'must be 0 to 3600' })
+      .meta({
+        description: 'A token with less life than this is refreshed before it is used',
+        examples: ['30'],
+      })
+      .default(30),
+    refreshAheadSeconds: z
+      .int()
+      .min(0, { error: 'must be 0 to 3600' })
+      .max(3600, { error: 'must be 0 to 3600' })
+      .meta({
+        description: 'So long before its end a token in use is refreshed in the background',
+        examples: ['60'],
+      })
+      .default(60),
+  })
+  .prefault({});

@@ -1,0 +1,163 @@
+/**
+ * What ToolHive's configuration has and Latchkey does not accept, refused by name: silence would let an
+ * operator believe that it works. A location is written as by `locationOf`.
+ */
+
+export interface Refusal {
+  readonly message: string;
+  readonly fix: string;
+}
+
+const absent = (name: string, fix = 'remove it'): Refusal => ({
+  message: `\`${name}\` is a ToolHive feature that Latchkey does not have`,
+  fix,
+});
+const notYet = (name: string, fix = 'remove it'): Refusal => ({
+  message: `\`${name}\` is not supported yet`,
+  fix,
+});
+
+const keptByVault = 'remove it; the vault makes, keeps and rotates its own keys';
+
+const refusedKeys: Record<string, Record<string, Refusal>> = {
+  '': {
+    compositeTools: absent('compositeTools'),
+    compositeToolRefs: absent('compositeToolRefs'),
+    metadata: absent('metadata'),
+    optimizer: absent('optimizer'),
+    codeMode: absent('codeMode'),
+    rateLimiting: absent('rateLimiting'),
+    sessionStorage: absent('sessionStorage', 'remove it; sessions need no storage of their own'),
+    telemetry: notYet('telemetry'),
+    audit: notYet('audit'),
+    linking: notYet('linking'),
+    passthroughHeaders: notYet('passthroughHeaders'),
+  },
+  incomingAuth: { authz: absent('authz') },
+  'incomingAuth.oidc': {
+    clientSecretEnv: notYet('clientSecretEnv'),
+    jwksUrl: notYet('jwksUrl'),
+    introspectionUrl: notYet('introspectionUrl'),
+    scopes: notYet('scopes'),
+    protectedResourceAllowPrivateIp: notYet('protectedResourceAllowPrivateIp'),
+    insecureAllowHttp: notYet('insecureAllowHttp'),
+    caBundlePath: notYet('caBundlePath'),
+  },
+  aggregation: {
+    tools: notYet('tools'),
+    excludeAllTools: notYet('excludeAllTools'),
+    defaultToolVisibility: notYet('defaultToolVisibility'),
+  },
+  'aggregation.conflictResolutionConfig': { priorityOrder: notYet('priorityOrder') },
+  operational: { failureHandling: notYet('failureHandling') },
+  'backends[]': { caBundlePath: notYet('caBundlePath'), metadata: absent('metadata') },
+  'authServer.runConfig': {
+    authorization_endpoint_base_url: notYet('authorization_endpoint_base_url'),
+    signing_key_config: absent('signing_key_config', keptByVault),
+    hmac_secret_files: absent('hmac_secret_files', keptByVault),
+    storage: absent(
+      'storage',
+      'remove it; the state of the authorization server is kept in NATS, sealed by the vault',
+    ),
+    delegation_token_lifespan: absent('delegation_token_lifespan'),
+    delegate_clients: absent('delegate_clients'),
+    trusted_issuers: absent('trusted_issuers'),
+    baseline_client_scopes: notYet('baseline_client_scopes'),
+    cimd: notYet('cimd'),
+    insecure_allow_http: notYet('insecure_allow_http', 'remove it and use https, or http on localhost'),
+    allow_confidential_client_registration: notYet('allow_confidential_client_registration'),
+    force_confidential_redirect_uris: notYet('force_confidential_redirect_uris'),
+    insecure_allow_confidential_over_loopback_http: notYet('insecure_allow_confidential_over_loopback_http'),
+    disable_upstream_token_injection: absent(
+      'disable_upstream_token_injection',
+      'remove it; give the backend the strategy `unauthenticated`',
+    ),
+  },
+  'authServer.runConfig.upstreams[].oidc_config': {
+    subject_claim: notYet('subject_claim'),
+    insecure_allow_http: notYet('insecure_allow_http', 'remove it and use https, or http on localhost'),
+  },
+  'authServer.runConfig.upstreams[].oauth2_config': {
+    token_response_mapping: notYet('token_response_mapping'),
+    identity_from_token: notYet('identity_from_token', 'use `userinfo`'),
+    dcr_config: notYet('dcr_config', 'register Latchkey at the provider and write `client_id`'),
+    insecure_allow_http: notYet('insecure_allow_http', 'remove it and use https, or http on localhost'),
+  },
+};
+
+const strategyKeys: Record<string, Refusal> = {
+  tokenExchange: notYet('tokenExchange'),
+  awsSts: notYet('awsSts'),
+  obo: absent('obo'),
+  xaa: absent('xaa'),
+};
+refusedKeys['outgoingAuth.default'] = strategyKeys;
+refusedKeys['outgoingAuth.backends.*'] = strategyKeys;
+
+const usable = 'use `unauthenticated`, `header_injection` or `upstream_inject`';
+const strategyTypes: Record<string, Refusal> = {
+  token_exchange: notYet('token_exchange', usable),
+  aws_sts: notYet('aws_sts', usable),
+  obo: absent('obo', usable),
+  xaa: absent('xaa', usable),
+};
+const loginPolicies = (policy: string) => notYet(policy, 'write `login_policy: required`');
+
+const refusedValues: Record<string, Record<string, Refusal>> = {
+  'incomingAuth.type': {
+    anonymous: notYet('anonymous', 'write `type: oidc` and configure `authServer`'),
+    local: absent('local', 'write `type: oidc` and configure `authServer`'),
+  },
+  'outgoingAuth.source': {
+    discovered: absent(
+      'discovered',
+      'write `source: inline` and list the strategies in `outgoingAuth.backends`',
+    ),
+  },
+  'outgoingAuth.default.type': strategyTypes,
+  'outgoingAuth.backends.*.type': strategyTypes,
+  'aggregation.conflictResolution': {
+    priority: notYet('priority', 'write `conflictResolution: prefix`'),
+    manual: notYet('manual', 'write `conflictResolution: prefix`'),
+  },
+  'backends[].transport': {
+    sse: absent('sse', 'write `transport: streamable-http` and the URL of that transport'),
+  },
+  'authServer.runConfig.upstreams[].login_policy': {
+    optional: loginPolicies('optional'),
+    on_demand: loginPolicies('on_demand'),
+  },
+};
+
+/** Parts whose absence asks for a feature that is not there. */
+const refusedAbsences: Record<string, Refusal> = {
+  authServer: {
+    message: 'there is no `authServer`: tokens of an external issuer are not supported yet',
+    fix: 'configure `authServer.runConfig`, here or in authserver-config.yaml beside this file',
+  },
+};
+
+export function findRefusedKey(location: string, key: string): Refusal | null {
+  return find(find(refusedKeys, location) ?? {}, key);
+}
+
+export function findRefusedValue(location: string, value: unknown): Refusal | null {
+  return typeof value === 'string' ? find(find(refusedValues, location) ?? {}, value) : null;
+}
+
+export function findRefusedAbsence(location: string): Refusal | null {
+  return find(refusedAbsences, location);
+}
+
+/** Every location and word that is refused; a test holds them against the schema. */
+export function listRefusals(): { location: string; word: string; kind: 'key' | 'value' }[] {
+  const list = (table: Record<string, Record<string, Refusal>>, kind: 'key' | 'value') =>
+    Object.entries(table).flatMap(([location, words]) =>
+      Object.keys(words).map((word) => ({ location, word, kind })),
+    );
+  return [...list(refusedKeys, 'key'), ...list(refusedValues, 'value')];
+}
+
+function find<T>(table: Record<string, T>, key: string): T | null {
+  return Object.hasOwn(table, key) ? (table[key] ?? null) : null;
+}

@@ -1,0 +1,22 @@
+/** All rules over a configuration. */
+import type { DraftConfig } from './config.ts';
+import type { Problem } from './problem.ts';
+import { authServerIntegrationRules } from './rules/auth-server-integration.ts';
+import { backendRules } from './rules/backends.ts';
+import { headerInjectionRules } from './rules/header-injection.ts';
+import { issuerRules } from './rules/issuer.ts';
+import { applyRule, type Rule } from './rules/rule.ts';
+import { upstreamRules } from './rules/upstreams.ts';
+
+export const rules: readonly Rule[] = [
+  ...authServerIntegrationRules,
+  ...issuerRules,
+  ...upstreamRules,
+  ...backendRules,
+  ...headerInjectionRules,
+];
+
+/** Every problem that the rules find; rules are pure and see drafts too. */
+export function checkRules(config: DraftConfig): Problem[] {
+  return rules.flatMap((rule) => applyRule(rule, config));
+}

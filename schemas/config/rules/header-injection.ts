@@ -1,0 +1,137 @@
+/** What a strategy's blocks must fulfil, above all a header that is set on every request to a backend. */
+import type { DraftConfig } from '../config.ts';
+import { strategiesOf } from './parts.ts';
+import type { Finding, Rule } from './rule.ts';
+
+/** Headers that carry the message or the protocol itself; setting one breaks or redirects the request. */
+const protocolHeaders =
+  /^(host|connection|keep-alive|te|trailer|upgrade|http2-settings|transfer-encoding|expect|content-.*|accept|last-event-id|mcp-.*|proxy-.*|forwarded|x-forwarded-.*|x-real-ip)$/;
+
+/** Headers whose value is a secret by their meaning. */
+const credentialHeaders = /authorization|cookie|token|secret|passw|credential|api-?key|auth-?key|session/;
+
+const eachHeaderInjection =
+  (find: (path: string, block: NonNullable<ReturnType<typeof headerInjectionOf>>) => readonly Finding[]) =>
+  (config: DraftConfig) =>
+    strategiesOf(config).flatMap(({ path, strategy }) => {
+      const block = headerInjectionOf(strategy);
+      return block === null ? [] : find(`${path}.headerInjection`, block);
+    });
+
+function headerInjectionOf(strategy: ReturnType<typeof strategiesOf>[number]['strategy']) {
+  return strategy.type === 'header_injection' ? (strategy.headerInjection ?? null) : null;
+}
+
+/** V-18 */
+const headerHasOneValue: Rule = {
+  id: 'V-18',
+  severity: 'error',
+  find: eachHeaderInjection((path, block) => {
+    const sources = (['headerValue', 'headerValueEnv', 'headerValueFile'] as const).filter(
+      (key) => block[key],
+    );
+    if (sources.length === 1) return [];
+    return sources.length === 0
+      ? [
+          {
+            path,
+            message: 'says nowhere what the value is',
+            fix: 'write `headerValueEnv` with the variable that holds it',
+          },
+        ]
+      : [
+          {
+            path,
+            message: `has ${sources.map((key) => `\`${key}\``).join(' and ')}`,
+            fix: 'keep one of them',
+          },
+        ];
+  }),
+};
+
+/** V-19 */
+const headerMayBeSet: Rule = {
+  id: 'V-19',
+  severity: 'error',
+  find: eachHeaderInjection((path, block) => {
+    const findings: Finding[] = [];
+    const name = block.headerName;
+    if (name !== undefined && !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) {
+      findings.push({
+        path: `${path}.headerName`,
+        message: 'is not the name of a header (RFC 9110 section 5.1)',
+        fix: 'write for example `headerName: X-API-Key`',
+      });
+    } else if (name !== undefined && protocolHeaders.test(name.toLowerCase())) {
+      findings.push({
+        path: `${path}.headerName`,
+        message: 'this header belongs to HTTP or MCP, and a strategy may not set it',
+        fix: 'write the header that the backend expects, for example `headerName: X-API-Key`',
+      });
+    }
+    if (block.headerValue !== undefined && !/^[\t\x20-\x7e]*$/.test(block.headerValue)) {
+      findings.push({
+        path: `${path}.headerValue`,
+        message: 'has a character that cannot stand in a header',
+        fix: 'use one line of plain ASCII',
+      });
+    }
+    return findings;
+  }),
+};
+
+/** F-06, for injected headers */
+const headerHoldsNoSecret: Rule = {
+  id: 'F-06',
+  severity: 'error',
+  find: eachHeaderInjection((path, block) =>
+    block.headerValue && credentialHeaders.test((block.headerName ?? '').toLowerCase())
+      ? [
+          {
+            path: `${path}.headerValue`,
+            message:
+              'the value of this header is a secret, and a secret does not belong in the configuration file',
+            fix: 'write `headerValueEnv` or `headerValueFile` instead, naming the variable or file that holds it',
+          },
+        ]
+      : [],
+  ),
+};
+
+/** V-22 */
+const strategyHasItsBlock: Rule = {
+  id: 'V-22',
+  severity: 'error',
+  find: (config) =>
+    strategiesOf(config).flatMap(({ path, strategy }) => {
+      const blocks = { header_injection: 'headerInjection', upstream_inject: 'upstreamInject' } as const;
+      const findings: Finding[] = [];
+      for (const [type, key] of Object.entries(blocks) as [
+        keyof typeof blocks,
+        (typeof blocks)[keyof typeof blocks],
+      ][]) {
+        if (strategy.type !== type && strategy.type !== undefined && strategy[key] !== undefined) {
+          findings.push({
+            path: `${path}.${key}`,
+            message: `belongs to the type \`${type}\`, but the type is another`,
+            fix: `remove it, or write \`type: ${type}\``,
+          });
+        }
+      }
+      if (strategy.type === 'header_injection' && strategy.headerInjection === undefined) {
+        findings.push({
+          path: `${path}.headerInjection`,
+          message: 'is missing, but the type is `header_injection`',
+          fix: 'write `headerInjection: {headerName: X-API-Key, headerValueEnv: BACKEND_API_KEY}`',
+        });
+      }
+      return findings;
+    }),
+};
+
+export const headerInjectionRules: readonly Rule[] = [
+  headerHasOneValue,
+  headerMayBeSet,
+  headerHoldsNoSecret,
+  strategyHasItsBlock,
+];

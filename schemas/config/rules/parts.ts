@@ -1,0 +1,70 @@
+/** The parts of a draft that several rules walk over, each with its path. */
+import type { Upstream } from '../auth-server.ts';
+import { loneUpstreamName } from '../auth-server.ts';
+import type { Draft, DraftConfig } from '../config.ts';
+import type { Strategy } from '../outgoing-auth.ts';
+import { formatPath } from '../problem.ts';
+
+export interface PlacedUpstream {
+  readonly index: number;
+  readonly path: string;
+  /** null if several providers are configured and this one has no name. */
+  readonly name: string | null;
+  readonly upstream: Draft<Upstream>;
+}
+
+export const runConfigPath = 'authServer.runConfig';
+
+export function upstreamsOf(config: DraftConfig): PlacedUpstream[] {
+  const upstreams = config.authServer?.runConfig?.upstreams ?? [];
+  return upstreams.flatMap((upstream, index) => {
+    if (upstream === undefined) return [];
+    const name = upstream.name ?? (upstreams.length === 1 ? loneUpstreamName : null);
+    return [{ index, path: `${runConfigPath}.upstreams[${index}]`, name, upstream }];
+  });
+}
+
+/** null if a provider's name cannot be known, so that no reference can be called wrong. */
+export function findProviderNames(config: DraftConfig): string[] | null {
+  const names = upstreamsOf(config).map(({ name }) => name);
+  const complete =
+    names.length === (config.authServer?.runConfig?.upstreams ?? []).length && !names.includes(null);
+  return complete && names.length > 0 ? (names as string[]) : null;
+}
+
+export interface PlacedStrategy {
+  readonly path: string;
+  /** null for the default. */
+  readonly backend: string | null;
+  readonly strategy: Draft<Strategy>;
+}
+
+export function strategiesOf(config: DraftConfig): PlacedStrategy[] {
+  const strategies: PlacedStrategy[] = [];
+  const standard = config.outgoingAuth?.default;
+  if (standard !== undefined)
+    strategies.push({ path: 'outgoingAuth.default', backend: null, strategy: standard });
+  for (const [backend, strategy] of Object.entries(config.outgoingAuth?.backends ?? {})) {
+    if (strategy === undefined) continue;
+    strategies.push({ path: formatPath(['outgoingAuth', 'backends', backend]), backend, strategy });
+  }
+  return strategies;
+}
+
+/** The backend's own strategy, else the default. */
+export function strategyFor(config: DraftConfig, backend: string): Draft<Strategy> | undefined {
+  const own = config.outgoingAuth?.backends;
+  return own !== undefined && Object.hasOwn(own, backend) ? own[backend] : config.outgoingAuth?.default;
+}
+
+/** Where a strategy names the provider whose token is the subject, though such strategies are refused by name. */
+export function findSubjectProvider(strategy: Draft<Strategy>): { key: string; name: unknown } | null {
+  const blocks = strategy as Record<string, unknown>;
+  for (const block of ['tokenExchange', 'awsSts', 'xaa']) {
+    const content = blocks[block];
+    if (typeof content !== 'object' || content === null) continue;
+    const name = (content as { subjectProviderName?: unknown }).subjectProviderName;
+    if (name !== undefined && name !== '') return { key: `${block}.subjectProviderName`, name };
+  }
+  return null;
+}

@@ -1,0 +1,309 @@
+/** What each upstream provider of the authorization server must fulfil. */
+
+import { providerNamePattern } from '../../provider.ts';
+import { findUrl, hasCredentials, isCleartext, isPrivate } from '../address.ts';
+import { loneUpstreamName } from '../auth-server.ts';
+import type { DraftConfig } from '../config.ts';
+import { callbackUrl, sharedCallbackUrl } from '../public-addresses.ts';
+import { type PlacedUpstream, upstreamsOf } from './parts.ts';
+import { type Finding, type Rule, shownName } from './rule.ts';
+
+/** Words that stand beside provider names in subjects, paths and audit records. */
+const reservedNames = ['latchkey', 'gateway', 'vault', 'provider', 'audit', 'operator'];
+
+/** Parameters that Latchkey sets itself, or that would change where and how the answer comes back. */
+const reservedParameters = [
+  'response_type',
+  'response_mode',
+  'client_id',
+  'client_secret',
+  'redirect_uri',
+  'scope',
+  'state',
+  'nonce',
+  'code_challenge',
+  'code_challenge_method',
+  'request',
+  'request_uri',
+];
+
+const eachUpstream =
+  (find: (placed: PlacedUpstream, config: DraftConfig) => readonly Finding[]) => (config: DraftConfig) =>
+    upstreamsOf(config).flatMap((placed) => find(placed, config));
+
+/** V-09 */
+const firstIsRequired: Rule = {
+  id: 'V-09',
+  severity: 'error',
+  find: eachUpstream(({ index, path, upstream }) =>
+    index !== 0 || upstream.login_policy === undefined || upstream.login_policy === 'required'
+      ? []
+      : [
+          {
+            path: `${path}.login_policy`,
+            message: 'the first provider says who the person is, so nobody can sign in without it',
+            fix: 'write `login_policy: required`, or put another provider first',
+          },
+        ],
+  ),
+};
+
+/** V-10 */
+const namesAreDifferent: Rule = {
+  id: 'V-10',
+  severity: 'error',
+  find: eachUpstream(({ index, path, name }, config) => {
+    const earlier = upstreamsOf(config).find(
+      (other) => other.index < index && name !== null && other.name === name,
+    );
+    return earlier === undefined
+      ? []
+      : [
+          {
+            path: `${path}.name`,
+            message: `is the same as ${earlier.path}.name`,
+            fix: 'give each provider a name of its own',
+          },
+        ];
+  }),
+};
+
+/** V-11 */
+const namesAreFree: Rule = {
+  id: 'V-11',
+  severity: 'error',
+  find: eachUpstream(({ path, name }, config) => {
+    if (name === null) return [];
+    if (name === loneUpstreamName && upstreamsOf(config).length > 1) {
+      return [
+        {
+          path: `${path}.name`,
+          message: '`default` is the name of a lone provider',
+          fix: 'write a name that tells the provider',
+        },
+      ];
+    }
+    return reservedNames.includes(name)
+      ? [
+          {
+            path: `${path}.name`,
+            message: `${shownName(name)} is a reserved name`,
+            fix: `write for example \`name: ${name}-idp\``,
+          },
+        ]
+      : [];
+  }),
+};
+
+/** V-12, for providers */
+const providerNamesFit: Rule = {
+  id: 'V-12',
+  severity: 'error',
+  find: eachUpstream(({ path, name }) =>
+    name === null || (providerNamePattern.test(name) && name.length <= 63)
+      ? []
+      : [
+          {
+            path: `${path}.name`,
+            message: 'must match ^[a-z0-9]([a-z0-9-]*[a-z0-9])?$ and have at most 63 characters',
+            fix: 'use lower-case letters, digits and hyphens between them',
+          },
+        ],
+  ),
+};
+
+/** V-14, for providers */
+const providersUseHttps: Rule = {
+  id: 'V-14',
+  severity: 'error',
+  find: eachUpstream((placed) =>
+    endpointsOf(placed)
+      .filter(({ url }) => isCleartext(url))
+      .map(({ path }) => ({
+        path,
+        message:
+          'is http to another machine: codes, tokens and client secrets would cross the network in clear text',
+        fix: 'write the https address (http is accepted for localhost only)',
+      })),
+  ),
+};
+
+/** F-06, for providers */
+const endpointsHoldNoSecret: Rule = {
+  id: 'F-06',
+  severity: 'error',
+  find: eachUpstream((placed) =>
+    endpointsOf(placed)
+      .filter(({ url }) => hasCredentials(url))
+      .map(({ path }) => ({
+        path,
+        message: 'holds a user name or password',
+        fix: 'remove what stands before the @, and use `client_secret_env_var` or `client_secret_file`',
+      })),
+  ),
+};
+
+/** V-17 */
+const oidcAsksForOpenid: Rule = {
+  id: 'V-17',
+  severity: 'error',
+  find: eachUpstream(({ path, upstream }) => {
+    const scopes = upstream.oidc_config?.scopes;
+    return scopes === undefined || scopes.includes('openid')
+      ? []
+      : [
+          {
+            path: `${path}.oidc_config.scopes`,
+            message: 'lacks `openid`, without which an OIDC provider gives no ID token',
+            fix: 'add `openid`',
+          },
+        ];
+  }),
+};
+
+/** V-21 */
+const privateNetworkIsAllowed: Rule = {
+  id: 'V-21',
+  severity: 'error',
+  find: eachUpstream((placed) => {
+    const { key, block } = blockOf(placed);
+    if (block?.allow_private_ips === true) return [];
+    return endpointsOf(placed)
+      .filter(({ url }) => isPrivate(url))
+      .map(({ path }) => ({
+        path,
+        message: 'lies in a private network, which is refused unless it is allowed',
+        fix: `write \`allow_private_ips: true\` in \`${key}\` if the provider is really there`,
+      }));
+  }),
+};
+
+/** V-24, for providers */
+const clientSecretHasOneSource: Rule = {
+  id: 'V-24',
+  severity: 'error',
+  find: eachUpstream((placed) => {
+    const { key, block } = blockOf(placed);
+    return block?.client_secret_env_var === undefined || block.client_secret_file === undefined
+      ? []
+      : [
+          {
+            path: `${placed.path}.${key}`,
+            message: 'has both `client_secret_env_var` and `client_secret_file`',
+            fix: 'keep one of the two',
+          },
+        ];
+  }),
+};
+
+/** V-25 */
+const parametersAreFree: Rule = {
+  id: 'V-25',
+  severity: 'error',
+  find: eachUpstream((placed) => {
+    const { key, block } = blockOf(placed);
+    return Object.keys(block?.additional_authorization_params ?? {})
+      .filter((parameter) => reservedParameters.includes(parameter.toLowerCase()))
+      .map((parameter) => ({
+        path: `${placed.path}.${key}.additional_authorization_params.${parameter}`,
+        message: 'this parameter is set by Latchkey',
+        fix: 'remove it',
+      }));
+  }),
+};
+
+/** V-26 */
+const callbackIsServed: Rule = {
+  id: 'V-26',
+  severity: 'error',
+  find: eachUpstream((placed, config) => {
+    const { key, block } = blockOf(placed);
+    const issuer = config.authServer?.runConfig?.issuer;
+    if (block?.redirect_uri === undefined || issuer === undefined || placed.name === null) return [];
+    const own = callbackUrl(issuer, placed.name);
+    if (block.redirect_uri === own || block.redirect_uri === sharedCallbackUrl(issuer)) return [];
+    return [
+      {
+        path: `${placed.path}.${key}.redirect_uri`,
+        message: 'is not a path at which this provider is expected, so nobody would come back from it',
+        fix: 'remove it and register <issuer>/oauth/callback/<name> at the provider',
+      },
+    ];
+  }),
+};
+
+/** V-27 */
+const callbackIsNotShared: Rule = {
+  id: 'V-27',
+  severity: 'warning',
+  find: (config) => {
+    const issuer = config.authServer?.runConfig?.issuer;
+    if (issuer === undefined) return [];
+    const shared = upstreamsOf(config).filter(
+      (placed) => blockOf(placed).block?.redirect_uri === sharedCallbackUrl(issuer),
+    );
+    if (shared.length < 2) return [];
+    return shared.map((placed) => ({
+      path: `${placed.path}.${blockOf(placed).key}.redirect_uri`,
+      message:
+        'several providers share this path, so a malicious one could have the code of another redeemed (RFC 9700 section 4.4)',
+      fix: 'remove it and register <issuer>/oauth/callback/<name> at the provider',
+    }));
+  },
+};
+
+/** V-31 */
+const oauth2TellsThePerson: Rule = {
+  id: 'V-31',
+  severity: 'error',
+  find: eachUpstream(({ path, upstream }) =>
+    upstream.oauth2_config === undefined || upstream.oauth2_config.userinfo !== undefined
+      ? []
+      : [
+          {
+            path: `${path}.oauth2_config.userinfo`,
+            message:
+              'is missing: a plain OAuth 2.0 provider gives no ID token, so nobody would know who signed in',
+            fix: "write `userinfo: {endpoint_url: ...}` with the provider's address for the signed-in user",
+          },
+        ],
+  ),
+};
+
+function blockOf({ upstream }: PlacedUpstream) {
+  return upstream.type === 'oauth2'
+    ? ({ key: 'oauth2_config', block: upstream.oauth2_config } as const)
+    : ({ key: 'oidc_config', block: upstream.oidc_config } as const);
+}
+
+function endpointsOf({ path, upstream }: PlacedUpstream): { path: string; url: URL }[] {
+  const { oidc_config: oidc, oauth2_config: oauth2 } = upstream;
+  const endpoints = {
+    'oidc_config.issuer_url': oidc?.issuer_url,
+    'oidc_config.userinfo_override.endpoint_url': oidc?.userinfo_override?.endpoint_url,
+    'oauth2_config.authorization_endpoint': oauth2?.authorization_endpoint,
+    'oauth2_config.token_endpoint': oauth2?.token_endpoint,
+    'oauth2_config.revocation_endpoint': oauth2?.revocation_endpoint,
+    'oauth2_config.userinfo.endpoint_url': oauth2?.userinfo?.endpoint_url,
+  };
+  return Object.entries(endpoints).flatMap(([key, text]) => {
+    const url = findUrl(text);
+    return url === null ? [] : [{ path: `${path}.${key}`, url }];
+  });
+}
+
+export const upstreamRules: readonly Rule[] = [
+  firstIsRequired,
+  namesAreDifferent,
+  namesAreFree,
+  providerNamesFit,
+  providersUseHttps,
+  endpointsHoldNoSecret,
+  oidcAsksForOpenid,
+  privateNetworkIsAllowed,
+  clientSecretHasOneSource,
+  parametersAreFree,
+  callbackIsServed,
+  callbackIsNotShared,
+  oauth2TellsThePerson,
+];

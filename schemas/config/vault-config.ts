@@ -1,0 +1,35 @@
+/** The part of the configuration that a vault worker needs: names and lifetimes, but no address of a provider or backend. */
+import { loneUpstreamName } from './auth-server.ts';
+import type { Config } from './config.ts';
+import {
+  type ProcessSettings,
+  processSettings,
+  type TokenLifespans,
+  tokenLifespans,
+} from './process-settings.ts';
+
+export interface VaultSettings extends ProcessSettings {
+  readonly allowedAudiences: readonly string[];
+  readonly lifespans: TokenLifespans;
+  /** In the order of the chain; the first gives the identity. */
+  readonly providers: readonly { readonly name: string; readonly loginPolicy: 'required' }[];
+  readonly refresh: {
+    /** A token with less life than this is refreshed before it is used. */
+    readonly minValidSeconds: number;
+    /** So long before its end a token in use is refreshed in the background. */
+    readonly refreshAheadSeconds: number;
+  };
+}
+
+export function vaultConfig(config: Config): VaultSettings {
+  return {
+    ...processSettings(config),
+    allowedAudiences: config.authServer.runConfig.allowed_audiences,
+    lifespans: tokenLifespans(config),
+    providers: config.authServer.runConfig.upstreams.map((upstream) => ({
+      name: upstream.name ?? loneUpstreamName,
+      loginPolicy: upstream.login_policy,
+    })),
+    refresh: config.vault,
+  };
+}

@@ -1,0 +1,71 @@
+/**
+ * `latchkey validate --config FILE`: everything that is wrong with a configuration, in one report, without
+ * starting anything. Exit code 0 if it is valid (warnings may remain), 2 if not.
+ */
+import { parseArgs } from 'node:util';
+import { gatewayConfig } from '../../schemas/config/gateway-config.ts';
+import { loadConfig } from '../../schemas/config/load-config.ts';
+import type { Problem } from '../../schemas/config/problem.ts';
+import { providerConfig } from '../../schemas/config/provider-config.ts';
+import { formatReport } from '../../schemas/config/report.ts';
+import { readSecrets } from '../../schemas/config/secret-reference.ts';
+import { vaultConfig } from '../../schemas/config/vault-config.ts';
+
+const usage = `latchkey validate --config FILE [--secrets]
+
+Checks a configuration file, and authserver-config.yaml beside it if there is one, without starting anything.
+
+  --config FILE   the configuration file
+  --secrets       also checks that every secret named in it can be read here
+  --help          shows this text
+
+Exit code: 0 if the configuration is valid, 2 if it is not.
+`;
+
+export interface ValidateStreams {
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown };
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** `argv` holds what follows the word `validate`. Returns the exit code. */
+export function validateCommand(argv: readonly string[], { stdout, stderr, env }: ValidateStreams): number {
+  const options = parseOptions(argv);
+  if (options === 'help') {
+    stdout.write(usage);
+    return 0;
+  }
+  if (options === null) {
+    stderr.write(usage);
+    return 2;
+  }
+  const { config, problems } = loadConfig(options.file);
+  const found: Problem[] = [...problems];
+  if (config !== null && options.secrets) {
+    const parts = [gatewayConfig(config), vaultConfig(config), providerConfig(config)];
+    const references = new Map(
+      parts.flatMap(({ secrets }) => secrets).map((secret) => [secret.path, secret]),
+    );
+    found.push(...readSecrets([...references.values()], env).problems);
+  }
+  const valid = !found.some((problem) => problem.severity === 'error');
+  (valid ? stdout : stderr).write(formatReport(found));
+  return valid ? 0 : 2;
+}
+
+function parseOptions(argv: readonly string[]): { file: string; secrets: boolean } | 'help' | null {
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: {
+        config: { type: 'string' },
+        secrets: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+    if (values.help === true) return 'help';
+    return values.config === undefined ? null : { file: values.config, secrets: values.secrets ?? false };
+  } catch {
+    return null;
+  }
+}
