@@ -88,7 +88,7 @@ async function findLeftRunning(group: number): Promise<string[]> {
 
 async function runFile(file: string, limitSeconds: number): Promise<FileResult> {
   const startedAt = performance.now();
-  const environment = { ...process.env, NO_COLOR: '1' };
+  const environment: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1' };
   delete environment.FORCE_COLOR;
   // A process group of its own, so that whatever the file left running is found and ended.
   const child = spawn(process.execPath, [file], {
