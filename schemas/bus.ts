@@ -6,6 +6,7 @@
 import { ErrorCode, type Msg, type NatsConnection, type NatsError } from 'nats';
 import * as z from 'zod';
 import {
+  type BusError,
   DeadlineExceededError,
   type Failure,
   failureSchema,
@@ -39,16 +40,17 @@ export interface RequestTarget {
 
 export interface Bus {
   /**
-   * @param timeoutMs the whole time for all attempts
+   * @param options.timeoutMs the whole time for all attempts
+   * @param options.failUnheard do not wait for somebody to listen
    * @throws RefusedError the other side said no
-   * @throws NoRespondersError nobody listened until the deadline; nothing was done
+   * @throws NoRespondersError nobody listened; nothing was done
    * @throws DeadlineExceededError no answer until the deadline; unknown whether it was done
    */
   request<Request, Response>(
     operation: Operation<Request, Response>,
     target: RequestTarget,
     request: Request,
-    options: { timeoutMs: number; commandId?: string },
+    options: { timeoutMs: number; commandId?: string; failUnheard?: boolean },
   ): Promise<Response>;
 
   /** Answers requests until the returned function is called. Workers with the same `queue` share them. */
@@ -81,45 +83,47 @@ const replyFrameSchema = z.union([
 
 export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus {
   return {
-    async request(operation, target, request, { timeoutMs, commandId = createCommandId() }) {
+    async request(
+      operation,
+      target,
+      request,
+      { timeoutMs, commandId = createCommandId(), failUnheard = false },
+    ) {
       const body = z.encode(operation.request, request);
       const deadline = performance.now() + timeoutMs;
-      let last: DeadlineExceededError | NoRespondersError | RefusedError | undefined;
+      let last: BusError = new DeadlineExceededError(`no answer to ${operation.name} within ${timeoutMs} ms`);
+      let perhapsHeard = false;
       for (;;) {
         const left = deadline - performance.now();
-        if (left <= 0)
-          throw last ?? new DeadlineExceededError(`no answer to ${operation.name} within ${timeoutMs} ms`);
-        const began = performance.now();
-        const frame = Buffer.from(JSON.stringify({ id: commandId, left: Math.round(left), body }));
-        const sealed = envelopes.sealRequest(target.pair, target.subject, frame);
+        if (left <= 0) {
+          if (!perhapsHeard || last instanceof DeadlineExceededError) throw last;
+          throw new DeadlineExceededError(`no answer to ${operation.name} within ${timeoutMs} ms`, {
+            cause: last,
+          });
+        }
         let pauseMs = 0;
         try {
-          const reply = await connection.request(target.subject, sealed.bytes, {
-            timeout: Math.max(1, Math.min(attemptMs, left)),
-          });
-          const answer = readReply(
-            envelopes.openReply(target.pair, target.subject, sealed.messageId, reply.data),
-          );
+          const answer = await attempt(target, { id: commandId, left: Math.round(left), body });
           if ('ok' in answer) return operation.response.parse(answer.ok);
           if ('failure' in answer) {
-            const refused = refusedError(answer.failure);
-            if (!refused.retryable) throw refused;
-            last = refused;
-            pauseMs = refused.retryAfterMs ?? 50;
+            last = refusedError(answer.failure);
+            pauseMs = last.retryAfterMs ?? 50;
           } else {
-            last = new DeadlineExceededError(`${operation.name} was still under way after ${timeoutMs} ms`);
-            pauseMs = Math.max(0, 20 - (performance.now() - began));
+            last = new DeadlineExceededError(`${operation.name} is still under way after ${timeoutMs} ms`);
+            perhapsHeard = true;
+            pauseMs = 10;
           }
         } catch (error) {
-          if (error instanceof RefusedError && !error.retryable) throw error;
           last = failureOfAttempt(error, operation.name, timeoutMs);
+          if (last instanceof DeadlineExceededError) perhapsHeard = true;
           // Nobody listens: a worker is starting or handing over.
-          if (last instanceof NoRespondersError) pauseMs = 50;
+          else pauseMs = 50;
         }
-        if (pauseMs > 0)
-          await new Promise((resolve) =>
-            setTimeout(resolve, Math.min(pauseMs, Math.max(0, deadline - performance.now()))),
-          );
+        if (last instanceof RefusedError && !last.retryable) throw last;
+        if (last instanceof NoRespondersError && failUnheard && !perhapsHeard) throw last;
+        const rest = deadline - performance.now();
+        if (pauseMs > 0 && rest > 0)
+          await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, rest)));
       }
     },
 
@@ -134,6 +138,16 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       return () => subscription.drain();
     },
   };
+
+  async function attempt(
+    { subject, pair }: RequestTarget,
+    frame: { id: string; left: number; body: unknown },
+  ): Promise<z.infer<typeof replyFrameSchema>> {
+    const sealed = envelopes.sealRequest(pair, subject, Buffer.from(JSON.stringify(frame)));
+    const timeout = Math.max(1, Math.min(attemptMs, frame.left));
+    const reply = await connection.request(subject, sealed.bytes, { timeout });
+    return readReply(envelopes.openReply(pair, subject, sealed.messageId, reply.data));
+  }
 
   async function answer<Request, Response>(
     operation: Operation<Request, Response>,

@@ -27,6 +27,10 @@ function checkedProvider(name: string): string {
 export const vaultSubject = (partition: number | '*', operation: string) =>
   `latchkey.vault.${partition === '*' ? '*' : checkedPartition(partition)}.${checked(operation, 'operation')}`;
 
+/** Where the workers of a provider deliver what a refresh got; one subject each, for each has a key of its own. */
+export const refreshOutcomeSubject = (partition: number | '*', provider: string) =>
+  `${vaultSubject(partition, 'refresh-outcome')}.${checkedProvider(provider)}`;
+
 /** Requests that any vault worker answers. */
 export const authSubject = (operation: string) => `latchkey.auth.${checked(operation, 'operation')}`;
 

@@ -9,13 +9,11 @@ import { timestampSchema } from '../token.ts';
 
 export const vaultFactNames = [
   'session-opened',
-  'session-ended',
   'tokens-granted',
   'refresh-started',
   'tokens-refreshed',
   'refresh-failed',
   'reauth-required',
-  'grant-revoked',
 ] as const;
 
 export const vaultFactSchema = z.object({

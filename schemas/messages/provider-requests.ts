@@ -1,8 +1,8 @@
 /**
- * `latchkey.provider.<name>.*`: what the vault asks of a provider worker. `authorize`, `revoke` and `find-worker`
- * go to any worker of the provider. `exchange` and `refresh` are addressed to one worker by its boot id
- * (`providerWorkerSubject`): what they send works once, so a repeated attempt must meet the worker that
- * remembers the first, and a captured message is of no use at another.
+ * `latchkey.provider.<name>.*`: what the vault asks of a provider worker. `authorize`, `revoke` and `find-worker` go to
+ * any worker of the provider. `exchange` and `refresh` carry something that can be used once, so they are addressed to
+ * one worker by its boot id: neither a repeated attempt nor a captured message reaches another worker. A repeated
+ * command id gets the first outcome.
  */
 import * as z from 'zod';
 import { upstreamAccountSchema } from '../identity.ts';

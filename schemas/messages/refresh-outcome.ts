@@ -1,5 +1,5 @@
 /**
- * `latchkey.vault.<partition>.refresh-outcome`: a provider worker delivers what its refresh got, and repeats until
+ * `latchkey.vault.<partition>.refresh-outcome.<provider>`: a provider worker delivers what its refresh got, and repeats until
  * the owner of the partition acknowledges. Acknowledged means kept: in the log, or in the outbox.
  */
 import * as z from 'zod';

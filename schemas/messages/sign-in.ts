@@ -35,7 +35,7 @@ export const beginLeg = defineOperation(
 /**
  * The provider's answer at `/oauth/callback/<provider>`. Refusals before anything is consumed:
  * `not-found` (unknown, expired or used state), `invalid-request` (another provider's callback, another
- * browser, wrong `iss`). What the provider itself refuses or breaks ends the chain: see `status`.
+ * browser). What the provider itself refuses or breaks ends the chain: see `status`.
  */
 export const completeLeg = defineOperation(
   'complete-leg',
@@ -54,20 +54,23 @@ export const completeLeg = defineOperation(
   }),
 );
 
+const chainProgressSchema = z.discriminatedUnion('status', [
+  /** `visited` is empty before the first leg has come back. */
+  z.object({ status: z.literal('open'), visited: z.array(providerNameSchema) }),
+  z.object({ status: z.literal('complete'), principal: principalSchema }),
+  z.object({
+    status: z.literal('failed'),
+    provider: providerNameSchema,
+    error: z.enum(['access_denied', 'server_error', 'temporarily_unavailable']),
+  }),
+]);
+export type ChainProgress = z.infer<typeof chainProgressSchema>;
+
 /** How far the chain of this interaction came. */
 export const findChain = defineOperation(
   'find-chain',
   z.object({ interactionUid: interactionUidSchema }),
-  z.discriminatedUnion('status', [
-    /** `visited` is empty before the first leg has come back. */
-    z.object({ status: z.literal('open'), visited: z.array(providerNameSchema) }),
-    z.object({ status: z.literal('complete'), principal: principalSchema }),
-    z.object({
-      status: z.literal('failed'),
-      provider: providerNameSchema,
-      error: z.enum(['access_denied', 'server_error', 'temporarily_unavailable']),
-    }),
-  ]),
+  chainProgressSchema,
 );
 
 /**

@@ -1,0 +1,72 @@
+/**
+ * The records of the authorization server, as its library wants them. A record's id is a bearer value and is not kept:
+ * the library's `jti` is taken out before a record is stored and put back when it is found.
+ */
+import * as z from 'zod';
+import { RefusedError } from '../../schemas/failure.ts';
+import type { AuthRecordKind } from '../../schemas/messages/auth-record.ts';
+import type { AuthStore } from './auth-store.ts';
+
+type Payload = Record<string, z.core.util.JSONType>;
+
+export interface AuthRecords {
+  put(kind: AuthRecordKind, id: string, payload: Payload, expiresInSeconds?: number): Promise<void>;
+  findById(kind: AuthRecordKind, id: string): Promise<Payload | null>;
+  findByUid(kind: AuthRecordKind, uid: string): Promise<Payload | null>;
+  /**
+   * An atomic compare-and-set.
+   * @param commandId a repetition of the same order gets the first outcome
+   * @throws RefusedError `conflict` it was used before, `not-found`
+   */
+  consume(kind: AuthRecordKind, id: string, commandId: string): Promise<void>;
+  delete(kind: AuthRecordKind, id: string): Promise<void>;
+}
+
+const storedSchema = z.object({
+  payload: z.record(z.string(), z.json()),
+  /** The command that used the record up. */
+  consumedBy: z.string().nullable(),
+});
+
+const uidKind = (kind: AuthRecordKind) => `${kind}-uid`;
+
+export function createAuthRecords({ store, now }: { store: AuthStore; now: () => number }): AuthRecords {
+  async function find(kind: AuthRecordKind, id: string) {
+    const record = await store.find(kind, id);
+    return record && { ...record, ...storedSchema.parse(record.value) };
+  }
+
+  async function findById(kind: AuthRecordKind, id: string): Promise<Payload | null> {
+    const record = await find(kind, id);
+    return record && { ...record.payload, jti: id };
+  }
+
+  return {
+    async put(kind, id, payload, expiresInSeconds) {
+      const { jti: _, ...kept } = payload;
+      const expiresAt = expiresInSeconds === undefined ? null : now() + expiresInSeconds * 1000;
+      await store.put(kind, id, { payload: kept, consumedBy: null }, expiresAt);
+      if (typeof kept.uid === 'string' && kept.uid !== id)
+        await store.put(uidKind(kind), kept.uid, id, expiresAt);
+    },
+
+    findById,
+
+    async findByUid(kind, uid) {
+      const record = await store.find(uidKind(kind), uid);
+      if (!record) return findById(kind, uid);
+      return findById(kind, z.string().parse(record.value));
+    },
+
+    async consume(kind, id, commandId) {
+      const record = await find(kind, id);
+      if (!record) throw new RefusedError('not-found', `there is no such ${kind}`);
+      if (record.consumedBy === commandId) return;
+      if (record.consumedBy !== null) throw new RefusedError('conflict', `this ${kind} was used before`);
+      const payload = { ...record.payload, consumed: Math.floor(now() / 1000) };
+      await store.put(kind, id, { payload, consumedBy: commandId }, record.expiresAt, record.revision);
+    },
+
+    delete: (kind, id) => store.delete(kind, id),
+  };
+}

@@ -1,0 +1,103 @@
+/**
+ * The authorization server's state in the bucket AUTH: found by a random id, kept for minutes, replayed by nobody. A
+ * key is kind and HMAC of the id, so that the bucket does not hold bearer values; a value is sealed by the key ring.
+ * The record's expiry stands inside it as well as in the message's TTL (`Nats-TTL`, nats-server 2.11).
+ */
+import { headers, type NatsConnection, type NatsError } from 'nats';
+import * as z from 'zod';
+import { RefusedError } from '../../schemas/failure.ts';
+import { bucketNames } from '../../schemas/subjects.ts';
+import type { KeyRing } from '../sealing/key-ring.ts';
+
+export interface AuthRecord {
+  readonly value: unknown;
+  /** Changes with every write; what `expected` takes. */
+  readonly revision: number;
+  readonly expiresAt: number | null;
+}
+
+export interface AuthStore {
+  find(kind: string, id: string): Promise<AuthRecord | null>;
+  /**
+   * @param expected the revision that the record must still have; 0: there must be none
+   * @throws RefusedError `conflict` if it has another one, `unavailable` if the bucket does not answer
+   */
+  put(kind: string, id: string, value: unknown, expiresAt: number | null, expected?: number): Promise<void>;
+  delete(kind: string, id: string): Promise<void>;
+}
+
+interface Options {
+  readonly connection: NatsConnection;
+  readonly keyRing: KeyRing;
+  readonly now: () => number;
+}
+
+const recordSchema = z.object({ value: z.unknown(), expiresAt: z.int().nullable() });
+const noMessageFound = 10037;
+const wrongLastSequence = 10071;
+/** How long the mark of a deletion stays: longer than any reader could lag behind. */
+const deletionMarkSeconds = 60;
+
+export async function openAuthStore({ connection, keyRing, now }: Options): Promise<AuthStore> {
+  const manager = await connection.jetstreamManager();
+  const jetStream = connection.jetstream();
+  const stream = `KV_${bucketNames.auth}`;
+
+  const keyOf = (kind: string, id: string) =>
+    `${kind}.${keyRing.index('auth-record', kind, id).toString('base64url')}`;
+  const subjectOf = (key: string) => `$KV.${bucketNames.auth}.${key}`;
+  const contextOf = (key: string) => `auth-record ${key}`;
+
+  return {
+    async find(kind, id) {
+      const key = keyOf(kind, id);
+      try {
+        const message = await manager.streams.getMessage(stream, { last_by_subj: subjectOf(key) });
+        if (message.data.length === 0) return null;
+        const { value, expiresAt } = recordSchema.parse(
+          JSON.parse(keyRing.open(contextOf(key), message.data).toString()),
+        );
+        if (expiresAt !== null && expiresAt <= now()) return null;
+        return { value, expiresAt, revision: message.seq };
+      } catch (error) {
+        if (codeOf(error) === noMessageFound) return null;
+        throw unavailable(error);
+      }
+    },
+
+    async put(kind, id, value, expiresAt, expected) {
+      const key = keyOf(kind, id);
+      const head = headers();
+      if (expected !== undefined) head.set('Nats-Expected-Last-Subject-Sequence', String(expected));
+      if (expiresAt !== null) head.set('Nats-TTL', `${Math.max(1, Math.ceil((expiresAt - now()) / 1000))}s`);
+      const data = keyRing.seal(contextOf(key), Buffer.from(JSON.stringify({ value, expiresAt })));
+      try {
+        await jetStream.publish(subjectOf(key), data, { headers: head });
+      } catch (error) {
+        if (codeOf(error) === wrongLastSequence)
+          throw new RefusedError('conflict', `the ${kind} record changed meanwhile`);
+        throw unavailable(error);
+      }
+    },
+
+    async delete(kind, id) {
+      const head = headers();
+      head.set('KV-Operation', 'DEL');
+      head.set('Nats-TTL', `${deletionMarkSeconds}s`);
+      try {
+        await jetStream.publish(subjectOf(keyOf(kind, id)), new Uint8Array(0), { headers: head });
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+  };
+}
+
+function codeOf(error: unknown): number | undefined {
+  return (error as NatsError).api_error?.err_code;
+}
+
+function unavailable(cause: unknown): Error {
+  if (cause instanceof Error && cause.name === 'VaultError') return cause;
+  return new RefusedError('unavailable', 'the authorization state cannot be reached', { cause });
+}

@@ -1,0 +1,50 @@
+/**
+ * What is remembered of a sign-in under way. The tokens that it collected lie here, sealed, until the session opens;
+ * a chain that is abandoned expires with them ten minutes after its last leg.
+ */
+import * as z from 'zod';
+import { principalSchema, upstreamAccountSchema } from '../../schemas/identity.ts';
+import { commandIdSchema } from '../../schemas/ids.ts';
+import { legSecretsSchema } from '../../schemas/messages/provider-requests.ts';
+import { clientRegistrationSchema, providerNameSchema } from '../../schemas/provider.ts';
+import { tokenSetSchema } from '../../schemas/token.ts';
+
+export const legLifetimeMs = 10 * 60_000;
+
+const collectedSchema = z.object({
+  provider: providerNameSchema,
+  tokens: tokenSetSchema,
+  account: upstreamAccountSchema,
+  registration: clientRegistrationSchema,
+});
+export type Collected = z.infer<typeof collectedSchema>;
+
+export const chainErrorSchema = z.enum(['access_denied', 'server_error', 'temporarily_unavailable']);
+
+export const chainSchema = z.discriminatedUnion('status', [
+  z.object({
+    status: z.literal('open'),
+    principal: principalSchema.nullable(),
+    collected: z.array(collectedSchema),
+  }),
+  z.object({
+    status: z.literal('complete'),
+    principal: principalSchema,
+    collected: z.array(collectedSchema).min(1),
+  }),
+  z.object({ status: z.literal('failed'), provider: providerNameSchema, error: chainErrorSchema }),
+]);
+export type Chain = z.infer<typeof chainSchema>;
+export type ChainFailure = Extract<Chain, { status: 'failed' }>;
+
+export const legSchema = z.object({
+  interactionUid: z.string(),
+  provider: providerNameSchema,
+  secrets: legSecretsSchema,
+  /** SHA-256 of the value of the leg's cookie. */
+  bindingHash: z.string(),
+  /** Who completes the leg; a second command finds it used. */
+  claimedBy: commandIdSchema.nullable(),
+  outcome: z.enum(['next-leg', 'complete', 'failed']).nullable(),
+});
+export type Leg = z.infer<typeof legSchema>;

@@ -1,0 +1,216 @@
+/**
+ * The sign-in through a chain of providers (OAuth 2.1 authorization code with PKCE at each). A leg is found by its
+ * state, belongs to one provider and one browser, and is used once (RFC 9700 sections 2.1 and 4.4); the code is
+ * exchanged by the provider worker, and the tokens are kept before anything else can fail.
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import * as z from 'zod';
+import { type FailureCode, RefusedError } from '../../schemas/failure.ts';
+import type { Principal, UpstreamAccount } from '../../schemas/identity.ts';
+import { legIdOf } from '../../schemas/ids.ts';
+import type { LegSecrets } from '../../schemas/messages/provider-requests.ts';
+import type { ClientRegistration } from '../../schemas/provider.ts';
+import { Secret } from '../../schemas/secret.ts';
+import type { TokenSet } from '../../schemas/token.ts';
+import type { AuthStore } from './auth-store.ts';
+import {
+  type Chain,
+  type ChainFailure,
+  type Collected,
+  chainSchema,
+  type Leg,
+  legLifetimeMs,
+  legSchema,
+} from './chain.ts';
+
+/** What a provider worker does for a sign-in. */
+export interface ProviderSignIns {
+  authorize(provider: string): Promise<{ authorizationUrl: string; leg: LegSecrets }>;
+  exchange(
+    provider: string,
+    leg: LegSecrets,
+    parameters: Record<string, Secret>,
+  ): Promise<{ tokens: TokenSet; account: UpstreamAccount; registration: ClientRegistration }>;
+  /** Best effort. */
+  revoke(provider: string, tokens: TokenSet, registration: ClientRegistration): Promise<void>;
+}
+
+type LegStatus = NonNullable<Leg['outcome']>;
+
+export interface SignIn {
+  beginLeg(
+    interactionUid: string,
+  ): Promise<{ provider: string; authorizationUrl: string; legId: string; browserBinding: Secret }>;
+  completeLeg(
+    request: { provider: string; parameters: Record<string, Secret>; browserBinding: Secret | null },
+    commandId: string,
+  ): Promise<{ interactionUid: string; status: LegStatus }>;
+  findChain(interactionUid: string): Promise<Chain>;
+  forgetChain(interactionUid: string): Promise<void>;
+}
+
+interface Options {
+  readonly store: AuthStore;
+  readonly providers: ProviderSignIns;
+  /** The providers of the chain, in order; the first gives the identity. */
+  readonly chain: readonly string[];
+  readonly principalOf: (provider: string, subject: string) => Principal;
+  readonly now: () => number;
+  readonly onProblem: (error: unknown) => void;
+}
+
+const emptyChain: Chain = { status: 'open', principal: null, collected: [] };
+
+export function createSignIn({
+  store,
+  providers,
+  chain: order,
+  principalOf,
+  now,
+  onProblem,
+}: Options): SignIn {
+  async function readChain(uid: string): Promise<{ chain: Chain; revision: number }> {
+    const record = await store.find('chain', uid);
+    return record
+      ? { chain: chainSchema.parse(record.value), revision: record.revision }
+      : { chain: emptyChain, revision: 0 };
+  }
+
+  async function writeChain(uid: string, chain: Chain, revision: number): Promise<void> {
+    await store.put('chain', uid, z.encode(chainSchema, chain), now() + legLifetimeMs, revision);
+  }
+
+  async function writeLeg(leg: Leg, expected?: number): Promise<void> {
+    await store.put(
+      'leg',
+      leg.secrets.state.reveal(),
+      z.encode(legSchema, leg),
+      now() + legLifetimeMs,
+      expected,
+    );
+  }
+
+  /** Ends the flow: what it collected is removed here and, where the provider can, there. */
+  async function fail(uid: string, provider: string, error: ChainFailure['error']): Promise<'failed'> {
+    const { chain, revision } = await readChain(uid);
+    await writeChain(uid, { status: 'failed', provider, error }, revision);
+    if (chain.status !== 'failed') {
+      for (const collected of chain.collected) {
+        providers.revoke(collected.provider, collected.tokens, collected.registration).catch(onProblem);
+      }
+    }
+    return 'failed';
+  }
+
+  async function exchange(leg: Leg, parameters: Record<string, Secret>): Promise<LegStatus> {
+    const { interactionUid: uid, provider } = leg;
+    const refused = parameters.error?.reveal();
+    if (refused !== undefined) return fail(uid, provider, errorOfCallback(refused));
+    let collected: Collected;
+    try {
+      collected = { provider, ...(await providers.exchange(provider, leg.secrets, parameters)) };
+    } catch (error) {
+      onProblem(error);
+      return fail(uid, provider, errorOfFailure((error as RefusedError).code));
+    }
+    return keep(uid, collected);
+  }
+
+  async function keep(uid: string, collected: Collected): Promise<LegStatus> {
+    const { chain, revision } = await readChain(uid);
+    const visited = chain.status === 'open' ? chain.collected.length : -1;
+    if (chain.status !== 'open' || order[visited] !== collected.provider) {
+      return fail(uid, collected.provider, 'server_error');
+    }
+    const principal = chain.principal ?? principalOf(collected.provider, collected.account.subject);
+    const all = [...chain.collected, collected];
+    const status = all.length === order.length ? 'complete' : 'open';
+    await writeChain(uid, { status, principal, collected: all }, revision);
+    return status === 'complete' ? 'complete' : 'next-leg';
+  }
+
+  return {
+    async beginLeg(interactionUid) {
+      const { chain, revision } = await readChain(interactionUid);
+      const provider = chain.status === 'open' ? order[chain.collected.length] : undefined;
+      if (provider === undefined)
+        throw new RefusedError('invalid-request', 'the chain of this sign-in has no open leg');
+      const { authorizationUrl, leg } = await providers.authorize(provider).catch(async (error) => {
+        onProblem(error);
+        await fail(interactionUid, provider, 'temporarily_unavailable');
+        throw new RefusedError('upstream-unavailable', `the provider ${provider} cannot be reached`);
+      });
+      const binding = randomBytes(32).toString('base64url');
+      await writeLeg({
+        interactionUid,
+        provider,
+        secrets: leg,
+        bindingHash: hashOf(binding),
+        claimedBy: null,
+        outcome: null,
+      });
+      if (revision === 0) await writeChain(interactionUid, chain, 0).catch(ignoreConflict);
+      return {
+        provider,
+        authorizationUrl,
+        legId: legIdOf(leg.state.reveal()),
+        browserBinding: new Secret(binding),
+      };
+    },
+
+    async completeLeg({ provider, parameters, browserBinding }, commandId) {
+      const state = parameters.state?.reveal();
+      const record = state === undefined ? null : await store.find('leg', state);
+      if (!record) throw unknownLeg();
+      const leg = legSchema.parse(record.value);
+      if (leg.provider !== provider) {
+        throw new RefusedError('invalid-request', 'the answer came to the callback of another provider');
+      }
+      if (!browserBinding || !matches(browserBinding.reveal(), leg.bindingHash)) {
+        throw new RefusedError('invalid-request', 'this browser did not begin the sign-in');
+      }
+      const { interactionUid } = leg;
+      if (leg.claimedBy !== null) {
+        if (leg.claimedBy !== commandId) throw unknownLeg();
+        if (leg.outcome) return { interactionUid, status: leg.outcome };
+        throw new RefusedError('unavailable', 'this leg is being completed');
+      }
+      await writeLeg({ ...leg, claimedBy: commandId }, record.revision);
+      const status = await exchange(leg, parameters);
+      await writeLeg({ ...leg, claimedBy: commandId, outcome: status });
+      return { interactionUid, status };
+    },
+
+    findChain: async (interactionUid) => (await readChain(interactionUid)).chain,
+    forgetChain: (interactionUid) => store.delete('chain', interactionUid),
+  };
+}
+
+function unknownLeg(): RefusedError {
+  return new RefusedError(
+    'not-found',
+    'this step of the sign-in is unknown, was used, or took longer than 10 minutes',
+  );
+}
+
+function errorOfCallback(error: string): ChainFailure['error'] {
+  return error === 'access_denied' || error === 'temporarily_unavailable' ? error : 'server_error';
+}
+
+function errorOfFailure(code: FailureCode | string | undefined): ChainFailure['error'] {
+  return code === 'upstream-refused' || code === 'invalid-request'
+    ? 'server_error'
+    : 'temporarily_unavailable';
+}
+
+function hashOf(binding: string): string {
+  return createHash('sha256').update(binding).digest('base64url');
+}
+
+function matches(binding: string, hash: string): boolean {
+  return timingSafeEqual(Buffer.from(hashOf(binding)), Buffer.from(hash));
+}
+
+function ignoreConflict(error: unknown): void {
+  if (!(error instanceof RefusedError && error.code === 'conflict')) throw error;
+}

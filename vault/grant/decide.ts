@@ -1,0 +1,87 @@
+/**
+ * The rules of a grant, above all those of its refresh (RFC 6749 section 6): at most one claim is open, a rotated
+ * token is never thrown away, and `invalid_grant` alone is final. Pure: no clock, no store, no randomness.
+ */
+import type { TokenResponse, TokenSet } from '../../schemas/token.ts';
+import type { GrantCommand, RecordRefreshed, RecordRefreshFailure, StartRefresh } from './commands.ts';
+import type { GrantEvent } from './events.ts';
+import type { GrantState, HeldGrant } from './state.ts';
+
+/** At most one event; none where there is nothing to do. */
+export function decide(command: GrantCommand, state: GrantState): GrantEvent | null {
+  switch (command.type) {
+    case 'GrantTokens': {
+      const { type: _, ...grant } = command;
+      return { type: 'TokensGranted', ...grant, version: state.status === 'held' ? state.version + 1 : 1 };
+    }
+    case 'StartRefresh':
+      return state.status === 'held' ? startRefresh(command, state) : null;
+    case 'RecordRefreshed':
+      return state.status === 'held' ? recordRefreshed(command, state) : null;
+    case 'RecordRefreshFailure':
+      return state.status === 'held' ? recordFailure(command, state) : null;
+    default:
+      return command satisfies never;
+  }
+}
+
+function startRefresh(command: StartRefresh, grant: HeldGrant): GrantEvent | null {
+  const { at, claimId, deadlineAt } = command;
+  const rejected = command.rejectedVersion === grant.version;
+  const expiring = grant.tokens.expiresAt !== null && grant.tokens.expiresAt <= command.neededUntil;
+  if (!rejected && !expiring) return null;
+  if (grant.refresh.status === 'reauth-required') return null;
+  if (grant.refresh.status === 'claimed' && grant.refresh.deadlineAt > at) return null;
+  if (grant.refresh.status === 'waiting' && grant.refresh.retryAt > at) return null;
+  if (grant.tokens.refreshToken === null) {
+    // A token that still lives is worth keeping, even if nothing can follow it.
+    const alive = grant.tokens.expiresAt === null || grant.tokens.expiresAt > at;
+    if (alive && !rejected) return null;
+    return { type: 'ReauthRequired', at, grantId: grant.grantId, claimId: null, reason: 'no-refresh-token' };
+  }
+  const reason = rejected ? 'rejected' : 'expiring';
+  return { type: 'RefreshStarted', at, grantId: grant.grantId, claimId, deadlineAt, reason };
+}
+
+/**
+ * Tokens that a provider gave are kept even if their claim was taken over meanwhile: as long as no other token set
+ * came since, they are the newest there is. A repeated delivery finds the grant idle and changes nothing.
+ */
+function recordRefreshed(command: RecordRefreshed, grant: HeldGrant): GrantEvent | null {
+  if (grant.refresh.status === 'idle') return null;
+  const { grantId, principalKey, provider, sessionId, registration, account } = grant;
+  return {
+    type: 'TokensRefreshed',
+    at: command.at,
+    claimId: command.claimId,
+    ...{ grantId, principalKey, provider, sessionId, registration, account },
+    version: grant.version + 1,
+    tokens: mergeTokens(grant.tokens, command.tokens),
+  };
+}
+
+function recordFailure(command: RecordRefreshFailure, grant: HeldGrant): GrantEvent | null {
+  const { at, claimId, reason, retryAt } = command;
+  if (grant.refresh.status !== 'claimed' || grant.refresh.claimId !== claimId) return null;
+  if (reason === 'invalid-grant' || reason === 'registration-gone') {
+    return { type: 'ReauthRequired', at, grantId: grant.grantId, claimId, reason };
+  }
+  const failures = grant.refresh.failures + 1;
+  return { type: 'RefreshFailed', at, grantId: grant.grantId, claimId, reason, failures, retryAt };
+}
+
+/** A response without `refresh_token`, `id_token` or `scope` keeps the old one (RFC 6749 sections 5.1 and 6). */
+function mergeTokens(old: TokenSet, answer: TokenResponse): TokenSet {
+  return {
+    accessToken: answer.accessToken,
+    tokenType: answer.tokenType,
+    expiresAt: answer.expiresAt,
+    refreshToken: answer.refreshToken ?? old.refreshToken,
+    refreshExpiresAt:
+      answer.refreshToken === null
+        ? (answer.refreshExpiresAt ?? old.refreshExpiresAt)
+        : answer.refreshExpiresAt,
+    idToken: answer.idToken ?? old.idToken,
+    scope: answer.scope ?? old.scope,
+  };
+}

@@ -1,0 +1,40 @@
+/** The fact that tells of an event, without anything that must stay secret. */
+import type { VaultFact } from '../../schemas/events/facts.ts';
+import type { SessionOpened } from '../session/session.ts';
+import type { GrantEvent, GrantOwner } from './events.ts';
+
+const factNames = {
+  TokensGranted: 'tokens-granted',
+  RefreshStarted: 'refresh-started',
+  TokensRefreshed: 'tokens-refreshed',
+  RefreshFailed: 'refresh-failed',
+  ReauthRequired: 'reauth-required',
+} as const;
+
+export function grantFact(id: string, event: GrantEvent, owner: GrantOwner): VaultFact {
+  return {
+    id,
+    fact: factNames[event.type],
+    at: event.at,
+    principal: owner.principalKey,
+    session: owner.sessionId,
+    grant: owner.grantId,
+    provider: owner.provider,
+    version: 'version' in event ? event.version : null,
+    reason: 'reason' in event ? event.reason : null,
+  };
+}
+
+export function sessionFact(id: string, event: SessionOpened): VaultFact {
+  return {
+    id,
+    fact: 'session-opened',
+    at: event.at,
+    principal: event.principalKey,
+    session: event.sessionId,
+    grant: null,
+    provider: null,
+    version: null,
+    reason: null,
+  };
+}

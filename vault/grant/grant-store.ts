@@ -1,0 +1,72 @@
+/**
+ * Runs commands on grants and keeps what they decide: rules on one side, log and projection on the other, sealing in
+ * between.
+ */
+
+import { createEventId } from '../../schemas/ids.ts';
+import { VaultError } from '../errors.ts';
+import type { Change, PartitionWriter } from '../partition/partition-writer.ts';
+import type { Projection } from '../projection/projection.ts';
+import type { DataKeys } from '../sealing/data-keys.ts';
+import { openGrant, sealGrantEvent } from '../sealing/grant-codec.ts';
+import type { GrantCommand } from './commands.ts';
+import { decide } from './decide.ts';
+import type { GrantEvent, GrantOwner } from './events.ts';
+import { grantFact } from './facts.ts';
+import { type GrantState, type HeldGrant, noGrant } from './state.ts';
+
+export interface GrantStore {
+  find(grantId: string): HeldGrant | null;
+  /** The event that the command led to, durable; null if there was nothing to do. */
+  execute(writer: PartitionWriter, grantId: string, command: GrantCommand): Promise<GrantEvent | null>;
+  /** The change that granting tokens means, to be made together with others. */
+  changeFor(command: GrantCommand, owner: GrantOwner): Change | null;
+}
+
+export function createGrantStore({
+  projection,
+  dataKeys,
+}: {
+  projection: Projection;
+  dataKeys: DataKeys;
+}): GrantStore {
+  function dataKey(principalKey: string) {
+    const key = dataKeys.find(principalKey);
+    if (!key) throw new VaultError('key-unknown', 'the data key of this person is not there any more');
+    return key;
+  }
+
+  function find(grantId: string): HeldGrant | null {
+    const row = projection.findGrant(grantId);
+    return row && openGrant(row, dataKey(row.principalKey));
+  }
+
+  function changeOf(event: GrantEvent, owner: GrantOwner): Change {
+    const id = createEventId();
+    return {
+      aggregate: owner.grantId,
+      event: sealGrantEvent(event, id, dataKey(owner.principalKey)),
+      replaces: event.type === 'TokensGranted' || event.type === 'TokensRefreshed',
+      fact: grantFact(id, event, owner),
+    };
+  }
+
+  return {
+    find,
+    execute(writer, grantId, command) {
+      return writer.execute({
+        aggregates: [grantId],
+        decide: () => {
+          const held = find(grantId);
+          const event = decide(command, held ?? noGrant);
+          return { changes: event && held ? [changeOf(event, held)] : [], result: event };
+        },
+      });
+    },
+    changeFor(command, owner) {
+      const state: GrantState = find(owner.grantId) ?? noGrant;
+      const event = decide(command, state);
+      return event && changeOf(event, owner);
+    },
+  };
+}

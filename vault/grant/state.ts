@@ -1,0 +1,28 @@
+/** The state of one grant, as its events made it. */
+import type { UpstreamAccount } from '../../schemas/identity.ts';
+import type { TokenSet } from '../../schemas/token.ts';
+import type { GrantOwner, ReauthRequired } from './events.ts';
+
+export type RefreshState =
+  | { readonly status: 'idle' }
+  | {
+      readonly status: 'claimed';
+      readonly claimId: string;
+      readonly deadlineAt: number;
+      readonly failures: number;
+    }
+  | { readonly status: 'waiting'; readonly failures: number; readonly retryAt: number }
+  | { readonly status: 'reauth-required'; readonly reason: ReauthRequired['reason'] };
+
+export interface HeldGrant extends GrantOwner {
+  readonly status: 'held';
+  /** Grows by one with each token set. */
+  readonly version: number;
+  readonly tokens: TokenSet;
+  readonly account: UpstreamAccount;
+  readonly refresh: RefreshState;
+}
+
+export type GrantState = { readonly status: 'absent' } | HeldGrant;
+
+export const noGrant: GrantState = { status: 'absent' };

@@ -1,0 +1,60 @@
+/**
+ * The event log, as the vault needs it. Each partition has one owner; an append that does not come from the owner of
+ * the day is refused by the log itself, on every aggregate, touched before or not.
+ */
+import type { VaultFact } from '../../schemas/events/facts.ts';
+import type { StoredEvent } from './stored-event.ts';
+
+/** The right to append to one partition: the sequence of its last owner marker. */
+export interface PartitionOwnership {
+  readonly partition: number;
+  readonly epoch: number;
+}
+
+export interface Append {
+  readonly aggregate: string;
+  readonly event: StoredEvent;
+  /** Everything before it on this aggregate goes: the event carries the complete state. */
+  readonly replaces: boolean;
+  /** Stored by the same atomic step as the event. */
+  readonly fact: VaultFact;
+}
+
+export interface LogEntry {
+  readonly sequence: number;
+  readonly partition: number;
+  readonly aggregate: string;
+  readonly event: StoredEvent;
+}
+
+export interface EventLog {
+  /** Changes when the log was deleted and made anew; positions in another incarnation mean nothing. */
+  readonly incarnation: string;
+
+  /**
+   * Makes the worker the owner. With `previous` only if nobody else took the partition since.
+   * @throws VaultError `ownership-lost` somebody else did; `append-unknown`
+   */
+  takePartition(
+    partition: number,
+    worker: string,
+    previous?: PartitionOwnership,
+  ): Promise<PartitionOwnership>;
+
+  /**
+   * Appends all or nothing, in order, at most one event for each aggregate.
+   * @returns the sequences of the events
+   * @throws VaultError `ownership-lost`; `append-refused` nothing is stored; `append-unknown` perhaps stored
+   */
+  append(ownership: PartitionOwnership, appends: readonly Append[]): Promise<number[]>;
+
+  /** The last event of an aggregate, read from the leader. */
+  findLast(partition: number, aggregate: string): Promise<{ sequence: number; eventId: string } | null>;
+
+  /** Every entry after a position, in order, then what comes, until the signal. Owner markers are skipped. */
+  follow(
+    afterSequence: number,
+    handlers: { onEntry: (entry: LogEntry) => void; onPosition: (sequence: number) => void },
+    signal: AbortSignal,
+  ): Promise<void>;
+}

@@ -1,0 +1,172 @@
+/**
+ * The event log on a JetStream stream (nats-server 2.12 or newer). Event and fact are stored by one atomic batch
+ * (ADR-50). Every event carries the owner marker's sequence as the expected last sequence of the marker's subject
+ * (`Nats-Expected-Last-Subject-Sequence` with `...-Subject`): a former owner cannot write anywhere in the partition.
+ * The headers are set by hand, for the client does not know them.
+ */
+import { randomUUID } from 'node:crypto';
+import { ErrorCode, headers, type MsgHdrs, type NatsConnection, type NatsError } from 'nats';
+import {
+  factSubject,
+  logSubject,
+  ownerSubject,
+  streamNames,
+  streamSubjects,
+} from '../../schemas/subjects.ts';
+import { VaultError } from '../errors.ts';
+import type { Append, EventLog, PartitionOwnership } from './event-log.ts';
+import { decodeStoredEvent, encodeStoredEvent } from './stored-event.ts';
+import { followStream } from './stream-follower.ts';
+
+const wrongLastSequence = 10071;
+const wrongLastSequenceConstant = 10164;
+const noMessageFound = 10037;
+
+interface Options {
+  readonly connection: NatsConnection;
+  readonly incarnation: string;
+  /** After this time without an answer the outcome of an append is unknown. */
+  readonly timeoutMs?: number;
+  /** How long facts lie in the stream; AUDIT keeps them. */
+  readonly factLifetimeSeconds?: number;
+}
+
+interface Publication {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: MsgHdrs;
+}
+
+export async function openJetStreamEventLog({
+  connection,
+  incarnation,
+  timeoutMs = 3000,
+  factLifetimeSeconds = 86_400,
+}: Options): Promise<EventLog> {
+  const manager = await connection.jetstreamManager();
+
+  return {
+    incarnation,
+
+    async takePartition(partition, worker, previous) {
+      const subject = ownerSubject(partition);
+      const last = await lastMessage(subject);
+      if (previous && last?.seq !== previous.epoch && textOf(last?.data) !== worker) throw lost(partition);
+      const head = headers();
+      head.set('Nats-Expected-Last-Subject-Sequence', String(last?.seq ?? 0));
+      // Markers of the past fence nothing.
+      head.set('Nats-Rollup', 'sub');
+      const epoch = await commit(partition, { subject, data: Buffer.from(worker), headers: head });
+      return { partition, epoch };
+    },
+
+    async append(ownership, appends) {
+      const batch = randomUUID();
+      const publications = appends.flatMap((append) => publicationsOf(ownership, append));
+      publications.forEach(({ headers: head }, index) => {
+        head.set('Nats-Batch-Id', batch);
+        head.set('Nats-Batch-Sequence', String(index + 1));
+      });
+      const last = publications.pop()!;
+      last.headers.set('Nats-Batch-Commit', '1');
+      for (const { subject, data, headers: head } of publications)
+        connection.publish(subject, data, { headers: head });
+      const end = await commit(ownership.partition, last);
+      const first = end - publications.length;
+      return appends.map((_, index) => first + 2 * index);
+    },
+
+    async findLast(partition, aggregate) {
+      const message = await lastMessage(logSubject(partition, aggregate));
+      return message && { sequence: message.seq, eventId: decodeStoredEvent(message.data).metadata.id };
+    },
+
+    async follow(afterSequence, { onEntry, onPosition }, signal) {
+      await followStream(
+        connection,
+        { stream: streamNames.vault, filterSubject: streamSubjects.log, afterSequence },
+        (message) => {
+          const [, , partition, aggregate] = message.subject.split('.');
+          if (aggregate !== 'owner') {
+            onEntry({
+              sequence: message.seq,
+              partition: Number(partition),
+              aggregate: aggregate!,
+              event: decodeStoredEvent(message.data),
+            });
+          }
+          onPosition(message.seq);
+        },
+        signal,
+      );
+    },
+  };
+
+  async function lastMessage(subject: string) {
+    try {
+      return await manager.streams.getMessage(streamNames.vault, { last_by_subj: subject });
+    } catch (error) {
+      if ((error as NatsError).api_error?.err_code === noMessageFound) return null;
+      throw new VaultError('append-unknown', 'the log cannot be read', { retryable: true, cause: error });
+    }
+  }
+
+  /** Publishes the message that makes the append happen, and reads what the stream made of it. */
+  async function commit(partition: number, { subject, data, headers: head }: Publication): Promise<number> {
+    let answer: { seq?: number; error?: { err_code: number; description: string } };
+    try {
+      const reply = await connection.request(subject, data, { headers: head, timeout: timeoutMs });
+      answer = reply.json();
+    } catch (error) {
+      if ((error as NatsError).code === ErrorCode.NoResponders) {
+        throw new VaultError('append-refused', 'no stream takes the append', {
+          retryable: true,
+          cause: error,
+        });
+      }
+      throw new VaultError('append-unknown', 'the log did not answer an append', {
+        retryable: true,
+        cause: error,
+      });
+    }
+    if (answer.seq && !answer.error) return answer.seq;
+    const code = answer.error?.err_code;
+    if (code === wrongLastSequence || code === wrongLastSequenceConstant) throw lost(partition);
+    throw new VaultError(
+      'append-refused',
+      `the log refused an append: ${answer.error?.description} (${code})`,
+      {
+        retryable: true,
+      },
+    );
+  }
+
+  function publicationsOf({ partition, epoch }: PartitionOwnership, append: Append): Publication[] {
+    const event = headers();
+    event.set('Nats-Expected-Last-Subject-Sequence', String(epoch));
+    event.set('Nats-Expected-Last-Subject-Sequence-Subject', ownerSubject(partition));
+    if (append.replaces) event.set('Nats-Rollup', 'sub');
+    const fact = headers();
+    fact.set('Nats-TTL', `${factLifetimeSeconds}s`);
+    return [
+      {
+        subject: logSubject(partition, append.aggregate),
+        data: encodeStoredEvent(append.event),
+        headers: event,
+      },
+      {
+        subject: factSubject(partition, append.fact.fact, append.fact.provider),
+        data: Buffer.from(JSON.stringify(append.fact)),
+        headers: fact,
+      },
+    ];
+  }
+}
+
+function lost(partition: number): VaultError {
+  return new VaultError('ownership-lost', `another worker took partition ${partition}`);
+}
+
+function textOf(data: Uint8Array | undefined): string | null {
+  return data === undefined ? null : Buffer.from(data).toString();
+}

@@ -1,0 +1,99 @@
+/**
+ * An event as it lies in the log: metadata in clear for routing and projection, tokens and personal data sealed.
+ * Layout: format 1 byte, length of the metadata 4 bytes, metadata as JSON, sealed bytes to the end.
+ */
+import * as z from 'zod';
+import {
+  claimIdSchema,
+  eventIdSchema,
+  grantIdSchema,
+  principalKeySchema,
+  sessionIdSchema,
+} from '../../schemas/ids.ts';
+import { clientRegistrationSchema, providerNameSchema } from '../../schemas/provider.ts';
+import { timestampSchema } from '../../schemas/token.ts';
+import { VaultError } from '../errors.ts';
+
+const format = 1;
+const headLength = 5;
+
+const common = { id: eventIdSchema, at: timestampSchema };
+
+const tokenBearing = {
+  ...common,
+  grantId: grantIdSchema,
+  principalKey: principalKeySchema,
+  provider: providerNameSchema,
+  sessionId: sessionIdSchema,
+  registration: clientRegistrationSchema,
+  version: z.int().min(1),
+  expiresAt: timestampSchema.nullable(),
+  refreshExpiresAt: timestampSchema.nullable(),
+};
+
+export const eventMetadataSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('TokensGranted'), ...tokenBearing }),
+  z.object({ type: z.literal('TokensRefreshed'), ...tokenBearing, claimId: claimIdSchema }),
+  z.object({
+    type: z.literal('RefreshStarted'),
+    ...common,
+    grantId: grantIdSchema,
+    claimId: claimIdSchema,
+    deadlineAt: timestampSchema,
+    reason: z.enum(['expiring', 'rejected']),
+  }),
+  z.object({
+    type: z.literal('RefreshFailed'),
+    ...common,
+    grantId: grantIdSchema,
+    claimId: claimIdSchema,
+    reason: z.enum(['provider-unavailable', 'provider-configuration']),
+    failures: z.int().min(1),
+    retryAt: timestampSchema,
+  }),
+  z.object({
+    type: z.literal('ReauthRequired'),
+    ...common,
+    grantId: grantIdSchema,
+    claimId: claimIdSchema.nullable(),
+    reason: z.enum(['invalid-grant', 'registration-gone', 'no-refresh-token']),
+  }),
+  z.object({
+    type: z.literal('SessionOpened'),
+    ...common,
+    sessionId: sessionIdSchema,
+    principalKey: principalKeySchema,
+    clientId: z.string().min(1),
+    endsAt: timestampSchema,
+  }),
+]);
+export type EventMetadata = z.infer<typeof eventMetadataSchema>;
+
+export interface StoredEvent {
+  readonly metadata: EventMetadata;
+  /** Tokens and account of a token-bearing event; empty for others. */
+  readonly sealed: Buffer;
+}
+
+export function encodeStoredEvent({ metadata, sealed }: StoredEvent): Buffer {
+  const json = Buffer.from(JSON.stringify(metadata));
+  const head = Buffer.alloc(headLength);
+  head[0] = format;
+  head.writeUInt32BE(json.length, 1);
+  return Buffer.concat([head, json, sealed]);
+}
+
+/** @throws VaultError `stored-event-invalid` */
+export function decodeStoredEvent(data: Uint8Array): StoredEvent {
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  if (bytes.length < headLength || bytes[0] !== format) throw invalid('its format is unknown');
+  const end = headLength + bytes.readUInt32BE(1);
+  if (end > bytes.length) throw invalid('it is cut off');
+  const parsed = eventMetadataSchema.safeParse(JSON.parse(bytes.toString('utf8', headLength, end)));
+  if (!parsed.success) throw invalid('its metadata does not fit its type');
+  return { metadata: parsed.data, sealed: bytes.subarray(end) };
+}
+
+function invalid(why: string): VaultError {
+  return new VaultError('stored-event-invalid', `an event of the log cannot be read: ${why}`);
+}

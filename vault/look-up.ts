@@ -1,0 +1,137 @@
+/**
+ * Which tokens does the caller of this access token hold right now? The path of every request: it reads memory and
+ * SQLite, and writes nothing. A token that still lives is the answer at once, while its refresh runs behind it.
+ */
+import { LRUCache } from 'lru-cache';
+import { holdFor } from '../schemas/bus.ts';
+import { RefusedError } from '../schemas/failure.ts';
+import type {
+  FindUpstreamTokensRequest,
+  FindUpstreamTokensResponse,
+  UpstreamTokenAnswer,
+} from '../schemas/messages/find-upstream-tokens.ts';
+import type { GrantStore } from './grant/grant-store.ts';
+import type { Projection } from './projection/projection.ts';
+import type { GrantRow } from './projection/tables.ts';
+import type { Refresher } from './refresh/refresher.ts';
+import type { IdentityIndex } from './sealing/identity-index.ts';
+import type { Caller } from './signing/access-token-verifier.ts';
+
+interface Options {
+  readonly projection: Projection;
+  readonly grants: GrantStore;
+  readonly refresher: Refresher;
+  readonly index: IdentityIndex;
+  readonly realm: string;
+  readonly refreshAheadSeconds: number;
+  readonly verify: (token: FindUpstreamTokensRequest['accessToken']) => Caller | Promise<Caller>;
+  readonly now: () => number;
+  readonly onProblem: (error: unknown) => void;
+}
+
+export type LookUp = (
+  partition: number,
+  request: FindUpstreamTokensRequest,
+) => FindUpstreamTokensResponse | Promise<FindUpstreamTokensResponse>;
+
+export function createLookUp(options: Options): LookUp {
+  const { projection, grants, refresher, index, realm, refreshAheadSeconds, verify, now, onProblem } =
+    options;
+  const principalKeys = new LRUCache<string, string>({ max: 50_000 });
+  const grantIds = new LRUCache<string, string>({ max: 200_000 });
+  const opened = new LRUCache<string, UpstreamTokenAnswer & { status: 'ok' }>({ max: 50_000 });
+
+  function answer(partition: number, request: FindUpstreamTokensRequest, caller: Caller) {
+    const principalKey = remember(principalKeys, caller.sub, () =>
+      index.principalKey({ iss: realm, sub: caller.sub }),
+    );
+    const session = projection.findSession(caller.sessionId);
+    if (!session || session.principalKey !== principalKey || session.endsAt <= now()) {
+      throw new RefusedError('session-ended', 'the session of this access token has ended');
+    }
+    if (session.partition !== partition) {
+      throw new RefusedError('invalid-request', 'this principal is not of this partition');
+    }
+    const answers: Record<string, UpstreamTokenAnswer> = {};
+    const waits: Promise<void>[] = [];
+    for (const provider of request.providers) {
+      const grantId = remember(grantIds, `${caller.sessionId} ${provider}`, () =>
+        index.sessionGrantId(principalKey, provider, caller.sessionId),
+      );
+      const found = answerOf(partition, grantId, request, provider);
+      if (found instanceof Promise) waits.push(found.then((later) => void (answers[provider] = later)));
+      else answers[provider] = found;
+    }
+    return waits.length === 0 ? { answers } : Promise.all(waits).then(() => ({ answers }));
+  }
+
+  function answerOf(
+    partition: number,
+    grantId: string,
+    { minValidSeconds, rejected }: FindUpstreamTokensRequest,
+    provider: string,
+  ): UpstreamTokenAnswer | Promise<UpstreamTokenAnswer> {
+    const row = projection.findGrant(grantId);
+    if (!row) return { status: 'missing' };
+    const at = now();
+    const neededUntil = at + Math.max(minValidSeconds, refreshAheadSeconds) * 1000;
+    const rejectedVersion = rejected?.[provider] === row.version ? row.version : null;
+    if (rejectedVersion === null) {
+      if (row.expiresAt === null || row.expiresAt > neededUntil) return current(row);
+      if (row.expiresAt > at) {
+        refresher.refresh(partition, grantId, { neededUntil, rejectedVersion }).catch(onProblem);
+        return current(row);
+      }
+    }
+    return refreshed(partition, row, { neededUntil, rejectedVersion });
+  }
+
+  /** Waits a moment for the outcome; the refresh goes on whatever becomes of the one who asked. */
+  async function refreshed(
+    partition: number,
+    { grantId, version }: GrantRow,
+    need: { neededUntil: number; rejectedVersion: number | null },
+  ): Promise<UpstreamTokenAnswer> {
+    const refresh = refresher.refresh(partition, grantId, need);
+    refresh.catch(onProblem);
+    await holdFor(refresh).catch(() => undefined);
+    const row = projection.findGrant(grantId);
+    if (!row) return { status: 'missing' };
+    if (row.version > version) return current(row);
+    if (row.refreshStatus === 'reauth-required') return { status: 'reauth-required' };
+    if (row.refreshStatus === 'waiting') {
+      return {
+        status: 'refresh-failed',
+        retryAfterSeconds: Math.max(1, Math.ceil((row.refreshUntil! - now()) / 1000)),
+      };
+    }
+    return { status: 'pending' };
+  }
+
+  function current(row: GrantRow): UpstreamTokenAnswer {
+    return remember(opened, `${row.grantId} ${row.version}`, () => {
+      const grant = grants.find(row.grantId)!;
+      const { accessToken, tokenType, expiresAt, scope } = grant.tokens;
+      return { status: 'ok', accessToken, tokenType, expiresAt, scope, version: grant.version };
+    });
+  }
+
+  return (partition, request) => {
+    const caller = verify(request.accessToken);
+    return caller instanceof Promise
+      ? caller.then((verified) => answer(partition, request, verified))
+      : answer(partition, request, caller);
+  };
+}
+
+function remember<Value extends object | string>(
+  cache: LRUCache<string, Value>,
+  key: string,
+  make: () => Value,
+): Value {
+  const known = cache.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  cache.set(key, made);
+  return made;
+}

@@ -1,0 +1,160 @@
+/**
+ * Applies the commands of one partition one after another, so that each decides on the state the one before it left;
+ * what waits meanwhile goes into one atomic batch. Nothing is acknowledged that is not in the log.
+ */
+import type { VaultFact } from '../../schemas/events/facts.ts';
+import { VaultError } from '../errors.ts';
+import type { Append, EventLog, PartitionOwnership } from '../log/event-log.ts';
+import type { StoredEvent } from '../log/stored-event.ts';
+import type { Projection } from '../projection/projection.ts';
+
+export interface Change {
+  readonly aggregate: string;
+  readonly event: StoredEvent;
+  readonly replaces: boolean;
+  readonly fact: VaultFact;
+}
+
+export interface PartitionCommand<Result> {
+  /** The aggregates that it may change; commands that share one are not put into the same batch. */
+  readonly aggregates: readonly string[];
+  /** Reads the projection and says what happens. Synchronous: nothing may come in between. */
+  readonly decide: () => { readonly changes: readonly Change[]; readonly result: Result };
+}
+
+export interface PartitionWriter {
+  /** @throws VaultError `append-refused` or `append-unknown` (retryable), `ownership-lost` */
+  execute<Result>(command: PartitionCommand<Result>): Promise<Result>;
+}
+
+interface Options {
+  readonly ownership: PartitionOwnership;
+  readonly worker: string;
+  readonly log: EventLog;
+  readonly projection: Projection;
+  /** Called once; every later command is refused with `ownership-lost`. */
+  readonly onLost: (error: VaultError) => void;
+}
+
+interface Waiting {
+  readonly command: PartitionCommand<unknown>;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** nats-server takes 1,000 messages in a batch; an event and its fact are two. */
+const maxChangesPerBatch = 400;
+
+export function createPartitionWriter({
+  ownership: taken,
+  worker,
+  log,
+  projection,
+  onLost,
+}: Options): PartitionWriter {
+  const waiting: Waiting[] = [];
+  let ownership = taken;
+  let running = false;
+  let lost: VaultError | null = null;
+
+  async function run(): Promise<void> {
+    running = true;
+    while (waiting.length > 0) await runBatch();
+    running = false;
+  }
+
+  async function runBatch(): Promise<void> {
+    const touched = new Set<string>();
+    const decided: { waiting: Waiting; result: unknown }[] = [];
+    const changes: Change[] = [];
+    while (waiting.length > 0 && changes.length < maxChangesPerBatch) {
+      const next = waiting[0]!;
+      if (next.command.aggregates.some((aggregate) => touched.has(aggregate))) break;
+      waiting.shift();
+      try {
+        if (lost) throw lost;
+        const outcome = next.command.decide();
+        if (outcome.changes.length === 0) {
+          next.resolve(outcome.result);
+          continue;
+        }
+        for (const aggregate of next.command.aggregates) touched.add(aggregate);
+        changes.push(...outcome.changes);
+        decided.push({ waiting: next, result: outcome.result });
+      } catch (error) {
+        next.reject(error);
+      }
+    }
+    if (changes.length === 0) return;
+    try {
+      const sequences = await append(changes);
+      projection.transaction(() => {
+        changes.forEach(({ event }, index) => {
+          projection.apply({ sequence: sequences[index]!, partition: ownership.partition, event });
+        });
+      });
+      for (const { waiting: done, result } of decided) done.resolve(result);
+    } catch (error) {
+      for (const { waiting: failed } of decided) failed.reject(error);
+    }
+  }
+
+  async function append(changes: readonly Change[]): Promise<number[]> {
+    const appends: Append[] = [...changes];
+    try {
+      return await log.append(ownership, appends);
+    } catch (error) {
+      if (!(error instanceof VaultError)) throw error;
+      if (error.code === 'ownership-lost') loseTo(error);
+      if (error.code === 'append-unknown') return await settle(appends, error);
+      throw error;
+    }
+  }
+
+  /**
+   * Whether an append without an answer was stored. A new marker comes first: after it nothing under the old one can
+   * be stored any more, so what the log then says is final. Until that is known the partition stands still.
+   */
+  async function settle(appends: readonly Append[], unknown: VaultError): Promise<number[]> {
+    for (;;) {
+      const stored = await askLog(appends);
+      if (stored === 'absent') throw new VaultError('append-refused', unknown.message, { retryable: true });
+      if (stored !== 'unknown') return stored;
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
+
+  async function askLog(appends: readonly Append[]): Promise<number[] | 'absent' | 'unknown'> {
+    try {
+      ownership = await log.takePartition(ownership.partition, worker, ownership);
+      const sequences: number[] = [];
+      for (const { aggregate, event } of appends) {
+        const last = await log.findLast(ownership.partition, aggregate);
+        if (last?.eventId !== event.metadata.id) return 'absent';
+        sequences.push(last.sequence);
+      }
+      return sequences;
+    } catch (error) {
+      if (!(error instanceof VaultError)) throw error;
+      if (error.code === 'ownership-lost') loseTo(error);
+      return 'unknown';
+    }
+  }
+
+  function loseTo(error: VaultError): never {
+    if (!lost) {
+      lost = error;
+      onLost(error);
+    }
+    throw error;
+  }
+
+  return {
+    execute<Result>(command: PartitionCommand<Result>) {
+      return new Promise<Result>((resolve, reject) => {
+        waiting.push({ command, resolve: resolve as (result: unknown) => void, reject });
+        if (!running) void run();
+      });
+    },
+  };
+}

@@ -1,0 +1,116 @@
+/**
+ * Keeps the projection behind the log: every entry is applied with its position in one transaction, many entries at
+ * once while there is much to read. It tells when it has come to a given position.
+ */
+
+import { streamNames } from '../../schemas/subjects.ts';
+import type { EventLog, LogEntry } from '../log/event-log.ts';
+import type { Projection } from './projection.ts';
+
+export interface ProjectionFollower extends AsyncDisposable {
+  /** Resolves when both streams were read up to these sequences. Rejects if the follower broke. */
+  caughtUp(target: { log: number; keys: number }): Promise<void>;
+}
+
+interface Options {
+  readonly projection: Projection;
+  readonly log: EventLog;
+  readonly followKeys: (
+    afterSequence: number,
+    onKey: (name: string, wrapped: Uint8Array, sequence: number) => void,
+    signal: AbortSignal,
+  ) => Promise<void>;
+  readonly onProblem: (error: unknown) => void;
+}
+
+/** Entries in one transaction at most; a larger one is not faster. */
+const maxBatch = 1000;
+
+export function createProjectionFollower({
+  projection,
+  log,
+  followKeys,
+  onProblem,
+}: Options): ProjectionFollower {
+  const stop = new AbortController();
+  const waiting: { log: number; keys: number; resolve: () => void; reject: (error: unknown) => void }[] = [];
+  const at = { log: projection.position(streamNames.vault), keys: projection.position(streamNames.keys) };
+  let entries: LogEntry[] = [];
+  let keys: { name: string; wrapped: Uint8Array; sequence: number }[] = [];
+  let read = { ...at };
+  let scheduled = false;
+  let failure: unknown;
+
+  function flush(): void {
+    scheduled = false;
+    if (stop.signal.aborted) return;
+    projection.transaction(() => {
+      for (const { name, wrapped, sequence } of keys) {
+        if (name.startsWith('pri_')) projection.putDataKey(name, wrapped, sequence);
+      }
+      for (const entry of entries) projection.apply(entry);
+      if (read.keys > at.keys) projection.setPosition(streamNames.keys, read.keys);
+      if (read.log > at.log) projection.setPosition(streamNames.vault, read.log);
+    });
+    entries = [];
+    keys = [];
+    Object.assign(at, read);
+    for (const waiter of [...waiting]) {
+      if (at.log < waiter.log || at.keys < waiter.keys) continue;
+      waiting.splice(waiting.indexOf(waiter), 1);
+      waiter.resolve();
+    }
+  }
+
+  function schedule(): void {
+    if (entries.length + keys.length >= maxBatch) return flush();
+    if (scheduled) return;
+    scheduled = true;
+    setTimeout(flush, 5);
+  }
+
+  function broke(error: unknown): void {
+    if (stop.signal.aborted) return;
+    failure = error;
+    for (const waiter of waiting.splice(0)) waiter.reject(error);
+    onProblem(error);
+  }
+
+  const following = Promise.all([
+    log.follow(
+      at.log,
+      {
+        onEntry: (entry) => entries.push(entry),
+        onPosition: (sequence) => {
+          read = { ...read, log: sequence };
+          schedule();
+        },
+      },
+      stop.signal,
+    ),
+    followKeys(
+      at.keys,
+      (name, wrapped, sequence) => {
+        keys.push({ name, wrapped, sequence });
+        read = { ...read, keys: sequence };
+        schedule();
+      },
+      stop.signal,
+    ),
+  ]).catch(broke);
+
+  return {
+    caughtUp({ log: logTarget, keys: keysTarget }) {
+      if (failure) return Promise.reject(failure);
+      if (at.log >= logTarget && at.keys >= keysTarget) return Promise.resolve();
+      return new Promise((resolve, reject) => {
+        waiting.push({ log: logTarget, keys: keysTarget, resolve, reject });
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      // A read that waits for a NATS that is away is not worth waiting for.
+      await Promise.race([following, new Promise((resolve) => setTimeout(resolve, 500).unref())]);
+    },
+  };
+}

@@ -1,0 +1,88 @@
+/**
+ * Tables of `projection.sqlite`: what the log says, in a form that answers a look-up. Tokens and personal data are
+ * the sealed bytes of the log. The file is disposable; whatever does not fit is thrown away and rebuilt.
+ */
+import { blob, index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+
+/** Raised with every change of a table: an older file is rebuilt from the log. */
+export const schemaVersion = 1;
+
+export const grants = sqliteTable(
+  'grants',
+  {
+    grantId: text('grant_id').primaryKey(),
+    partition: integer('partition').notNull(),
+    principalKey: text('principal_key').notNull(),
+    provider: text('provider').notNull(),
+    sessionId: text('session_id').notNull(),
+    clientId: text('client_id').notNull(),
+    clientGeneration: integer('client_generation').notNull(),
+    version: integer('version').notNull(),
+    expiresAt: integer('expires_at'),
+    refreshExpiresAt: integer('refresh_expires_at'),
+    /** `{tokens, account}` under the principal's data key. */
+    sealed: blob('sealed', { mode: 'buffer' }).notNull(),
+    refreshStatus: text('refresh_status', {
+      enum: ['idle', 'claimed', 'waiting', 'reauth-required'],
+    }).notNull(),
+    claimId: text('claim_id'),
+    /** Of the claim when claimed, of the next attempt when waiting. */
+    refreshUntil: integer('refresh_until'),
+    failures: integer('failures').notNull(),
+    reason: text('reason'),
+    eventId: text('event_id').notNull(),
+    sequence: integer('sequence').notNull(),
+  },
+  (table) => [index('grants_by_principal').on(table.principalKey)],
+);
+export type GrantRow = typeof grants.$inferSelect;
+
+export const sessions = sqliteTable(
+  'sessions',
+  {
+    sessionId: text('session_id').primaryKey(),
+    partition: integer('partition').notNull(),
+    principalKey: text('principal_key').notNull(),
+    clientId: text('client_id').notNull(),
+    openedAt: integer('opened_at').notNull(),
+    endsAt: integer('ends_at').notNull(),
+    sequence: integer('sequence').notNull(),
+  },
+  (table) => [index('sessions_by_principal').on(table.principalKey)],
+);
+export type SessionRow = typeof sessions.$inferSelect;
+
+/** Data keys, wrapped by the key ring. */
+export const dataKeys = sqliteTable('data_keys', {
+  principalKey: text('principal_key').primaryKey(),
+  wrapped: blob('wrapped', { mode: 'buffer' }).notNull(),
+  sequence: integer('sequence').notNull(),
+});
+
+/** How far each stream was read. */
+export const positions = sqliteTable('positions', {
+  stream: text('stream').primaryKey(),
+  sequence: integer('sequence').notNull(),
+  incarnation: text('incarnation').notNull(),
+});
+
+/** The tables as SQL. Rowid tables: `WITHOUT ROWID` loads seven times slower with rows of this size. */
+export const createTables = `
+  CREATE TABLE grants (
+    grant_id TEXT PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, principal_key TEXT NOT NULL,
+    provider TEXT NOT NULL, session_id TEXT NOT NULL, client_id TEXT NOT NULL, client_generation INTEGER NOT NULL,
+    version INTEGER NOT NULL, expires_at INTEGER, refresh_expires_at INTEGER, sealed BLOB NOT NULL,
+    refresh_status TEXT NOT NULL, claim_id TEXT, refresh_until INTEGER, failures INTEGER NOT NULL, reason TEXT,
+    event_id TEXT NOT NULL, sequence INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX grants_by_principal ON grants (principal_key);
+  CREATE TABLE sessions (
+    session_id TEXT PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, principal_key TEXT NOT NULL,
+    client_id TEXT NOT NULL, opened_at INTEGER NOT NULL, ends_at INTEGER NOT NULL, sequence INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX sessions_by_principal ON sessions (principal_key);
+  CREATE TABLE data_keys (
+    principal_key TEXT PRIMARY KEY NOT NULL, wrapped BLOB NOT NULL, sequence INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE positions (stream TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT NOT NULL) STRICT;
+`;

@@ -1,0 +1,187 @@
+/**
+ * One refresh token is sent once: the claim is in the log before the provider is asked, whoever asks for the token
+ * meanwhile waits for the one outcome, and tokens that a provider gave are on disk before anything else can fail.
+ */
+
+import { createClaimId } from '../../schemas/ids.ts';
+import type { RefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
+import { VaultError } from '../errors.ts';
+import type { GrantStore } from '../grant/grant-store.ts';
+import type { HeldGrant } from '../grant/state.ts';
+import type { Outbox } from '../outbox/outbox.ts';
+import type { PartitionWriter } from '../partition/partition-writer.ts';
+import type { DataKeys } from '../sealing/data-keys.ts';
+import { openOutcome, sealOutcome } from '../sealing/grant-codec.ts';
+
+export interface RefreshOrder {
+  readonly claimId: string;
+  readonly deadlineAt: number;
+  readonly partition: number;
+  readonly grant: HeldGrant;
+}
+
+/** Gives a refresh to a provider worker. `not-sent` means that nobody has seen the refresh token. */
+export interface ProviderRefreshes {
+  start(order: RefreshOrder): Promise<'accepted' | 'not-sent' | 'unknown'>;
+}
+
+export interface Refresher {
+  /**
+   * Starts a refresh if the grant needs one and none is open. Resolves when the grant has changed or there was
+   * nothing to do; while a refresh is open, when its outcome is in.
+   */
+  refresh(
+    partition: number,
+    grantId: string,
+    need: { neededUntil: number; rejectedVersion: number | null },
+  ): Promise<void>;
+  /** A delivered outcome. Durable when it resolves. A repeated delivery changes nothing. */
+  record(partition: number, grantId: string, claimId: string, outcome: RefreshOutcome): Promise<void>;
+  /** Appends what an earlier run of this worker had received and not appended. */
+  recover(): Promise<void>;
+}
+
+interface Options {
+  readonly writerOf: (partition: number) => PartitionWriter;
+  readonly grants: GrantStore;
+  readonly dataKeys: DataKeys;
+  readonly outbox: Outbox;
+  readonly providers: ProviderRefreshes;
+  readonly now: () => number;
+  /** 0 up to 1, for the jitter of the back-off. */
+  readonly random: () => number;
+  readonly onProblem: (error: unknown) => void;
+  /** A claim without an outcome may be taken over after this time. */
+  readonly claimMs?: number;
+}
+
+const firstBackOffMs = 1000;
+const longestBackOffMs = 5 * 60_000;
+
+export function createRefresher(options: Options): Refresher {
+  const { writerOf, grants, dataKeys, outbox, providers, now, random, onProblem, claimMs = 30_000 } = options;
+  const settled = new Map<string, Set<() => void>>();
+  const starting = new Map<string, Promise<void>>();
+
+  async function start(
+    partition: number,
+    grantId: string,
+    need: { neededUntil: number; rejectedVersion: number | null },
+  ) {
+    const at = now();
+    const claimId = createClaimId();
+    const command = { type: 'StartRefresh', at, claimId, deadlineAt: at + claimMs, ...need } as const;
+    const event = await grants.execute(writerOf(partition), grantId, command);
+    if (event?.type !== 'RefreshStarted') return;
+    const grant = grants.find(grantId);
+    if (!grant) return;
+    const sent = await providers.start({ claimId, deadlineAt: event.deadlineAt, partition, grant });
+    if (sent === 'not-sent') {
+      const outcome = { status: 'failed', reason: 'provider-unavailable', retryAfterSeconds: null } as const;
+      await recordFailure(partition, grant, claimId, outcome);
+    }
+  }
+
+  function outcomeOf(grantId: string, deadlineAt: number): Promise<void> {
+    return new Promise((resolve) => {
+      const waiting = settled.get(grantId) ?? new Set();
+      settled.set(grantId, waiting);
+      const timer = setTimeout(done, Math.max(0, deadlineAt - now()));
+      function done() {
+        clearTimeout(timer);
+        waiting.delete(done);
+        if (waiting.size === 0) settled.delete(grantId);
+        resolve();
+      }
+      waiting.add(done);
+    });
+  }
+
+  function announce(grantId: string): void {
+    for (const done of [...(settled.get(grantId) ?? [])]) done();
+  }
+
+  async function recordTokens(
+    partition: number,
+    grant: HeldGrant,
+    claimId: string,
+    outcome: RefreshOutcome & { status: 'refreshed' },
+  ) {
+    const command = { type: 'RecordRefreshed', at: now(), claimId, tokens: outcome.tokens } as const;
+    await grants.execute(writerOf(partition), grant.grantId, command);
+    outbox.markAppended(claimId, now());
+    announce(grant.grantId);
+  }
+
+  async function recordFailure(
+    partition: number,
+    grant: HeldGrant,
+    claimId: string,
+    outcome: RefreshOutcome & { status: 'failed' },
+  ) {
+    const at = now();
+    const failures = grant.refresh.status === 'claimed' ? grant.refresh.failures : 0;
+    // Full jitter: between nothing and the whole step.
+    const step = Math.min(longestBackOffMs, firstBackOffMs * 2 ** failures);
+    const waitMs = Math.max((outcome.retryAfterSeconds ?? 0) * 1000, random() * step);
+    const command = {
+      type: 'RecordRefreshFailure',
+      at,
+      claimId,
+      reason: outcome.reason,
+      retryAt: Math.round(at + waitMs),
+    } as const;
+    await grants.execute(writerOf(partition), grant.grantId, command);
+    announce(grant.grantId);
+  }
+
+  return {
+    async refresh(partition, grantId, need) {
+      const running = starting.get(grantId);
+      const begun = running ?? start(partition, grantId, need).finally(() => starting.delete(grantId));
+      if (!running) starting.set(grantId, begun);
+      await begun;
+      const grant = grants.find(grantId);
+      if (grant?.refresh.status === 'claimed') await outcomeOf(grantId, grant.refresh.deadlineAt);
+    },
+
+    async record(partition, grantId, claimId, outcome) {
+      const grant = grants.find(grantId);
+      if (!grant) return;
+      if (outcome.status === 'failed') return recordFailure(partition, grant, claimId, outcome);
+      const key = dataKeys.find(grant.principalKey)!;
+      const sealed = sealOutcome(outcome, claimId, key);
+      outbox.put({ claimId, partition, grantId, sealed, receivedAt: now() });
+      try {
+        await recordTokens(partition, grant, claimId, outcome);
+      } catch (error) {
+        // It lies in the outbox: the log gets it as soon as it takes appends again.
+        if (!(error instanceof VaultError) || !error.retryable) throw error;
+        onProblem(error);
+        scheduleRecovery();
+      }
+    },
+
+    recover,
+  };
+
+  async function recover(): Promise<void> {
+    for (const entry of outbox.pending()) {
+      const grant = grants.find(entry.grantId);
+      const key = grant && dataKeys.find(grant.principalKey);
+      // Without its grant in the log it stays where it is: it may be the only copy.
+      if (!grant || !key) continue;
+      const outcome = openOutcome(entry.sealed, entry.claimId, key);
+      if (outcome.status === 'refreshed') await recordTokens(entry.partition, grant, entry.claimId, outcome);
+    }
+  }
+
+  function scheduleRecovery(): void {
+    setTimeout(() => {
+      recover().catch((error) => {
+        onProblem(error);
+        scheduleRecovery();
+      });
+    }, 1000).unref();
+  }
+}

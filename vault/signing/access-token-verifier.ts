@@ -1,0 +1,64 @@
+/**
+ * Whose token is this? Verified once per token (RFC 9068 section 4), then remembered until it expires: the look-up asks
+ * at every request. The vault believes this, and nothing else that a gateway says of a caller.
+ */
+import { createHash } from 'node:crypto';
+import { createLocalJWKSet, jwtVerify } from 'jose';
+import { LRUCache } from 'lru-cache';
+import { RefusedError } from '../../schemas/failure.ts';
+import { sessionIdSchema, userIdSchema } from '../../schemas/ids.ts';
+import type { Secret } from '../../schemas/secret.ts';
+import type { SigningKeys } from './signing-keys.ts';
+
+export interface Caller {
+  readonly sub: string;
+  readonly sessionId: string;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
+}
+
+interface Options {
+  readonly keys: SigningKeys;
+  readonly issuer: string;
+  readonly audiences: readonly string[];
+  readonly now: () => number;
+  readonly remembered?: number;
+}
+
+/** A promise only for a token that is seen for the first time. @throws RefusedError `unauthorized` */
+export function createAccessTokenVerifier({ keys, issuer, audiences, now, remembered = 50_000 }: Options) {
+  const keySet = createLocalJWKSet({ keys: keys.publicKeys.map((key) => ({ ...key })) });
+  const known = new LRUCache<string, Caller>({ max: remembered });
+
+  async function verify(token: string, digest: string): Promise<Caller> {
+    try {
+      const { payload } = await jwtVerify(token, keySet, {
+        issuer,
+        audience: [...audiences],
+        typ: 'at+jwt',
+        algorithms: ['ES256'],
+        requiredClaims: ['exp', 'sub', 'tsid'],
+        currentDate: new Date(now()),
+      });
+      const caller = {
+        sub: userIdSchema.parse(payload.sub),
+        sessionId: sessionIdSchema.parse(payload.tsid),
+        expiresAt: payload.exp! * 1000,
+      };
+      known.set(digest, caller);
+      return caller;
+    } catch (cause) {
+      throw new RefusedError('unauthorized', "the caller's access token is not valid", { cause });
+    }
+  }
+
+  return (token: Secret): Caller | Promise<Caller> => {
+    const text = token.reveal();
+    const digest = createHash('sha256').update(text).digest('base64');
+    const caller = known.get(digest);
+    if (!caller) return verify(text, digest);
+    if (caller.expiresAt <= now())
+      throw new RefusedError('unauthorized', "the caller's access token has expired");
+    return caller;
+  };
+}

@@ -1,0 +1,88 @@
+/**
+ * The vault worker as a process: configuration and key files in, a vault on the bus out. It needs NATS and its own
+ * folder, and nothing else of the world.
+ */
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createBus } from '../../schemas/bus.ts';
+import { readProcessConfiguration } from '../../schemas/config/process-configuration.ts';
+import { vaultConfig } from '../../schemas/config/vault-config.ts';
+import { createBootId } from '../../schemas/ids.ts';
+import { createLog } from '../../schemas/log.ts';
+import { openNatsConnection } from '../../schemas/nats-connection.ts';
+import { readRoleKeys } from '../../schemas/role-key-file.ts';
+import { runProcess, StartupError } from '../../schemas/run-process.ts';
+import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
+import { VaultError } from '../../vault/errors.ts';
+import { openVault } from '../../vault/vault.ts';
+import { readKeyRing } from './key-ring-file.ts';
+import { createProviderRequests } from './provider-requests.ts';
+import { startVaultWorker } from './vault-worker.ts';
+
+/** A session's longest access token; the lifetime itself is the gateway's to choose below it. */
+const longestAccessTokenSeconds = 3600;
+
+runProcess({
+  name: 'vault',
+  async start() {
+    const { values } = parseArgs({
+      options: { config: { type: 'string' }, keys: { type: 'string' }, data: { type: 'string' } },
+    });
+    if (!values.keys) throw new StartupError('usage', 'needs --keys PATH', { exitCode: 2 });
+    if (!values.data) throw new StartupError('usage', 'needs --data DIR', { exitCode: 2 });
+    const { settings, nats } = readProcessConfiguration(values.config, vaultConfig, process.env);
+    const bootId = createBootId();
+    const log = createLog({ process: 'vault', bootId });
+    const keys = readRoleKeys(values.keys, { role: 'vault' });
+    const keyRing = readKeyRing(keyRingPath(values.keys), keys.instanceId);
+    mkdirSync(values.data, { recursive: true, mode: 0o700 });
+
+    const connection = await openNatsConnection({ ...nats, role: 'vault', bootId });
+    const now = Date.now;
+    const bus = createBus({
+      connection,
+      envelopes: createSealedEnvelopes({ keys, bootId, now }),
+      onProblem: ({ subject, error }) => log.warn({ subject, err: error }, 'request not answered as asked'),
+    });
+    const providers = settings.providers.map(({ name }) => name);
+    const vault = await openVault({
+      connection,
+      keyRing,
+      issuer: settings.issuer,
+      audiences: settings.allowedAudiences,
+      maxAccessTokenSeconds: Math.max(settings.lifespans.accessTokenSeconds, longestAccessTokenSeconds),
+      chain: providers,
+      providers: createProviderRequests(bus),
+      refreshAheadSeconds: settings.refresh.refreshAheadSeconds,
+      folder: values.data,
+      worker: bootId,
+      replicas: 1,
+      now,
+      random: Math.random,
+      onProblem: (error) => log.warn({ err: error }, 'work in the background failed'),
+      onOwnershipLost: (error) => {
+        console.error(`latchkey vault: ${error.message}: run one vault worker for an instance`);
+        process.kill(process.pid, 'SIGTERM');
+      },
+    }).catch((error) => {
+      if (error instanceof VaultError) throw new StartupError(error.code, error.message, { cause: error });
+      throw error;
+    });
+    const worker = startVaultWorker({ bus, vault, providers });
+    await connection.flush();
+    log.info({ partitions: vault.description.partitions }, 'serving');
+    return {
+      async stop() {
+        await worker.stop();
+        await vault[Symbol.asyncDispose]();
+        await connection.drain();
+      },
+    };
+  },
+});
+
+/** Beside the role's key file, if that was named itself. */
+function keyRingPath(keys: string): string {
+  return keys.endsWith('.json') ? join(dirname(keys), 'vault.keyring.json') : keys;
+}

@@ -1,0 +1,149 @@
+/**
+ * Puts a vault on the bus: each request that may be asked of it, under the subject and the pair of roles that may ask.
+ * Nothing that is not listed here can be reached from outside.
+ */
+import { type Bus, holdFor, type Pending, type RequestContext } from '../../schemas/bus.ts';
+import {
+  consumeAuthRecord,
+  deleteAuthRecord,
+  findAuthRecord,
+  putAuthRecord,
+} from '../../schemas/messages/auth-record.ts';
+import { describeInstance } from '../../schemas/messages/describe-instance.ts';
+import { findUpstreamTokens } from '../../schemas/messages/find-upstream-tokens.ts';
+import type { Operation } from '../../schemas/messages/operation.ts';
+import {
+  deliverRefreshOutcome,
+  type RefreshOutcomeDelivery,
+} from '../../schemas/messages/refresh-outcome.ts';
+import {
+  beginLeg,
+  type ChainProgress,
+  completeLeg,
+  findChain,
+  openSession,
+  signAccessToken,
+} from '../../schemas/messages/sign-in.ts';
+import { authSubject, refreshOutcomeSubject, vaultSubject } from '../../schemas/subjects.ts';
+import type { Chain } from '../../vault/authorization/chain.ts';
+import type { Vault } from '../../vault/vault.ts';
+import { toRefusal } from './refusal.ts';
+
+export interface VaultWorker {
+  /** Takes no new request; resolves when those under way are answered. */
+  stop(): Promise<void>;
+}
+
+type Handler<Request, Response> = (
+  request: Request,
+  context: RequestContext,
+) => Promise<Response | Pending> | Response | Pending;
+
+export function startVaultWorker({
+  bus,
+  vault,
+  providers,
+}: {
+  bus: Bus;
+  vault: Vault;
+  /** Every configured provider: each delivers its outcomes under a key of its own. */
+  providers: readonly string[];
+}): VaultWorker {
+  const stops: (() => Promise<void>)[] = [];
+  const queue = 'vault';
+
+  function serveAny<Request, Response>(
+    operation: Operation<Request, Response>,
+    handle: Handler<Request, Response>,
+  ) {
+    const target = { subject: authSubject(operation.name), pair: 'gateway-vault', queue } as const;
+    stops.push(bus.serve(operation, target, toRefusal(handle)));
+  }
+
+  function serveOwner<Request, Response>(
+    operation: Operation<Request, Response>,
+    handle: (
+      partition: number,
+      request: Request,
+      context: RequestContext,
+    ) => Promise<Response | Pending> | Response,
+  ) {
+    const target = { subject: vaultSubject('*', operation.name), pair: 'gateway-vault', queue } as const;
+    const withPartition: Handler<Request, Response> = (request, context) =>
+      handle(partitionIn(context.subject), request, context);
+    stops.push(bus.serve(operation, target, toRefusal(withPartition)));
+  }
+
+  const once = <Response>({ commandId }: RequestContext, work: () => Promise<Response>) =>
+    holdFor(vault.commands.once(commandId, work));
+
+  serveOwner(findUpstreamTokens, (partition, request) => vault.findUpstreamTokens(partition, request));
+  serveOwner(openSession, (partition, request, context) =>
+    once(context, () => vault.openSession(partition, request)),
+  );
+  serveOwner(signAccessToken, (partition, { kid, signingInput }) => ({
+    signature: vault.signAccessToken(partition, kid, signingInput),
+  }));
+
+  serveAny(describeInstance, () => vault.description);
+  serveAny(putAuthRecord, async ({ kind, id, payload, expiresInSeconds }) => {
+    await vault.records.put(kind, id, payload, expiresInSeconds);
+    return {};
+  });
+  serveAny(findAuthRecord, async ({ kind, by, value }) => ({
+    payload: await (by === 'id' ? vault.records.findById(kind, value) : vault.records.findByUid(kind, value)),
+  }));
+  serveAny(consumeAuthRecord, async ({ kind, id }, { commandId }) => {
+    await vault.records.consume(kind, id, commandId);
+    return {};
+  });
+  serveAny(deleteAuthRecord, async ({ kind, id }) => {
+    await vault.records.delete(kind, id);
+    return {};
+  });
+  serveAny(beginLeg, ({ interactionUid }, context) =>
+    once(context, () => vault.signIn.beginLeg(interactionUid)),
+  );
+  serveAny(completeLeg, (request, context) =>
+    once(context, () => vault.signIn.completeLeg(request, context.commandId)),
+  );
+  serveAny(findChain, async ({ interactionUid }) => progressOf(await vault.signIn.findChain(interactionUid)));
+
+  for (const provider of providers) {
+    const target = {
+      subject: refreshOutcomeSubject('*', provider),
+      pair: `vault-provider:${provider}`,
+      queue,
+    } as const;
+    const record: Handler<RefreshOutcomeDelivery, Record<string, never>> = (delivery, context) =>
+      once(context, async () => {
+        await vault.recordRefreshOutcome(partitionIn(context.subject), provider, delivery);
+        return {};
+      });
+    stops.push(bus.serve(deliverRefreshOutcome, target, toRefusal(record)));
+  }
+
+  return {
+    async stop() {
+      await Promise.all(stops.map((stop) => stop()));
+    },
+  };
+}
+
+/** How far a chain came, without what it collected. */
+function progressOf(chain: Chain): ChainProgress {
+  switch (chain.status) {
+    case 'open':
+      return { status: 'open', visited: chain.collected.map(({ provider }) => provider) };
+    case 'complete':
+      return { status: 'complete', principal: chain.principal };
+    case 'failed':
+      return chain;
+    default:
+      return chain satisfies never;
+  }
+}
+
+function partitionIn(subject: string): number {
+  return Number(subject.split('.')[2]);
+}
