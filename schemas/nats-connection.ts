@@ -21,6 +21,8 @@ export interface NatsConnectionOptions {
 export class NatsUnreachableError extends Error {
   override readonly name = 'NatsUnreachableError';
   readonly code = 'nats-unreachable';
+  /** It is a reason not to start; the message says all. */
+  readonly exitCode = 1;
 }
 
 /** Waits for NATS; gives up with `NatsUnreachableError`, naming the servers and the reason. */

@@ -1,0 +1,43 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { natsAddress } from '../../../schemas/config/nats-environment.ts';
+import { StartupError } from '../../../schemas/run-process.ts';
+
+const test = suite('nats-environment');
+const password = { source: 'env', name: 'NATS_PASSWORD', path: 'nats.passwordEnv' } as const;
+const settings = { servers: ['nats://a:4222'], user: 'provider', password };
+
+test('the configuration says how NATS is reached', () => {
+  assert.equal(natsAddress(settings, { NATS_PASSWORD: 'p' }), {
+    servers: ['nats://a:4222'],
+    user: 'provider',
+    password: 'p',
+  });
+});
+
+test('the environment replaces the whole block', () => {
+  const env = { LATCHKEY_NATS_URL: 'nats://b:4222, nats://c:4222', LATCHKEY_NATS_TOKEN: 't' };
+  assert.equal(natsAddress(settings, env), { servers: ['nats://b:4222', 'nats://c:4222'], token: 't' });
+  assert.equal(natsAddress(null, { LATCHKEY_NATS_URL: 'nats://b:4222' }), { servers: ['nats://b:4222'] });
+});
+
+function refusal(run: () => unknown): StartupError {
+  try {
+    run();
+  } catch (error) {
+    assert.instance(error, StartupError);
+    return error as StartupError;
+  }
+  return assert.unreachable('was not refused') as never;
+}
+
+test('neither of them is a wrong configuration, and so is a password that cannot be read', () => {
+  const missing = refusal(() => natsAddress(null, {}));
+  assert.is(missing.exitCode, 2);
+  assert.match(missing.message, /nats\.servers .* LATCHKEY_NATS_URL/);
+  const unreadable = refusal(() => natsAddress(settings, {}));
+  assert.is(unreadable.exitCode, 2);
+  assert.match(unreadable.message, /^nats\.passwordEnv: the environment variable NATS_PASSWORD is not set/);
+});
+
+test.run();
