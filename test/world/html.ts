@@ -5,6 +5,7 @@ export type Form = {
   method: 'GET' | 'POST';
   fields: Record<string, string>;
   buttons: Record<string, string>[];
+  attributes: Record<string, string>;
 };
 
 /** The forms of a page, with what a person would send without touching them. */
@@ -16,6 +17,7 @@ export function parseForms(body: string, url: URL): Form[] {
       method: attributes.method?.toLowerCase() === 'post' ? 'POST' : 'GET',
       fields: {},
       buttons: [],
+      attributes,
     };
     const inside = match[1] ?? '';
     const outside = attributes.id === undefined ? '' : findAssociated(body, attributes.id);

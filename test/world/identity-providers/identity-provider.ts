@@ -75,7 +75,7 @@ export async function openIdentityProvider(
   const cookieKey = await state.keepSecret('cookie-key', () =>
     Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url'),
   );
-  const pages = createPages(kind.title, kind.accent, kind.people);
+  const pages = createPages(kind.name, kind.title, kind.accent, kind.people);
   const watch = createTokenEndpointWatch(kind.routes.token);
   let accessTokenSeconds = options.accessTokenSeconds ?? 300;
 

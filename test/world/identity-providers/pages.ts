@@ -43,7 +43,7 @@ ${body}
 export type Pages = ReturnType<typeof createPages>;
 
 /** `title` is the company the provider plays, `accent` the colour that tells its pages from the other's. */
-export function createPages(title: string, accent: string, people: Person[]) {
+export function createPages(name: string, title: string, accent: string, people: Person[]) {
   const hint = people
     .map(
       (person) => `<code>${escapeHtml(person.username)}</code> / <code>${escapeHtml(person.password)}</code>`,
@@ -57,7 +57,7 @@ export function createPages(title: string, accent: string, people: Person[]) {
         accent,
         `<h1>Sign in to ${escapeHtml(title)}</h1>
 ${problem ? `<p class="problem" role="alert">${escapeHtml(problem)}</p>` : ''}
-<form method="post" action="${escapeHtml(action)}">
+<form method="post" action="${escapeHtml(action)}" data-provider="${escapeHtml(name)}">
 <label>User name <input name="username" autocomplete="username" required autofocus></label>
 <label>Password <input name="password" type="password" autocomplete="current-password" required></label>
 <button>Sign in</button>

@@ -1,0 +1,41 @@
+// Starts the MCP project's reference server, which has every feature of the protocol, as a process of its own.
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+
+export type EverythingBackend = AsyncDisposable & {
+  url: string;
+  port: number;
+  pid: number;
+  close(): Promise<void>;
+};
+
+export async function openEverythingBackend(
+  options: { port?: number; listenOn?: string } = {},
+): Promise<EverythingBackend> {
+  const child = fork(new URL('./everything-process.ts', import.meta.url), {
+    env: { ...process.env, PORT: String(options.port ?? 0), LISTEN_ON: options.listenOn ?? '127.0.0.1' },
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  const port = await waitUntilListening(child);
+  const close = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  };
+  return { url: `http://localhost:${port}/mcp`, port, pid: child.pid!, close, [Symbol.asyncDispose]: close };
+}
+
+async function waitUntilListening(child: ChildProcess): Promise<number> {
+  let complaint = '';
+  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
+    complaint = (complaint + chunk).slice(-2000);
+  });
+  return new Promise((resolve, reject) => {
+    child.once('message', (message: { port: number }) => resolve(message.port));
+    child.once('error', reject);
+    child.once('exit', (code) =>
+      reject(new Error(`server-everything ended with ${code}: ${complaint.trim()}`)),
+    );
+  });
+}
