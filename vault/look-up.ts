@@ -53,16 +53,17 @@ export function createLookUp(options: Options): LookUp {
       throw new RefusedError('invalid-request', 'this principal is not of this partition');
     }
     const answers: Record<string, UpstreamTokenAnswer> = {};
-    const waits: Promise<void>[] = [];
+    const waiting: Promise<[string, UpstreamTokenAnswer]>[] = [];
     for (const provider of request.providers) {
       const grantId = remember(grantIds, `${caller.sessionId} ${provider}`, () =>
         index.sessionGrantId(principalKey, provider, caller.sessionId),
       );
       const found = answerOf(partition, grantId, request, provider);
-      if (found instanceof Promise) waits.push(found.then((later) => void (answers[provider] = later)));
+      if (found instanceof Promise) waiting.push(found.then((later) => [provider, later]));
       else answers[provider] = found;
     }
-    return waits.length === 0 ? { answers } : Promise.all(waits).then(() => ({ answers }));
+    if (waiting.length === 0) return { answers };
+    return Promise.all(waiting).then((later) => ({ answers: { ...answers, ...Object.fromEntries(later) } }));
   }
 
   function answerOf(

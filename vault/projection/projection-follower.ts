@@ -63,10 +63,12 @@ export function createProjectionFollower({
   }
 
   function schedule(): void {
-    if (entries.length + keys.length >= maxBatch) return flush();
-    if (scheduled) return;
-    scheduled = true;
-    setTimeout(flush, 5);
+    if (entries.length + keys.length >= maxBatch) {
+      flush();
+    } else if (!scheduled) {
+      scheduled = true;
+      setTimeout(flush, 5);
+    }
   }
 
   function broke(error: unknown): void {

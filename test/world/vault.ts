@@ -1,0 +1,222 @@
+/**
+ * A vault in the test's own process, on a real NATS and real SQLite files, with providers that the test plays. Opened
+ * again on the same folder and key ring it is the same vault after a restart.
+ */
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { NatsConnection } from 'nats';
+import { type Principal, partitionOf } from '../../schemas/identity.ts';
+import { createBootId, createInstanceId, sessionIdOf } from '../../schemas/ids.ts';
+import { openNatsConnection } from '../../schemas/nats-connection.ts';
+import { Secret } from '../../schemas/secret.ts';
+import type { TokenSet } from '../../schemas/token.ts';
+import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
+import type { ProviderRefreshes, RefreshOrder } from '../../vault/refresh/refresher.ts';
+import { createKeyRingFile, type KeyRingFile, openKeyRing } from '../../vault/sealing/key-ring.ts';
+import { openVault, type Vault } from '../../vault/vault.ts';
+
+export const issuer = 'https://latchkey.example';
+export const audience = `${issuer}/mcp`;
+
+/** Providers whose answers the test decides. */
+export interface PlayedProviders extends ProviderSignIns, ProviderRefreshes {
+  /** The tokens that the next exchange at a provider gives. */
+  readonly tokens: Map<string, TokenSet>;
+  /** The subject at every provider. */
+  subject: string;
+  readonly refreshes: RefreshOrder[];
+  readonly revoked: string[];
+  onStart: (order: RefreshOrder) => Promise<'accepted' | 'not-sent' | 'unknown'>;
+}
+
+export function tokenSet(name: string, expiresAt: number | null, refresh = true): TokenSet {
+  return {
+    accessToken: new Secret(`${name}-access-token-clear`),
+    tokenType: 'Bearer',
+    expiresAt,
+    refreshToken: refresh ? new Secret(`${name}-refresh-token-clear`) : null,
+    refreshExpiresAt: null,
+    idToken: null,
+    scope: 'openid',
+  };
+}
+
+export function createPlayedProviders(): PlayedProviders {
+  let legs = 0;
+  const played: PlayedProviders = {
+    tokens: new Map(),
+    subject: 'alice@corporate.example',
+    refreshes: [],
+    revoked: [],
+    onStart: async () => 'accepted',
+    async authorize(provider) {
+      legs += 1;
+      return {
+        authorizationUrl: `https://${provider}.example/authorize?leg=${legs}`,
+        leg: {
+          state: new Secret(`state-of-leg-${legs}-${'x'.repeat(20)}`),
+          nonce: null,
+          codeVerifier: new Secret('v'.repeat(43)),
+          redirectUri: `${issuer}/oauth/callback/${provider}`,
+        },
+      };
+    },
+    async exchange(provider) {
+      const account = { subject: played.subject, name: 'Alice Example', email: 'alice@corporate.example' };
+      const tokens = played.tokens.get(provider) ?? tokenSet(provider, Date.now() + 3_600_000);
+      return { tokens, account, registration: { clientId: 'latchkey', generation: 0 } };
+    },
+    async revoke(provider) {
+      played.revoked.push(provider);
+    },
+    async start(order) {
+      played.refreshes.push(order);
+      return played.onStart(order);
+    },
+  };
+  return played;
+}
+
+export interface TestVault extends AsyncDisposable {
+  readonly vault: Vault;
+  readonly connection: NatsConnection;
+  readonly providers: PlayedProviders;
+  readonly folder: string;
+  readonly keyRing: KeyRingFile;
+  readonly problems: unknown[];
+  /** Stops this one without a farewell and opens another on the same folder. */
+  reopen(): Promise<TestVault>;
+}
+
+export interface TestVaultOptions {
+  readonly url: string;
+  readonly chain?: readonly string[];
+  readonly folder?: string;
+  readonly keyRing?: KeyRingFile;
+  readonly providers?: PlayedProviders;
+  readonly onOwnershipLost?: () => void;
+}
+
+export async function openTestVault(options: TestVaultOptions): Promise<TestVault> {
+  const { url, chain = ['corporate', 'gitlab'] } = options;
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'latchkey-vault-'));
+  const keyRing = options.keyRing ?? createKeyRingFile(createInstanceId());
+  const providers = options.providers ?? createPlayedProviders();
+  const problems: unknown[] = [];
+  const worker = createBootId();
+  const connection = await openNatsConnection({ servers: [url], role: 'vault', bootId: worker });
+  const vault = await openVault({
+    ...{ connection, folder, worker, chain, providers, issuer },
+    keyRing: openKeyRing(keyRing),
+    audiences: [audience],
+    maxAccessTokenSeconds: 3600,
+    refreshAheadSeconds: 60,
+    replicas: 1,
+    now: Date.now,
+    random: Math.random,
+    onProblem: (error) => problems.push(error),
+    onOwnershipLost: () => options.onOwnershipLost?.(),
+  });
+  const close = async () => {
+    await vault[Symbol.asyncDispose]();
+    await connection.close();
+  };
+  return {
+    ...{ vault, connection, providers, folder, keyRing, problems },
+    async reopen() {
+      await close();
+      return openTestVault({ ...options, folder, keyRing, providers });
+    },
+    async [Symbol.asyncDispose]() {
+      await close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface SignedIn {
+  readonly principal: Principal;
+  readonly partition: number;
+  readonly sessionId: string;
+  readonly accessToken: Secret;
+}
+
+/** Walks the chain to its end, opens the session, and has the vault sign an access token for it. */
+export async function signIn({ vault }: Pick<TestVault, 'vault'>, uid: string): Promise<SignedIn> {
+  for (;;) {
+    const leg = await vault.signIn.beginLeg(uid);
+    const { authorizationUrl } = leg;
+    const state = new Secret(
+      `state-of-leg-${new URL(authorizationUrl).searchParams.get('leg')}-${'x'.repeat(20)}`,
+    );
+    const { status } = await vault.signIn.completeLeg(
+      {
+        provider: leg.provider,
+        parameters: { state, code: new Secret('code') },
+        browserBinding: leg.browserBinding,
+      },
+      `cmd_${uid.padEnd(22, 'x').slice(0, 22)}`,
+    );
+    if (status === 'failed') throw new Error('the chain failed');
+    if (status === 'complete') break;
+  }
+  const chain = await vault.signIn.findChain(uid);
+  if (chain.status !== 'complete') throw new Error(`the chain is ${chain.status}`);
+  const { principal } = chain;
+  const partition = partitionOf(principal, vault.description.partitions);
+  const grantId = `grant-of-${uid}`;
+  const { sessionId } = await vault.openSession(partition, {
+    interactionUid: uid,
+    principal,
+    grantId,
+    clientId: 'client-1',
+    lifetimeSeconds: 3600,
+  });
+  if (sessionId !== sessionIdOf(grantId)) throw new Error('another session id');
+  return {
+    principal,
+    partition,
+    sessionId,
+    accessToken: signedToken(vault, partition, principal.sub, sessionId),
+  };
+}
+
+export function signedToken(
+  vault: Vault,
+  partition: number,
+  sub: string,
+  tsid: string,
+  change: object = {},
+): Secret {
+  const { kid } = vault.description.signingKeys[0]!;
+  const input = signingInput(
+    { alg: 'ES256', typ: 'at+jwt', kid },
+    { ...accessTokenClaims(sub, tsid), ...change },
+  );
+  return new Secret(`${input}.${vault.signAccessToken(partition, kid, input)}`);
+}
+
+export function accessTokenClaims(sub: string, tsid: string) {
+  const iat = Math.floor(Date.now() / 1000);
+  return {
+    iss: issuer,
+    sub,
+    aud: audience,
+    iat,
+    exp: iat + 600,
+    jti: 'j1',
+    client_id: 'client-1',
+    scope: 'mcp',
+    tsid,
+  };
+}
+
+export function signingInput(header: object, claims: object): string {
+  return [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+}
+
+export function strangersKey() {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+}
