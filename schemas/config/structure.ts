@@ -33,9 +33,9 @@ export function checkStructure(raw: unknown): Structure {
       continue;
     }
     problems.push(wrongValue(issue, path, value));
-    const containerExpected =
-      issue.code === 'invalid_type' && (issue.expected === 'object' || issue.expected === 'record');
-    setAt(draft, path, containerExpected && value !== undefined ? {} : undefined);
+    // What is of the right kind stays, too: that it is there is enough for some rules.
+    if (issue.code !== 'invalid_type' || value === undefined) continue;
+    setAt(draft, path, issue.expected === 'object' || issue.expected === 'record' ? {} : undefined);
   }
   return {
     config: null,

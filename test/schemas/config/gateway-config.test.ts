@@ -1,0 +1,158 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { gatewayConfig } from '../../../schemas/config/gateway-config.ts';
+import { accepted } from './sample-config.ts';
+
+const test = suite('gateway-config');
+
+test('holds what a gateway needs', () => {
+  assert.equal(gatewayConfig(accepted()), {
+    issuer: 'https://mcp.example.com',
+    logLevel: 'info',
+    nats: {
+      servers: ['tls://nats.example.com:4222'],
+      user: 'latchkey',
+      password: { source: 'env', name: 'NATS_PASSWORD', path: 'nats.passwordEnv' },
+      tls: { caFile: '/etc/latchkey/ca.pem' },
+    },
+    secrets: [
+      { source: 'env', name: 'NATS_PASSWORD', path: 'nats.passwordEnv' },
+      {
+        source: 'env',
+        name: 'SEARCH_API_KEY',
+        path: 'outgoingAuth.backends.search.headerInjection.headerValueEnv',
+      },
+    ],
+    name: 'engineering',
+    listen: { host: '0.0.0.0', port: 4483 },
+    mcpUrl: 'https://mcp.example.com/mcp',
+    resource: 'https://mcp.example.com/mcp',
+    allowedAudiences: ['https://mcp.example.com/mcp'],
+    scopesSupported: ['openid', 'profile', 'email', 'offline_access'],
+    lifespans: { accessTokenSeconds: 300, refreshTokenSeconds: 604_800, authorizationCodeSeconds: 60 },
+    upstreams: [
+      {
+        name: 'corporate',
+        displayName: 'Corporate',
+        host: 'sso.example.com',
+        scopes: ['openid', 'email'],
+        loginPolicy: 'required',
+        callbackUrl: 'https://mcp.example.com/oauth/callback/corporate',
+      },
+      {
+        name: 'gitlab',
+        displayName: 'Gitlab',
+        host: 'gitlab.example.com',
+        scopes: ['read_user'],
+        loginPolicy: 'required',
+        callbackUrl: 'https://mcp.example.com/oauth/callback/gitlab',
+      },
+    ],
+    backends: [
+      {
+        name: 'gitlab-tools',
+        url: 'https://tools.example.com/mcp',
+        prefix: 'gitlab-tools_',
+        timeoutMs: 20_000,
+        strategy: { type: 'upstream_inject', providerName: 'gitlab' },
+      },
+      {
+        name: 'search',
+        url: 'https://search.example.com/mcp',
+        prefix: 'search_',
+        timeoutMs: 90_000,
+        strategy: {
+          type: 'header_injection',
+          headerName: 'X-API-Key',
+          headerValue: {
+            source: 'env',
+            name: 'SEARCH_API_KEY',
+            path: 'outgoingAuth.backends.search.headerInjection.headerValueEnv',
+          },
+        },
+      },
+      {
+        name: 'clock',
+        url: 'http://127.0.0.1:8080/mcp',
+        prefix: 'clock_',
+        timeoutMs: 20_000,
+        strategy: { type: 'unauthenticated' },
+      },
+    ],
+    conflictResolution: 'prefix',
+    minValidSeconds: 20,
+  });
+});
+
+test('holds no client secret and no token endpoint of a provider', () => {
+  assert.not.match(
+    JSON.stringify(gatewayConfig(accepted())),
+    /CORPORATE_CLIENT_SECRET|run\/secrets|oauth\/token/,
+  );
+});
+
+test('the MCP endpoint lies at the origin of the issuer, callbacks under its path', () => {
+  const settings = gatewayConfig(
+    accepted((raw) => {
+      raw.authServer.runConfig.issuer = 'https://mcp.example.com/tenant';
+      raw.incomingAuth.oidc.issuer = 'https://mcp.example.com/tenant';
+    }),
+  );
+  assert.is(settings.mcpUrl, 'https://mcp.example.com/mcp');
+  assert.is(settings.upstreams[0]?.callbackUrl, 'https://mcp.example.com/tenant/oauth/callback/corporate');
+});
+
+test('an explicit callback path is kept', () => {
+  const settings = gatewayConfig(
+    accepted((raw) => {
+      raw.authServer.runConfig.upstreams[1].oauth2_config.redirect_uri =
+        'https://mcp.example.com/oauth/callback';
+    }),
+  );
+  assert.is(settings.upstreams[1]?.callbackUrl, 'https://mcp.example.com/oauth/callback');
+});
+
+test('the default strategy counts where a backend has none, and its header is one secret', () => {
+  const settings = gatewayConfig(
+    accepted((raw) => {
+      raw.outgoingAuth = {
+        default: {
+          type: 'header_injection',
+          headerInjection: { headerName: 'X-Key', headerValueFile: '/run/key' },
+        },
+        backends: {
+          clock: {
+            type: 'header_injection',
+            headerInjection: { headerName: 'X-Version', headerValue: 'v1' },
+          },
+        },
+      };
+      delete raw.nats;
+    }),
+  );
+  const reference = {
+    source: 'file',
+    name: '/run/key',
+    path: 'outgoingAuth.default.headerInjection.headerValueFile',
+  };
+  assert.equal(settings.secrets, [reference]);
+  assert.equal(
+    settings.backends.map(({ strategy }) => strategy.type === 'header_injection' && strategy.headerValue),
+    [reference, reference, 'v1'],
+  );
+  assert.is(settings.nats, null);
+});
+
+test('a backend is not sent anything that nobody configured, whatever its name', () => {
+  const settings = gatewayConfig(
+    accepted((raw) => {
+      delete raw.outgoingAuth;
+      delete raw.operational;
+      raw.backends[0].name = 'constructor';
+    }),
+  );
+  assert.equal(settings.backends[0]?.strategy, { type: 'unauthenticated' });
+  assert.is(settings.backends[0]?.timeoutMs, 30_000);
+});
+
+test.run();

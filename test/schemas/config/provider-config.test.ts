@@ -1,0 +1,99 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { providerConfig } from '../../../schemas/config/provider-config.ts';
+import { accepted } from './sample-config.ts';
+
+const test = suite('provider-config');
+
+test('holds endpoints and secret references of both kinds', () => {
+  const { providers, secrets, issuer } = providerConfig(accepted((raw) => delete raw.nats));
+  assert.is(issuer, 'https://mcp.example.com');
+  const corporateSecret = {
+    source: 'env',
+    name: 'CORPORATE_CLIENT_SECRET',
+    path: 'authServer.runConfig.upstreams[0].oidc_config.client_secret_env_var',
+  };
+  const gitlabSecret = {
+    source: 'file',
+    name: '/run/secrets/gitlab',
+    path: 'authServer.runConfig.upstreams[1].oauth2_config.client_secret_file',
+  };
+  assert.equal(secrets, [corporateSecret, gitlabSecret]);
+  assert.equal(providers, [
+    {
+      name: 'corporate',
+      clientId: 'latchkey',
+      clientSecret: corporateSecret,
+      redirectUri: 'https://mcp.example.com/oauth/callback/corporate',
+      scopes: ['openid', 'email'],
+      authorizationParams: {},
+      allowPrivateIps: false,
+      type: 'oidc',
+      issuerUrl: 'https://sso.example.com',
+      userInfo: null,
+    },
+    {
+      name: 'gitlab',
+      clientId: 'latchkey-at-gitlab',
+      clientSecret: gitlabSecret,
+      redirectUri: 'https://mcp.example.com/oauth/callback/gitlab',
+      scopes: ['read_user'],
+      authorizationParams: { prompt: 'login' },
+      allowPrivateIps: false,
+      type: 'oauth2',
+      authorizationEndpoint: 'https://gitlab.example.com/oauth/authorize',
+      tokenEndpoint: 'https://gitlab.example.com/oauth/token',
+      revocationEndpoint: 'https://gitlab.example.com/oauth/revoke',
+      userInfo: {
+        endpointUrl: 'https://gitlab.example.com/api/v4/user',
+        httpMethod: 'GET',
+        additionalHeaders: { Accept: 'application/json' },
+        subjectFields: ['id'],
+        nameFields: ['name', 'username'],
+        emailFields: ['email'],
+      },
+    },
+  ]);
+});
+
+test('a worker of one provider needs only that secret', () => {
+  const { providers, secrets } = providerConfig(accepted(), ['gitlab', 'unknown']);
+  assert.equal(
+    providers.map(({ name }) => name),
+    ['gitlab'],
+  );
+  assert.equal(
+    secrets.map(({ path }) => path),
+    ['nats.passwordEnv', 'authServer.runConfig.upstreams[1].oauth2_config.client_secret_file'],
+  );
+});
+
+test('a public client has no secret; scopes and userinfo of OIDC as configured', () => {
+  const { providers } = providerConfig(
+    accepted((raw) => {
+      const block = raw.authServer.runConfig.upstreams[0].oidc_config;
+      delete block.client_secret_env_var;
+      delete block.scopes;
+      block.allow_private_ips = true;
+      block.userinfo_override = { endpoint_url: 'https://sso.example.com/me', http_method: 'POST' };
+    }),
+    ['corporate'],
+  );
+  assert.is(providers[0]?.clientSecret, null);
+  assert.equal(providers[0]?.scopes, ['openid', 'offline_access']);
+  assert.is(providers[0]?.allowPrivateIps, true);
+  assert.equal(providers[0]?.userInfo, {
+    endpointUrl: 'https://sso.example.com/me',
+    httpMethod: 'POST',
+    additionalHeaders: {},
+    subjectFields: ['sub'],
+    nameFields: ['name'],
+    emailFields: ['email'],
+  });
+});
+
+test('holds no backend', () => {
+  assert.not.match(JSON.stringify(providerConfig(accepted())), /tools\.example\.com|SEARCH_API_KEY/);
+});
+
+test.run();

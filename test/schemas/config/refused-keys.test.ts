@@ -1,0 +1,80 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { configSchema } from '../../../schemas/config/config.ts';
+import type { PathSegment } from '../../../schemas/config/problem.ts';
+import { listRefusals } from '../../../schemas/config/refused-keys.ts';
+import { findSchema, keysOf, locationOf } from '../../../schemas/config/schema-path.ts';
+import { loadChanged, type Raw, told } from './sample-config.ts';
+
+const test = suite('refused-keys');
+
+/** A path of the sample that lies at the location. */
+const places: Record<string, PathSegment[]> = {
+  'outgoingAuth.backends.*': ['outgoingAuth', 'backends', 'search'],
+  'outgoingAuth.backends.*.type': ['outgoingAuth', 'backends', 'search', 'type'],
+  'backends[]': ['backends', 0],
+  'backends[].transport': ['backends', 0, 'transport'],
+  'authServer.runConfig.upstreams[].login_policy': [
+    'authServer',
+    'runConfig',
+    'upstreams',
+    1,
+    'login_policy',
+  ],
+  'authServer.runConfig.upstreams[].oidc_config': ['authServer', 'runConfig', 'upstreams', 0, 'oidc_config'],
+  'authServer.runConfig.upstreams[].oauth2_config': [
+    'authServer',
+    'runConfig',
+    'upstreams',
+    1,
+    'oauth2_config',
+  ],
+};
+
+function placeOf(location: string): PathSegment[] {
+  return places[location] ?? (location === '' ? [] : location.split('.'));
+}
+
+for (const { location, word, kind } of listRefusals()) {
+  test(`${kind} ${location === '' ? '' : `${location}: `}${word} is refused by name`, () => {
+    const path = placeOf(location);
+    assert.is(locationOf(configSchema, path), location);
+    const schema = findSchema(configSchema, path);
+    assert.ok(schema !== null, 'the location is part of the schema');
+    if (kind === 'key') assert.not(keysOf(schema).includes(word), 'what is accepted is not refused');
+
+    const loaded = loadChanged((raw: Raw) => {
+      const target = kind === 'key' ? [...path, word] : path;
+      const parent = target.slice(0, -1).reduce((node, key) => node[key], raw);
+      parent[target.at(-1)!] = kind === 'key' ? { enabled: true } : word;
+    });
+    assert.is(loaded.config, null);
+    const problem = loaded.problems.find(({ severity }) => severity === 'error');
+    assert.ok(problem?.rule === 'F-04' || problem?.rule === 'V-08', told(loaded).join());
+    if (problem?.rule === 'F-04') assert.match(problem.message, `\`${word}\``);
+  });
+}
+
+test('a feature of ToolHive is told as one', () => {
+  const { problems } = loadChanged((raw) => (raw.compositeTools = []));
+  assert.is(problems[0]?.message, '`compositeTools` is a ToolHive feature that Latchkey does not have');
+  assert.is(problems[0]?.fix, 'remove it');
+});
+
+test('an external issuer is told to be not supported yet', () => {
+  const loaded = loadChanged((raw) => {
+    delete raw.authServer;
+    delete raw.outgoingAuth;
+  });
+  assert.equal(told(loaded), ['F-04 authServer']);
+  assert.match(loaded.problems[0]?.message ?? '', 'external issuer are not supported yet');
+});
+
+test('what a refused type would need is not reported as well', () => {
+  const loaded = loadChanged((raw) => {
+    raw.outgoingAuth.default = { type: 'aws_sts', awsSts: { region: 'eu-central-1' } };
+  });
+  assert.equal(told(loaded), ['F-04 outgoingAuth.default.type']);
+});
+
+test.run();

@@ -1,0 +1,662 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type RuleId, ruleTitles } from '../../../schemas/config/problem.ts';
+import { load, loadChanged, type Raw, sampleConfig, told } from './sample-config.ts';
+
+const test = suite('configuration rules');
+
+const upstreams = 'authServer.runConfig.upstreams';
+const runConfig = (raw: Raw) => raw.authServer.runConfig;
+const oidc = (raw: Raw) => runConfig(raw).upstreams[0].oidc_config;
+const oauth2 = (raw: Raw) => runConfig(raw).upstreams[1].oauth2_config;
+const header = (raw: Raw) => raw.outgoingAuth.backends.search.headerInjection;
+
+interface Case {
+  readonly rule: RuleId;
+  readonly what: string;
+  readonly change: (raw: Raw) => void;
+  /** Everything that is said; without it nothing may be said. */
+  readonly told?: readonly string[];
+  readonly warning?: true;
+}
+
+const cases: readonly Case[] = [
+  {
+    rule: 'V-01',
+    what: 'upstream_inject without an authorization server',
+    change: (raw) => delete raw.authServer,
+    told: ['F-04 authServer', 'V-01 outgoingAuth.backends.gitlab-tools'],
+  },
+  {
+    rule: 'V-01',
+    what: 'a subject provider without an authorization server',
+    change: (raw) => {
+      delete raw.authServer;
+      raw.outgoingAuth.backends = {};
+      raw.outgoingAuth.default = { type: 'token_exchange', tokenExchange: { subjectProviderName: 'gitlab' } };
+    },
+    told: ['F-04 authServer', 'F-04 outgoingAuth.default.type', 'V-01 outgoingAuth.default'],
+  },
+  {
+    rule: 'V-01',
+    what: 'no authorization server, and nobody needs its tokens',
+    change: (raw) => {
+      delete raw.authServer;
+      delete raw.outgoingAuth;
+    },
+    told: ['F-04 authServer'],
+  },
+  {
+    rule: 'V-02',
+    what: 'an unknown provider in upstream_inject',
+    change: (raw) => {
+      raw.outgoingAuth.backends['gitlab-tools'].upstreamInject.providerName = 'github';
+    },
+    told: ['V-02 outgoingAuth.backends.gitlab-tools.upstreamInject.providerName'],
+  },
+  {
+    rule: 'V-02',
+    what: 'an unknown provider as the subject of a token exchange',
+    change: (raw) => {
+      raw.outgoingAuth.default = { type: 'token_exchange', tokenExchange: { subjectProviderName: 'github' } };
+    },
+    told: ['F-04 outgoingAuth.default.type', 'V-02 outgoingAuth.default.tokenExchange.subjectProviderName'],
+  },
+  {
+    rule: 'V-02',
+    what: 'no guess while the name of a provider is not readable',
+    change: (raw) => {
+      runConfig(raw).upstreams[1].name = 7;
+    },
+    told: [`V-05 ${upstreams}[1].name`],
+  },
+  {
+    rule: 'V-03',
+    what: 'a token exchange whose subject is the own token',
+    change: (raw) => {
+      raw.outgoingAuth.default = {
+        type: 'token_exchange',
+        tokenExchange: { tokenUrl: 'https://sts.example.com' },
+      };
+    },
+    told: ['F-04 outgoingAuth.default.type', 'V-03 outgoingAuth.default'],
+  },
+  {
+    rule: 'V-04',
+    what: 'two issuers',
+    change: (raw) => {
+      raw.incomingAuth.oidc.issuer = 'https://mcp.example.com/';
+    },
+    told: ['V-04 incomingAuth.oidc.issuer'],
+  },
+  {
+    rule: 'V-05',
+    what: 'a missing endpoint',
+    change: (raw) => delete oauth2(raw).token_endpoint,
+    told: [`V-05 ${upstreams}[1].oauth2_config.token_endpoint`],
+  },
+  {
+    rule: 'V-05',
+    what: 'the block of another type',
+    change: (raw) => {
+      runConfig(raw).upstreams[0].type = 'oauth2';
+    },
+    told: [`V-05 ${upstreams}[0].oauth2_config`, `V-05 ${upstreams}[0].oidc_config`],
+  },
+  {
+    rule: 'V-05',
+    what: 'one of several providers without a name',
+    change: (raw) => delete runConfig(raw).upstreams[0].name,
+    told: [`V-05 ${upstreams}[0].name`],
+  },
+  {
+    rule: 'V-05',
+    what: 'a lone provider without a name',
+    change: (raw) => {
+      runConfig(raw).upstreams.splice(0, 1);
+      delete runConfig(raw).upstreams[0].name;
+      raw.outgoingAuth.backends['gitlab-tools'].upstreamInject.providerName = 'default';
+    },
+  },
+  {
+    rule: 'V-05',
+    what: 'no provider at all',
+    change: (raw) => {
+      runConfig(raw).upstreams = [];
+      delete raw.outgoingAuth;
+    },
+    told: [`V-05 ${upstreams}`],
+  },
+  {
+    rule: 'V-06',
+    what: 'an empty provider name',
+    change: (raw) => {
+      raw.outgoingAuth.backends['gitlab-tools'].upstreamInject.providerName = '';
+    },
+    told: ['V-06 outgoingAuth.backends.gitlab-tools.upstreamInject.providerName'],
+  },
+  {
+    rule: 'V-06',
+    what: 'no block that could name a provider',
+    change: (raw) => delete raw.outgoingAuth.backends['gitlab-tools'].upstreamInject,
+    told: ['V-06 outgoingAuth.backends.gitlab-tools.upstreamInject.providerName'],
+  },
+  {
+    rule: 'V-07',
+    what: 'an audience for which nothing is issued',
+    change: (raw) => {
+      raw.incomingAuth.oidc.audience = 'https://mcp.example.com';
+    },
+    told: ['V-07 incomingAuth.oidc.audience'],
+  },
+  {
+    rule: 'V-08',
+    what: 'anonymous callers beside an authorization server',
+    change: (raw) => {
+      raw.incomingAuth = { type: 'anonymous' };
+    },
+    told: ['V-08 incomingAuth.type'],
+  },
+  {
+    rule: 'V-09',
+    what: 'an optional first provider',
+    change: (raw) => {
+      runConfig(raw).upstreams[0].login_policy = 'optional';
+    },
+    told: [`V-09 ${upstreams}[0].login_policy`],
+  },
+  {
+    rule: 'V-09',
+    what: 'an optional second provider, which is not there yet',
+    change: (raw) => {
+      runConfig(raw).upstreams[1].login_policy = 'optional';
+    },
+    told: [`F-04 ${upstreams}[1].login_policy`],
+  },
+  {
+    rule: 'V-10',
+    what: 'two providers of one name',
+    change: (raw) => {
+      runConfig(raw).upstreams[0].name = 'gitlab';
+    },
+    told: [`V-10 ${upstreams}[1].name`],
+  },
+  {
+    rule: 'V-11',
+    what: 'a reserved provider name',
+    change: (raw) => {
+      runConfig(raw).upstreams[0].name = 'vault';
+    },
+    told: [`V-11 ${upstreams}[0].name`],
+  },
+  {
+    rule: 'V-11',
+    what: '`default` among several providers',
+    change: (raw) => {
+      runConfig(raw).upstreams[0].name = 'default';
+    },
+    told: [`V-11 ${upstreams}[0].name`],
+  },
+  ...['Corporate', 'corporate-', 'a.b', 'a_b', 'x'.repeat(64)].map(
+    (name): Case => ({
+      rule: 'V-12',
+      what: `the provider name ${name}`,
+      change: (raw) => {
+        runConfig(raw).upstreams[0].name = name;
+      },
+      told: [`V-12 ${upstreams}[0].name`],
+    }),
+  ),
+  {
+    rule: 'V-12',
+    what: 'a backend name that fits no subject',
+    change: (raw) => {
+      raw.backends[2].name = 'the clock';
+    },
+    told: ['V-12 backends[2].name'],
+  },
+  { rule: 'V-12', what: 'a name of one letter', change: (raw) => (raw.backends[2].name = 'c') },
+  ...[
+    'https://mcp.example.com/',
+    'https://mcp.example.com?x=1',
+    'https://mcp.example.com#x',
+    'https://MCP.example.com',
+    'https://mcp.example.com:443',
+    'https://who:what@mcp.example.com',
+  ].map(
+    (issuer): Case => ({
+      rule: 'V-13',
+      what: `the issuer ${issuer}`,
+      change: (raw) => {
+        runConfig(raw).issuer = issuer;
+        raw.incomingAuth.oidc.issuer = issuer;
+      },
+      told: ['V-13 authServer.runConfig.issuer'],
+    }),
+  ),
+  {
+    rule: 'V-13',
+    what: 'an issuer with a path',
+    change: (raw) => {
+      runConfig(raw).issuer = 'https://mcp.example.com/tenant';
+      raw.incomingAuth.oidc.issuer = 'https://mcp.example.com/tenant';
+    },
+  },
+  {
+    rule: 'V-14',
+    what: 'an issuer without https',
+    change: (raw) => {
+      for (const place of [runConfig(raw), raw.incomingAuth.oidc]) place.issuer = 'http://mcp.example.com';
+      runConfig(raw).allowed_audiences = ['http://mcp.example.com/mcp'];
+      raw.incomingAuth.oidc.audience = 'http://mcp.example.com/mcp';
+    },
+    told: ['V-14 authServer.runConfig.issuer'],
+  },
+  {
+    rule: 'V-14',
+    what: 'providers without https',
+    change: (raw) => {
+      oidc(raw).issuer_url = 'http://sso.example.com';
+      oauth2(raw).userinfo.endpoint_url = 'http://gitlab.example.com/user';
+    },
+    told: [
+      `V-14 ${upstreams}[0].oidc_config.issuer_url`,
+      `V-14 ${upstreams}[1].oauth2_config.userinfo.endpoint_url`,
+    ],
+  },
+  {
+    rule: 'V-14',
+    what: 'providers on this machine without https',
+    change: (raw) => {
+      oidc(raw).issuer_url = 'http://localhost:4490';
+      oauth2(raw).token_endpoint = 'http://[::1]:4491/token';
+    },
+  },
+  {
+    rule: 'V-15',
+    what: 'a credential to a backend in clear text',
+    change: (raw) => {
+      for (const backend of raw.backends) backend.url = 'http://backend.example.com/mcp';
+    },
+    told: ['V-15 backends[0].url', 'V-15 backends[1].url'],
+    warning: true,
+  },
+  {
+    rule: 'V-16',
+    what: 'two backends of one name',
+    change: (raw) => {
+      raw.backends[2].name = 'search';
+    },
+    told: ['V-16 backends[2].name'],
+  },
+  {
+    rule: 'V-17',
+    what: 'an OIDC provider that is not asked for openid',
+    change: (raw) => {
+      oidc(raw).scopes = ['email'];
+    },
+    told: [`V-17 ${upstreams}[0].oidc_config.scopes`],
+  },
+  {
+    rule: 'V-17',
+    what: 'the scopes that are asked for unless others are written',
+    change: (raw) => delete oidc(raw).scopes,
+  },
+  {
+    rule: 'V-18',
+    what: 'a header without a value',
+    change: (raw) => delete header(raw).headerValueEnv,
+    told: ['V-18 outgoingAuth.backends.search.headerInjection'],
+  },
+  {
+    rule: 'V-18',
+    what: 'a header with two values',
+    change: (raw) => {
+      header(raw).headerValueFile = '/run/secrets/search';
+    },
+    told: ['V-18 outgoingAuth.backends.search.headerInjection'],
+  },
+  {
+    rule: 'V-18',
+    what: 'a header whose value is no secret',
+    change: (raw) => {
+      raw.outgoingAuth.backends.search.headerInjection = { headerName: 'X-Api-Version', headerValue: 'v1' };
+    },
+  },
+  ...[
+    'Host',
+    'content-length',
+    'Mcp-Session-Id',
+    'X-Forwarded-For',
+    'Transfer-Encoding',
+    'X API Key',
+    'X-Key:',
+  ].map(
+    (name): Case => ({
+      rule: 'V-19',
+      what: `the injected header ${name}`,
+      change: (raw) => {
+        header(raw).headerName = name;
+      },
+      told: ['V-19 outgoingAuth.backends.search.headerInjection.headerName'],
+    }),
+  ),
+  {
+    rule: 'V-19',
+    what: 'a second header smuggled into a value',
+    change: (raw) => {
+      raw.outgoingAuth.backends.search.headerInjection = {
+        headerName: 'X-Version',
+        headerValue: 'v1\r\nHost: evil',
+      };
+    },
+    told: ['V-19 outgoingAuth.backends.search.headerInjection.headerValue'],
+  },
+  {
+    rule: 'V-20',
+    what: 'a resource at another origin',
+    change: (raw) => {
+      raw.incomingAuth.oidc.audience = 'https://other.example.com/mcp';
+      runConfig(raw).allowed_audiences = ['https://other.example.com/mcp'];
+    },
+    told: ['V-20 incomingAuth.oidc.audience'],
+  },
+  {
+    rule: 'V-20',
+    what: 'a resource beside the MCP endpoint',
+    change: (raw) => {
+      raw.incomingAuth.oidc.audience = 'https://mcp.example.com/mcpx';
+      runConfig(raw).allowed_audiences = ['https://mcp.example.com/mcpx'];
+    },
+    told: ['V-20 incomingAuth.oidc.audience'],
+  },
+  {
+    rule: 'V-20',
+    what: 'a resource that differs from the audience',
+    change: (raw) => {
+      raw.incomingAuth.oidc.resource = 'https://mcp.example.com';
+    },
+    told: ['V-20 incomingAuth.oidc.resource'],
+  },
+  {
+    rule: 'V-20',
+    what: 'the origin as resource, as ToolHive has it',
+    change: (raw) => {
+      raw.incomingAuth.oidc.audience = 'https://mcp.example.com';
+      runConfig(raw).allowed_audiences = ['https://mcp.example.com'];
+    },
+  },
+  ...[
+    'https://10.0.0.8',
+    'https://192.168.1.1',
+    'https://169.254.169.254',
+    'https://[fd00::1]',
+    'https://[::ffff:10.0.0.1]',
+  ].map(
+    (address): Case => ({
+      rule: 'V-21',
+      what: `a provider at ${address}`,
+      change: (raw) => {
+        oidc(raw).issuer_url = address;
+      },
+      told: [`V-21 ${upstreams}[0].oidc_config.issuer_url`],
+    }),
+  ),
+  {
+    rule: 'V-21',
+    what: 'a provider in a private network that is allowed to be there',
+    change: (raw) => {
+      oidc(raw).issuer_url = 'https://10.0.0.8';
+      oidc(raw).allow_private_ips = true;
+    },
+  },
+  {
+    rule: 'V-22',
+    what: 'the block of another strategy',
+    change: (raw) => {
+      raw.outgoingAuth.default.upstreamInject = { providerName: 'gitlab' };
+    },
+    told: ['V-22 outgoingAuth.default.upstreamInject'],
+  },
+  {
+    rule: 'V-22',
+    what: 'header_injection without its block',
+    change: (raw) => delete raw.outgoingAuth.backends.search.headerInjection,
+    told: ['V-22 outgoingAuth.backends.search.headerInjection'],
+  },
+  {
+    rule: 'V-23',
+    what: 'a strategy and a time limit for nobody',
+    change: (raw) => {
+      raw.outgoingAuth.backends.serach = { type: 'unauthenticated' };
+      raw.operational.timeouts.perWorkload.clocks = '1s';
+    },
+    told: ['V-23 operational.timeouts.perWorkload.clocks', 'V-23 outgoingAuth.backends.serach'],
+  },
+  {
+    rule: 'V-24',
+    what: 'two sources of a client secret',
+    change: (raw) => {
+      oidc(raw).client_secret_file = '/run/secrets/corporate';
+    },
+    told: [`V-24 ${upstreams}[0].oidc_config`],
+  },
+  {
+    rule: 'V-24',
+    what: 'two sources of the NATS password',
+    change: (raw) => {
+      raw.nats.passwordFile = '/run/secrets/nats';
+    },
+    told: ['V-24 nats'],
+  },
+  {
+    rule: 'V-24',
+    what: 'a NATS user without password',
+    change: (raw) => delete raw.nats.passwordEnv,
+    told: ['V-24 nats'],
+  },
+  {
+    rule: 'V-24',
+    what: 'a NATS password without user',
+    change: (raw) => delete raw.nats.user,
+    told: ['V-24 nats'],
+  },
+  { rule: 'V-24', what: 'a public client', change: (raw) => delete oidc(raw).client_secret_env_var },
+  ...['state', 'redirect_uri', 'Response_Mode'].map(
+    (parameter): Case => ({
+      rule: 'V-25',
+      what: `the additional parameter ${parameter}`,
+      change: (raw) => {
+        oauth2(raw).additional_authorization_params[parameter] = 'x';
+      },
+      told: [`V-25 ${upstreams}[1].oauth2_config.additional_authorization_params.${parameter}`],
+    }),
+  ),
+  ...[
+    'https://evil.example.com/oauth/callback/gitlab',
+    'https://mcp.example.com/oauth/callback/corporate',
+    'https://mcp.example.com/elsewhere',
+  ].map(
+    (address): Case => ({
+      rule: 'V-26',
+      what: `the redirect URI ${address}`,
+      change: (raw) => {
+        oauth2(raw).redirect_uri = address;
+      },
+      told: [`V-26 ${upstreams}[1].oauth2_config.redirect_uri`],
+    }),
+  ),
+  {
+    rule: 'V-26',
+    what: "the provider's own callback path, and the shared one alone",
+    change: (raw) => {
+      oidc(raw).redirect_uri = 'https://mcp.example.com/oauth/callback/corporate';
+      oauth2(raw).redirect_uri = 'https://mcp.example.com/oauth/callback';
+    },
+  },
+  {
+    rule: 'V-27',
+    what: 'two providers with one callback path',
+    change: (raw) => {
+      for (const block of [oidc(raw), oauth2(raw)])
+        block.redirect_uri = 'https://mcp.example.com/oauth/callback';
+    },
+    told: [
+      `V-27 ${upstreams}[0].oidc_config.redirect_uri`,
+      `V-27 ${upstreams}[1].oauth2_config.redirect_uri`,
+    ],
+    warning: true,
+  },
+  {
+    rule: 'V-28',
+    what: 'lifetimes that are too long, and a refresh token that dies first',
+    change: (raw) => {
+      runConfig(raw).token_lifespans = {
+        access_token_lifespan: '61m',
+        refresh_token_lifespan: '1h',
+        auth_code_lifespan: '10m1s',
+      };
+    },
+    told: [
+      'V-28 authServer.runConfig.token_lifespans.access_token_lifespan',
+      'V-28 authServer.runConfig.token_lifespans.auth_code_lifespan',
+      'V-28 authServer.runConfig.token_lifespans.refresh_token_lifespan',
+    ],
+  },
+  {
+    rule: 'V-28',
+    what: "ToolHive's lifetimes",
+    change: (raw) => {
+      runConfig(raw).token_lifespans = {
+        access_token_lifespan: '1h',
+        refresh_token_lifespan: '168h',
+        auth_code_lifespan: '10m',
+      };
+    },
+  },
+  ...['all_', '{workload}/', '{workload} '].map(
+    (format): Case => ({
+      rule: 'V-29',
+      what: `the prefix format ${format}`,
+      change: (raw) => {
+        raw.aggregation.conflictResolutionConfig.prefixFormat = format;
+      },
+      told: ['V-29 aggregation.conflictResolutionConfig.prefixFormat'],
+    }),
+  ),
+  {
+    rule: 'V-29',
+    what: 'a fixed prefix for a lone backend',
+    change: (raw) => {
+      raw.backends = [raw.backends[2]];
+      delete raw.outgoingAuth;
+      delete raw.operational;
+      raw.aggregation.conflictResolutionConfig.prefixFormat = 'all_';
+    },
+  },
+  {
+    rule: 'V-30',
+    what: 'no backend',
+    change: (raw) => {
+      delete raw.backends;
+    },
+    told: ['V-30 backends'],
+  },
+  {
+    rule: 'V-31',
+    what: 'an OAuth 2.0 provider that says nobody',
+    change: (raw) => delete oauth2(raw).userinfo,
+    told: [`V-31 ${upstreams}[1].oauth2_config.userinfo`],
+  },
+  {
+    rule: 'V-32',
+    what: 'a local issuer where nobody listens',
+    change: (raw) => {
+      for (const place of [runConfig(raw), raw.incomingAuth.oidc]) place.issuer = 'http://localhost:5000';
+      runConfig(raw).allowed_audiences = ['http://localhost:5000/mcp'];
+      raw.incomingAuth.oidc.audience = 'http://localhost:5000/mcp';
+    },
+    told: ['V-32 authServer.runConfig.issuer'],
+    warning: true,
+  },
+  {
+    rule: 'V-33',
+    what: "ToolHive's keys for which there is no need",
+    change: (raw) => {
+      raw.groupRef = 'engineering';
+      raw.incomingAuth.oidc.clientId = 'vmcp-client';
+      raw.incomingAuth.oidc.jwksAllowPrivateIp = true;
+    },
+    told: ['V-33 groupRef', 'V-33 incomingAuth.oidc.clientId', 'V-33 incomingAuth.oidc.jwksAllowPrivateIp'],
+    warning: true,
+  },
+  {
+    rule: 'V-33',
+    what: 'the same keys, empty as the operator of ToolHive writes them',
+    change: (raw) => {
+      raw.incomingAuth.oidc.clientId = '';
+    },
+  },
+  {
+    rule: 'F-06',
+    what: 'secrets in addresses',
+    change: (raw) => {
+      oidc(raw).issuer_url = 'https://who:what@sso.example.com';
+      raw.backends[2].url = 'http://:what@127.0.0.1/mcp';
+      raw.nats.servers = ['tls://who:what@nats.example.com:4222'];
+    },
+    told: [
+      'F-06 backends[2].url',
+      'F-06 nats.servers[0]',
+      `F-06 ${upstreams}[0].oidc_config.issuer_url`,
+    ].sort(),
+  },
+  {
+    rule: 'F-06',
+    what: 'a secret as the value of a header',
+    change: (raw) => {
+      raw.outgoingAuth.backends.search.headerInjection = {
+        headerName: 'Authorization',
+        headerValue: 'Bearer x',
+      };
+    },
+    told: ['F-06 outgoingAuth.backends.search.headerInjection.headerValue'],
+  },
+  {
+    rule: 'F-06',
+    what: 'secrets under keys of their own',
+    change: (raw) => {
+      oidc(raw).client_secret = 'x';
+      raw.nats.password = 'x';
+    },
+    told: ['F-06 nats.password', `F-06 ${upstreams}[0].oidc_config.client_secret`].sort(),
+  },
+];
+
+test('the sample has no problem', () => {
+  assert.equal(told(load(sampleConfig())), []);
+});
+
+for (const { rule, what, change, told: expected = [], warning } of cases) {
+  test(`${rule} ${expected.some((text) => text.startsWith(rule)) ? 'speaks of' : 'accepts'} ${what}`, () => {
+    const loaded = loadChanged(change);
+    assert.equal(told(loaded), expected);
+    assert.is(loaded.config !== null, expected.length === 0 || warning === true);
+    for (const { message, fix } of loaded.problems) {
+      assert.ok(message.length > 8 && fix.length > 8);
+      assert.not.match(`${message}${fix}`, /undefined|\[object/);
+    }
+  });
+}
+
+test('every rule has a case that triggers it and one that does not', () => {
+  const spoken = new Set(cases.flatMap(({ told = [] }) => told.map((text) => text.slice(0, 4))));
+  // What is wrong with files, keys and kinds is tested with the loading.
+  const ruleIds = Object.keys(ruleTitles).filter((rule) => rule.startsWith('V-'));
+  assert.equal(
+    ruleIds.filter((rule) => !spoken.has(rule)),
+    [],
+  );
+});
+
+test.run();

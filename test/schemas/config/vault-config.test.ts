@@ -1,0 +1,32 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { vaultConfig } from '../../../schemas/config/vault-config.ts';
+import { accepted } from './sample-config.ts';
+
+const test = suite('vault-config');
+
+test('holds what a vault worker needs, and no address or secret of a provider or backend', () => {
+  assert.equal(
+    vaultConfig(
+      accepted((raw) => {
+        raw.operational.logLevel = 'debug';
+        delete raw.nats;
+      }),
+    ),
+    {
+      issuer: 'https://mcp.example.com',
+      logLevel: 'debug',
+      nats: null,
+      secrets: [],
+      allowedAudiences: ['https://mcp.example.com/mcp'],
+      lifespans: { accessTokenSeconds: 300, refreshTokenSeconds: 604_800, authorizationCodeSeconds: 60 },
+      providers: [
+        { name: 'corporate', loginPolicy: 'required' },
+        { name: 'gitlab', loginPolicy: 'required' },
+      ],
+      refresh: { minValidSeconds: 20, refreshAheadSeconds: 60 },
+    },
+  );
+});
+
+test.run();
