@@ -132,7 +132,7 @@ export const runConfigSchema = z.strictObject({
     })
     .prefault({}),
 });
-export type RunConfig = z.infer<typeof runConfigSchema>;
+type RunConfig = z.infer<typeof runConfigSchema>;
 export type Upstream = RunConfig['upstreams'][number];
 export type UserInfo = z.infer<typeof userInfoSchema>;
 

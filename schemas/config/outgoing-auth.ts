@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { environmentVariable, filePath, text } from './fields.ts';
 
-export const strategySchema = z.strictObject({
+const strategySchema = z.strictObject({
   type: z
     .enum(['unauthenticated', 'header_injection', 'upstream_inject'])
     .meta({ description: 'What the backend is sent', examples: ['upstream_inject'] }),

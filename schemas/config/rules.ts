@@ -8,7 +8,7 @@ import { issuerRules } from './rules/issuer.ts';
 import { applyRule, type Rule } from './rules/rule.ts';
 import { upstreamRules } from './rules/upstreams.ts';
 
-export const rules: readonly Rule[] = [
+const rules: readonly Rule[] = [
   ...authServerIntegrationRules,
   ...issuerRules,
   ...upstreamRules,
