@@ -1,0 +1,158 @@
+/**
+ * The HTTP side, put together from its parts: what comes from outside the process (vault, NATS, keys, clock, log) is
+ * given, so that the same gateway runs beside a real vault and in a test.
+ */
+import type { GatewayBackend, GatewaySettings } from '../schemas/config/gateway-config.ts';
+import type { Log } from '../schemas/log.ts';
+import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
+import { Secret } from '../schemas/secret.ts';
+import { type AcknowledgedPublish, createGatewayFacts } from './facts.ts';
+import { createHealth } from './health.ts';
+import { createOriginCheck } from './http/request-origin.ts';
+import { createAccessTokenVerifier } from './identity/access-token.ts';
+import { createIdentities, VaultUnavailableError } from './identity/identity.ts';
+import { createInstance } from './instance.ts';
+import type { Backend } from './mcp/backend.ts';
+import { createBackendCalls } from './mcp/backend-call.ts';
+import { createBackendConnector } from './mcp/backend-connection.ts';
+import { createConnectionPool } from './mcp/connection-pool.ts';
+import { createMcpEndpoint } from './mcp/mcp-endpoint.ts';
+import { createSessionIds } from './mcp/session-ids.ts';
+import { createToolNames } from './mcp/tool-names.ts';
+import { createTools } from './mcp/tools.ts';
+import { createGatewayServer, type RequestHandler } from './server.ts';
+import { createHeaderInjection } from './strategies/header-injection.ts';
+import type { OutgoingStrategy } from './strategies/outgoing-strategy.ts';
+import { createUnauthenticated } from './strategies/unauthenticated.ts';
+import { createUpstreamInject } from './strategies/upstream-inject.ts';
+import type { VaultClient } from './vault-client.ts';
+
+export interface GatewayOptions {
+  readonly settings: Pick<
+    GatewaySettings,
+    'name' | 'issuer' | 'mcpUrl' | 'resource' | 'backends' | 'minValidSeconds'
+  >;
+  /** By the path of their reference in the configuration. */
+  readonly secrets: ReadonlyMap<string, Secret>;
+  readonly authorizationServer: RequestHandler;
+  readonly vault: Pick<VaultClient, 'findUpstreamTokens'>;
+  readonly description: InstanceDescription;
+  readonly fetchDescription: () => Promise<InstanceDescription>;
+  readonly pingNats: () => Promise<unknown>;
+  readonly publish: AcknowledgedPublish;
+  /** 32 bytes each, newest first; the same for all gateways of the instance. */
+  readonly sessionIdKeys: readonly Buffer[];
+  readonly bootId: string;
+  readonly version: string;
+  readonly log: Log;
+  readonly now?: () => number;
+  readonly limits?: {
+    /** One look-up at the vault, refreshes included. */
+    readonly lookUpMs?: number;
+    /** Whoever has not listed its tools by then is not in the list. */
+    readonly listMs?: number;
+    readonly bodyBytes?: number;
+  };
+}
+
+export interface Gateway {
+  /** Resolves with the port. */
+  listen(host: string, port: number): Promise<number>;
+  /** Takes no new request, lets what runs come to its end within the limit, closes what is open. */
+  close(limitMs: number): Promise<void>;
+}
+
+export function createGateway(options: GatewayOptions): Gateway {
+  const { settings, description, log, now = Date.now, limits = {} } = options;
+  const instance = createInstance({
+    description,
+    fetchDescription: options.fetchDescription,
+    elapsed: () => performance.now(),
+  });
+  const facts = createGatewayFacts({ publish: options.publish, bootId: options.bootId, now, log });
+  const gateway = { name: settings.name, version: options.version };
+  const pool = createConnectionPool({ connector: createBackendConnector({ gateway }) });
+  const backends = settings.backends.map((backend) => toBackend(backend, options.secrets));
+  const names = createToolNames(backends);
+  const mcp = createMcpEndpoint({
+    mcpUrl: settings.resource,
+    realm: description.realm,
+    gateway,
+    backends,
+    checkOrigin: createOriginCheck(settings.mcpUrl),
+    verifier: createAccessTokenVerifier({
+      issuer: settings.issuer,
+      audience: settings.resource,
+      signingKeys: () => instance.description.signingKeys,
+      refreshKeys: () =>
+        instance.refresh().catch((cause) => {
+          throw new VaultUnavailableError({ cause });
+        }),
+      now,
+    }),
+    identities: createIdentities({
+      vault: options.vault,
+      realm: description.realm,
+      minValidSeconds: settings.minValidSeconds,
+      ...(limits.lookUpMs === undefined ? {} : { limitMs: limits.lookUpMs }),
+    }),
+    sessionIds: createSessionIds({ keys: options.sessionIdKeys, now }),
+    pool,
+    names,
+    tools: createTools({
+      backends,
+      names,
+      calls: createBackendCalls({ pool, facts, log }),
+      log,
+      ...(limits.listMs === undefined ? {} : { listLimitMs: limits.listMs }),
+    }),
+    log,
+    ...(limits.bodyBytes === undefined ? {} : { maxBodyBytes: limits.bodyBytes }),
+  });
+  const server = createGatewayServer({
+    authorizationServer: options.authorizationServer,
+    mcp,
+    mcpPath: new URL(settings.mcpUrl).pathname,
+    health: createHealth({
+      pingNats: options.pingNats,
+      fetchDescription: options.fetchDescription,
+      instanceId: description.instanceId,
+      issuer: settings.issuer,
+    }),
+    log,
+  });
+
+  return {
+    listen: (host, port) => server.listen(host, port),
+    async close(limitMs) {
+      await server.close(limitMs);
+      await mcp.close();
+      await facts.close();
+    },
+  };
+}
+
+function toBackend(backend: GatewayBackend, secrets: ReadonlyMap<string, Secret>): Backend {
+  const { name, url, prefix, timeoutMs } = backend;
+  return { name, url: new URL(url), prefix, timeoutMs, strategy: toStrategy(backend, secrets) };
+}
+
+function toStrategy(
+  { name, strategy }: GatewayBackend,
+  secrets: ReadonlyMap<string, Secret>,
+): OutgoingStrategy {
+  switch (strategy.type) {
+    case 'unauthenticated':
+      return createUnauthenticated();
+    case 'upstream_inject':
+      return createUpstreamInject(strategy);
+    case 'header_injection': {
+      const { headerName, headerValue } = strategy;
+      const value = typeof headerValue === 'string' ? new Secret(headerValue) : secrets.get(headerValue.path);
+      if (value === undefined) throw new TypeError(`the header value of the backend ${name} was not read`);
+      return createHeaderInjection({ headerName, value });
+    }
+    default:
+      return strategy satisfies never;
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * Keeps web pages of other sites away (MCP, streamable HTTP, security warning: DNS rebinding). The Host must be a name
+ * under which this gateway is reached, and an Origin, which only browsers send, must be its own. Ports are not
+ * compared: a page cannot forge the name, and a proxy in front may have another port.
+ */
+import type { IncomingMessage } from 'node:http';
+import { isLoopback } from '../../schemas/config/address.ts';
+
+export type OriginVerdict = 'ok' | 'foreign-host' | 'foreign-origin';
+
+export function createOriginCheck(publicUrl: string): (req: IncomingMessage) => OriginVerdict {
+  const own = new URL(publicUrl);
+  const isOwnName = (url: URL | null): boolean =>
+    url !== null && (url.hostname === own.hostname || (isLoopback(own) && isLoopback(url)));
+
+  return ({ headers: { host, origin } }) => {
+    if (!isOwnName(URL.parse(`http://${host ?? ''}`))) return 'foreign-host';
+    if (origin !== undefined && !isOwnName(URL.parse(origin))) return 'foreign-origin';
+    return 'ok';
+  };
+}

@@ -1,0 +1,51 @@
+/**
+ * What the MCP endpoint answers when the caller's own token will not do (RFC 6750 section 3, RFC 9728 section 5.1):
+ * 401 and 403 speak of that token alone, never of an upstream account, for both SDKs would sign the person in anew.
+ * An outage is 503 without a challenge.
+ */
+import { AccessTokenError, requiredScope } from './access-token.ts';
+import { SessionRefusedError, VaultUnavailableError } from './identity.ts';
+
+export interface Refusal {
+  readonly status: 401 | 403 | 503;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly message: string;
+}
+
+/** RFC 9728 section 3.1: the well-known part goes between host and path. */
+export function protectedResourceMetadataUrl(mcpUrl: string): string {
+  const { origin, pathname } = new URL(mcpUrl);
+  return `${origin}/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`;
+}
+
+/** null: the error is none of these. */
+export function refusalOf(error: unknown, mcpUrl: string): Refusal | null {
+  if (error instanceof VaultUnavailableError)
+    return {
+      status: 503,
+      headers: { 'retry-after': String(Math.max(1, error.retryAfterSeconds)) },
+      message: 'temporarily unavailable, try again',
+    };
+  if (error instanceof SessionRefusedError) return challenge(401, mcpUrl, 'invalid_token', error.message);
+  if (!(error instanceof AccessTokenError)) return null;
+  switch (error.code) {
+    case 'missing-token':
+      return challenge(401, mcpUrl, null, error.message);
+    case 'invalid-token':
+      return challenge(401, mcpUrl, 'invalid_token', error.message);
+    case 'insufficient-scope':
+      return challenge(403, mcpUrl, 'insufficient_scope', error.message);
+    default:
+      return error.code satisfies never;
+  }
+}
+
+/** No `error` where no token was sent (RFC 6750 section 3.1). */
+function challenge(status: 401 | 403, mcpUrl: string, error: string | null, message: string): Refusal {
+  const parameters = [
+    ...(error === null ? [] : [`error="${error}"`, `error_description="${message}"`]),
+    `resource_metadata="${protectedResourceMetadataUrl(mcpUrl)}"`,
+    `scope="${requiredScope}"`,
+  ];
+  return { status, headers: { 'www-authenticate': `Bearer ${parameters.join(', ')}` }, message };
+}

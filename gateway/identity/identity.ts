@@ -1,0 +1,125 @@
+/**
+ * Who is calling, with the upstream tokens that the request's target needs, by one request to the vault
+ * (`find-upstream-tokens`). A provider whose refresh is under way is asked for again until the limit; a provider
+ * that fails fails only what needs it, and is an answer, not an error.
+ */
+import {
+  type BusError,
+  DeadlineExceededError,
+  NoRespondersError,
+  RefusedError,
+} from '../../schemas/failure.ts';
+import type { Identity, Principal } from '../../schemas/identity.ts';
+import type { UpstreamTokenAnswer } from '../../schemas/messages/find-upstream-tokens.ts';
+import type { VaultClient } from '../vault-client.ts';
+import type { AccessToken } from './access-token.ts';
+
+/** The vault does not honour the caller's token: the session has ended, or the token is not one of ours. */
+export class SessionRefusedError extends Error {
+  override readonly name = 'SessionRefusedError';
+  readonly code: 'session-ended' | 'unauthorized';
+
+  constructor(code: SessionRefusedError['code'], options?: { cause?: unknown }) {
+    super(code === 'session-ended' ? 'the session has ended' : 'the access token is not valid', options);
+    this.code = code;
+  }
+}
+
+/** Vault or NATS is away. Nothing is known about the caller, so nothing is said about their token. */
+export class VaultUnavailableError extends Error {
+  override readonly name = 'VaultUnavailableError';
+  readonly code = 'vault-unavailable';
+  readonly retryable = true;
+  readonly retryAfterSeconds: number;
+
+  constructor(options: { retryAfterSeconds?: number; cause?: unknown } = {}) {
+    super('the token vault does not answer', { cause: options.cause });
+    this.retryAfterSeconds = options.retryAfterSeconds ?? 2;
+  }
+}
+
+export interface LookUp {
+  readonly providers: readonly string[];
+  /** Versions of tokens that a backend has just rejected. */
+  readonly rejected?: Readonly<Record<string, number>>;
+}
+
+export interface Identities {
+  /**
+   * @throws SessionRefusedError
+   * @throws VaultUnavailableError
+   */
+  find(caller: AccessToken, lookUp: LookUp): Promise<Identity>;
+}
+
+export function createIdentities(options: {
+  vault: Pick<VaultClient, 'findUpstreamTokens'>;
+  /** The iss of principals (DESIGN: a fixed realm, not the issuer's URL). */
+  realm: string;
+  /** A token with less life than this is refreshed before it is used. */
+  minValidSeconds: number;
+  /** How long one look-up may take, refreshes included. */
+  limitMs?: number;
+  /** Between two questions about a provider that answered `pending`. */
+  pauseMs?: number;
+}): Identities {
+  const { vault, realm, minValidSeconds, limitMs = 10_000, pauseMs = 50 } = options;
+
+  async function ask(principal: Principal, caller: AccessToken, lookUp: LookUp, timeoutMs: number) {
+    try {
+      return await vault.findUpstreamTokens(
+        principal,
+        {
+          accessToken: caller.token,
+          providers: [...lookUp.providers],
+          minValidSeconds,
+          ...(lookUp.rejected === undefined ? {} : { rejected: { ...lookUp.rejected } }),
+        },
+        timeoutMs,
+      );
+    } catch (error) {
+      throw refusalOf(error as BusError);
+    }
+  }
+
+  return {
+    async find(caller, lookUp) {
+      const principal = { iss: realm, sub: caller.sub };
+      const deadline = performance.now() + limitMs;
+      const answers = new Map<string, UpstreamTokenAnswer>(await ask(principal, caller, lookUp, limitMs));
+      for (;;) {
+        const pending = [...answers].filter(([, { status }]) => status === 'pending').map(([name]) => name);
+        const leftMs = deadline - performance.now();
+        if (pending.length === 0 || leftMs <= pauseMs) break;
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+        const again = await ask(
+          principal,
+          caller,
+          { ...lookUp, providers: pending },
+          Math.max(1, deadline - performance.now()),
+        );
+        for (const [name, answer] of again) answers.set(name, answer);
+      }
+      return { ...principal, claims: caller.claims, tsid: caller.tsid, upstreamTokens: answers };
+    },
+  };
+}
+
+function refusalOf(error: unknown): Error {
+  if (error instanceof RefusedError) {
+    if (error.code === 'session-ended' || error.code === 'unauthorized')
+      return new SessionRefusedError(error.code, { cause: error });
+    // A question that the vault does not understand is a fault of ours, and waiting does not mend it.
+    if (error.code === 'invalid-request') return error;
+    const retryAfterSeconds = Math.ceil((error.retryAfterMs ?? 2000) / 1000);
+    return new VaultUnavailableError({ retryAfterSeconds, cause: error });
+  }
+  if (error instanceof NoRespondersError || error instanceof DeadlineExceededError)
+    return new VaultUnavailableError({ cause: error });
+  return isNatsError(error) ? new VaultUnavailableError({ cause: error }) : (error as Error);
+}
+
+/** What the connection itself throws: closed, draining, no permission. */
+function isNatsError(error: unknown): boolean {
+  return error instanceof Error && error.name === 'NatsError';
+}

@@ -1,0 +1,56 @@
+/**
+ * What the person reads when a tool call did not reach its backend: an `isError` result (MCP, tools, error handling)
+ * that names the backend, the provider and what to do. It holds nothing that the backend or the provider has said.
+ */
+import { SessionRefusedError, VaultUnavailableError } from '../identity/identity.ts';
+import { UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
+import { BackendRedirectedError } from './backend.ts';
+import { BackendAuthorizationError } from './backend-call.ts';
+import type { JsonObject } from './backend-connection.ts';
+
+export function errorResult(backend: string, error: unknown): JsonObject {
+  return { content: [{ type: 'text', text: describeFailure(backend, error) }], isError: true };
+}
+
+const signInAgain =
+  'Sign in again: remove the stored authorization of this MCP server in your MCP client, connect anew';
+
+function describeFailure(backend: string, error: unknown): string {
+  const name = JSON.stringify(backend);
+  if (error instanceof BackendAuthorizationError) return describeAuthorization(name, error);
+  if (error instanceof SessionRefusedError)
+    return `The call to the backend ${name} was not made: your session has ended. ${signInAgain}.`;
+  if (error instanceof VaultUnavailableError)
+    return `The call to the backend ${name} was not made: the token vault does not answer at the moment. Try again in ${error.retryAfterSeconds} s.`;
+  if (error instanceof BackendRedirectedError)
+    return `The backend ${name} redirects elsewhere, which is not followed. Its address has to be mended by the operator.`;
+  if ((error as { code?: unknown } | null)?.code === 'REQUEST_TIMEOUT')
+    return `The backend ${name} did not answer in time. Whether it did something is not known.`;
+  return `The backend ${name} could not be reached, or its answer made no sense. Try again later.`;
+}
+
+function describeAuthorization(
+  backend: string,
+  { code, provider, cause }: BackendAuthorizationError,
+): string {
+  const account =
+    provider === null ? 'the configured credential' : `your account at ${JSON.stringify(provider)}`;
+  if (code === 'not-allowed') return `The backend ${backend} does not allow this to ${account}.`;
+  if (code === 'token-rejected') {
+    if (provider === null) return `The backend ${backend} rejects ${account}. The operator has to mend that.`;
+    return `The backend ${backend} rejects the token of ${account}, although it was renewed. ${signInAgain}; if that does not help, tell the operator.`;
+  }
+  if (!(cause instanceof UpstreamTokenNotFoundError))
+    return `The backend ${backend} cannot be called as you.`;
+  switch (cause.reason) {
+    case 'missing':
+      return `The backend ${backend} is called with ${account}, and none is connected. ${signInAgain}, and sign in at ${JSON.stringify(provider)} when you are led there.`;
+    case 'reauth-required':
+      return `The backend ${backend} is called with ${account}, which no longer accepts the stored sign-in. ${signInAgain}, and sign in at ${JSON.stringify(provider)} when you are led there.`;
+    case 'refresh-failed':
+    case 'pending':
+      return `The backend ${backend} is called with ${account}, whose token could not be renewed because ${JSON.stringify(provider)} does not answer at the moment. Try again${cause.retryAfterSeconds === null ? ' later' : ` in ${Math.max(1, cause.retryAfterSeconds)} s`}.`;
+    default:
+      return cause.reason satisfies never;
+  }
+}

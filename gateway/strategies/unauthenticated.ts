@@ -1,0 +1,6 @@
+/** `unauthenticated`: the backend is sent nothing that says who calls. */
+import type { OutgoingStrategy } from './outgoing-strategy.ts';
+
+export function createUnauthenticated(): OutgoingStrategy {
+  return { providers: [], headers: () => ({ headers: {}, injected: null }) };
+}
