@@ -6,6 +6,8 @@ export type EverythingBackend = AsyncDisposable & {
   url: string;
   port: number;
   pid: number;
+  /** For the moment a process exits, when nothing can be awaited. */
+  kill(): void;
   close(): Promise<void>;
 };
 
@@ -17,13 +19,23 @@ export async function openEverythingBackend(
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const port = await waitUntilListening(child);
+  const kill = () => {
+    child.kill('SIGKILL');
+  };
   const close = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
-    child.kill('SIGKILL');
+    kill();
     await exited;
   };
-  return { url: `http://localhost:${port}/mcp`, port, pid: child.pid!, close, [Symbol.asyncDispose]: close };
+  return {
+    url: `http://localhost:${port}/mcp`,
+    port,
+    pid: child.pid!,
+    kill,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 async function waitUntilListening(child: ChildProcess): Promise<number> {
