@@ -118,10 +118,6 @@ export const runConfigSchema = z.strictObject({
       description: 'The resources (RFC 8707) for which tokens are issued',
       examples: ['[https://mcp.example.com/mcp]'],
     }),
-  scopes_supported: scopes(
-    'The scopes that clients may have',
-    '[openid, profile, email, offline_access]',
-  ).default(['openid', 'profile', 'email', 'offline_access']),
   token_lifespans: z
     .strictObject({
       access_token_lifespan: lifespan('How long an access token of Latchkey is valid', '10m').default('10m'),

@@ -49,7 +49,6 @@ export interface GatewaySettings extends ProcessSettings {
   /** What protected-resource metadata and challenges name, and the `aud` that a token must have. */
   readonly resource: string;
   readonly allowedAudiences: readonly string[];
-  readonly scopesSupported: readonly string[];
   readonly lifespans: TokenLifespans;
   /** In the order of the chain. */
   readonly upstreams: readonly GatewayUpstream[];
@@ -74,7 +73,6 @@ export function gatewayConfig(config: Config): GatewaySettings {
     mcpUrl: mcpUrl(runConfig.issuer),
     resource: config.incomingAuth.oidc.resource ?? config.incomingAuth.oidc.audience,
     allowedAudiences: runConfig.allowed_audiences,
-    scopesSupported: runConfig.scopes_supported,
     lifespans: tokenLifespans(config),
     upstreams: runConfig.upstreams.map((upstream) => gatewayUpstream(upstream, runConfig.issuer)),
     backends,

@@ -62,6 +62,10 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
     delegation_token_lifespan: absent('delegation_token_lifespan'),
     delegate_clients: absent('delegate_clients'),
     trusted_issuers: absent('trusted_issuers'),
+    scopes_supported: notYet(
+      'scopes_supported',
+      'remove it; tokens have the scopes `mcp` and `offline_access`, and others that a client asks for are dropped',
+    ),
     baseline_client_scopes: notYet('baseline_client_scopes'),
     cimd: notYet('cimd'),
     insecure_allow_http: notYet('insecure_allow_http', 'remove it and use https, or http on localhost'),

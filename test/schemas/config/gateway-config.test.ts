@@ -28,7 +28,6 @@ test('holds what a gateway needs', () => {
     mcpUrl: 'https://mcp.example.com/mcp',
     resource: 'https://mcp.example.com/mcp',
     allowedAudiences: ['https://mcp.example.com/mcp'],
-    scopesSupported: ['openid', 'profile', 'email', 'offline_access'],
     lifespans: { accessTokenSeconds: 300, refreshTokenSeconds: 604_800, authorizationCodeSeconds: 60 },
     upstreams: [
       {

@@ -87,7 +87,6 @@ upstreams:
           subject_fields: ["id", "login"]
           name_fields: ["name", "login"]
           email_fields: ["email"]
-scopes_supported: ["openid", "profile", "email", "offline_access"]
 allowed_audiences: ["http://localhost:4483"]
 `;
 
