@@ -1,0 +1,53 @@
+/**
+ * The kind `oauth2`: a provider without OpenID Connect (RFC 6749). Its endpoints are configured, and who the person is
+ * comes from its userinfo resource. An ID token that it sends nevertheless is passed on unread.
+ */
+import * as client from 'openid-client';
+import type { OAuth2ProviderSettings } from '../../schemas/config/provider-config.ts';
+import { RefusedError } from '../../schemas/failure.ts';
+import { clientAuthenticationOf, createOAuthClient, extensionsOf } from './oauth-client.ts';
+import type { Provider, ProviderDependencies } from './provider.ts';
+import { fetchUserInfo } from './user-info.ts';
+
+export function createOAuth2Provider(
+  settings: OAuth2ProviderSettings,
+  dependencies: ProviderDependencies,
+): Provider {
+  const metadata: client.ServerMetadata = {
+    // The library wants an issuer; this kind has none to compare anything with.
+    issuer: new URL(settings.authorizationEndpoint).origin,
+    authorization_endpoint: settings.authorizationEndpoint,
+    token_endpoint: settings.tokenEndpoint,
+    ...(settings.revocationEndpoint === null ? {} : { revocation_endpoint: settings.revocationEndpoint }),
+  };
+  const authentication = clientAuthenticationOf(dependencies.clientSecret);
+  const oauth = createOAuthClient({
+    ...dependencies,
+    settings,
+    idTokenExpected: false,
+    async openConfiguration(fetch) {
+      const configuration = new client.Configuration(metadata, settings.clientId, {}, authentication);
+      for (const extend of extensionsOf(settings)) extend(configuration);
+      configuration[client.customFetch] = (url, options) => fetch(url, options);
+      return configuration;
+    },
+  });
+
+  return {
+    authorize: oauth.authorize,
+    refresh: oauth.refresh,
+    revoke: oauth.revoke,
+
+    async exchange({ leg, parameters }) {
+      const { iss: _, ...rest } = parameters;
+      const { tokens, registration } = await oauth.redeemCode({ leg, parameters: rest });
+      const { subject, name, email } = await fetchUserInfo(settings.userInfo, tokens, dependencies);
+      if (subject === null)
+        throw new RefusedError(
+          'upstream-unavailable',
+          `the answer of the userinfo endpoint has no subject in ${settings.userInfo.subjectFields.join(', ')}`,
+        );
+      return { tokens, account: { subject, name, email }, registration };
+    },
+  };
+}

@@ -1,0 +1,47 @@
+/**
+ * The port of an upstream identity provider: what Latchkey needs from one, whatever its kind. One kind is one file
+ * beside this one. Failures of `authorize`, `exchange` and `revoke` are `RefusedError`s with a code of the bus;
+ * how a refresh ended is a value, for both ends are expected.
+ */
+import type { UpstreamAccount } from '../../schemas/identity.ts';
+import type { Log } from '../../schemas/log.ts';
+import type { LegSecrets } from '../../schemas/messages/provider-requests.ts';
+import type { RefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
+import type { ClientRegistration } from '../../schemas/provider.ts';
+import type { Secret } from '../../schemas/secret.ts';
+import type { TokenSet } from '../../schemas/token.ts';
+import type { GuardedFetch } from './guarded-fetch.ts';
+
+export interface Provider {
+  /** The address for the browser (RFC 6749 section 4.1.1, PKCE S256), and what the leg must keep. */
+  authorize(): Promise<{ authorizationUrl: string; leg: LegSecrets }>;
+  /** Checks the answer of the authorization endpoint against its leg and redeems the code. */
+  exchange(request: {
+    leg: LegSecrets;
+    parameters: Readonly<Record<string, Secret>>;
+  }): Promise<{ tokens: TokenSet; account: UpstreamAccount; registration: ClientRegistration }>;
+  /**
+   * RFC 6749 section 6. Never throws, and is not cancelled: once `sendBefore` aborts, what was not sent is not
+   * sent; what was sent is waited for.
+   */
+  refresh(request: {
+    refreshToken: Secret;
+    registration: ClientRegistration;
+    sendBefore: AbortSignal;
+  }): Promise<RefreshOutcome>;
+  /** RFC 7009. `revoked: false` where the provider has no such endpoint. */
+  revoke(request: {
+    token: Secret;
+    tokenTypeHint: 'access_token' | 'refresh_token';
+    registration: ClientRegistration;
+  }): Promise<{ revoked: boolean }>;
+}
+
+export interface ProviderDependencies {
+  /** null: a public client, which proves itself by PKCE alone. */
+  readonly clientSecret: Secret | null;
+  readonly fetch: GuardedFetch;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly log: Log;
+}
