@@ -1,0 +1,106 @@
+/**
+ * The embedded authorization server, in front of everything else on the same origin: discovery, registration,
+ * authorization, token, the consent page and the callbacks of the chain. It answers for `/oauth/` and
+ * `/.well-known/` and nothing else; what is not there is 404.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Log } from '../../schemas/log.ts';
+import type { InstanceDescription } from '../../schemas/messages/describe-instance.ts';
+import { createChain } from '../chain/chain.ts';
+import type { Upstream } from '../chain/upstream.ts';
+import { parseRequestTarget } from '../http/request.ts';
+import type { VaultClient } from '../vault-client.ts';
+import { createMetadataDocuments, resourceMetadataPath } from './metadata.ts';
+import { createProvider } from './provider.ts';
+import { createRouter } from './router.ts';
+import { type AuthorizationServerSettings, defaultSettings } from './settings.ts';
+
+export interface AuthorizationServerOptions {
+  /** An origin, as clients see it. */
+  readonly issuer: string;
+  /** The resource for which tokens are issued; the issuer's `/mcp` if it is left out. */
+  readonly mcpUrl?: string;
+  readonly description: InstanceDescription;
+  readonly vault: VaultClient;
+  /** The chain, in order. */
+  readonly upstreams: readonly Upstream[];
+  readonly settings?: Partial<AuthorizationServerSettings>;
+  /** The first signs, all verify. */
+  readonly cookieKeys: readonly Buffer[];
+  readonly log: Log;
+}
+
+export interface AuthorizationServer {
+  /** Resolves with false, and has done nothing, if the path is not its own. */
+  handle(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
+  readonly resource: string;
+  /** Where the metadata of the resource is (RFC 9728), for the `WWW-Authenticate` of the MCP endpoint. */
+  readonly resourceMetadataUrl: string;
+}
+
+export class AuthorizationServerConfigurationError extends Error {
+  override readonly name = 'AuthorizationServerConfigurationError';
+  readonly code = 'authorization-server-configuration';
+}
+
+export async function createAuthorizationServer(
+  options: AuthorizationServerOptions,
+): Promise<AuthorizationServer> {
+  const { description, vault, upstreams, cookieKeys, log } = options;
+  const issuer = readIssuer(options);
+  const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
+  const settings = { ...defaultSettings, ...options.settings };
+  const provider = createProvider({
+    issuer,
+    issuerIdentifier: options.issuer,
+    resource,
+    description,
+    vault,
+    settings,
+    cookieKeys,
+    log,
+  });
+  const chain = createChain({
+    issuer,
+    provider,
+    resource,
+    realm: description.realm,
+    sessionSeconds: settings.sessionSeconds,
+    upstreams,
+    vault,
+    keys: cookieKeys,
+    log,
+  });
+  const { signingKeys } = description;
+  const documents = createMetadataDocuments({ issuer: options.issuer, resource, signingKeys });
+  const answer = createRouter({ issuer, resource, chain, documents, library: provider.callback(), log });
+
+  return {
+    resource,
+    resourceMetadataUrl: issuer.origin + resourceMetadataPath(resource),
+    async handle(request, response) {
+      const target = parseRequestTarget(request.url);
+      if (target === null || !/^\/(oauth|\.well-known)(\/|$)/.test(target.pathname)) return false;
+      await answer(request, response, target);
+      return true;
+    },
+  };
+}
+
+function readIssuer({ issuer, description, cookieKeys, upstreams }: AuthorizationServerOptions): URL {
+  const refuse = (rule: string) => {
+    throw new AuthorizationServerConfigurationError(rule);
+  };
+  const url = URL.parse(issuer);
+  if (url === null || !/^https?:$/.test(url.protocol))
+    return refuse(`issuer ${issuer} must be an http or https URL`);
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '')
+    return refuse(`issuer ${issuer} must be an origin: a path is not supported`);
+  if (description.issuer !== issuer)
+    return refuse(
+      `the vault signs for the issuer ${description.issuer} and the gateway is configured with ${issuer}`,
+    );
+  if (cookieKeys.length === 0) return refuse('cookieKeys must have at least one key');
+  if (upstreams.length === 0) return refuse('upstreams must have at least one provider');
+  return url;
+}

@@ -1,0 +1,73 @@
+/**
+ * The documents by which clients find their way: RFC 8414 (authorization server), OpenID Connect Discovery for
+ * clients that look only there, RFC 9728 (protected resource) and the JWKS (RFC 7517). Every URL comes from the
+ * configured issuer and none from a request, so a cache cannot be poisoned.
+ */
+import type { PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
+import { authorizePath, jwksPath, registerPath, tokenPath } from './paths.ts';
+import { resourceScope, supportedScopes } from './scopes.ts';
+
+export type MetadataDocument = Readonly<Record<string, unknown>>;
+
+export interface MetadataOptions {
+  readonly issuer: string;
+  /** The MCP endpoint: the only resource. */
+  readonly resource: string;
+  readonly signingKeys: readonly PublicSigningKey[];
+}
+
+/** By path; every other path under `/.well-known/` does not exist. */
+export function createMetadataDocuments(options: MetadataOptions): ReadonlyMap<string, MetadataDocument> {
+  const server = authorizationServerMetadata(options.issuer, options.resource);
+  const resource = protectedResourceMetadata(options.issuer, options.resource);
+  return new Map<string, MetadataDocument>([
+    ['/.well-known/oauth-authorization-server', server],
+    [
+      '/.well-known/openid-configuration',
+      {
+        ...server,
+        subject_types_supported: ['public'],
+        // Required by OpenID Connect Discovery section 3; there is no openid scope and no ID token.
+        id_token_signing_alg_values_supported: ['ES256'],
+      },
+    ],
+    ['/.well-known/oauth-protected-resource', resource],
+    [resourceMetadataPath(options.resource), resource],
+    [jwksPath, { keys: options.signingKeys }],
+  ]);
+}
+
+/** RFC 9728 section 3.1: the path of the resource follows. */
+export function resourceMetadataPath(resource: string): string {
+  const { pathname } = new URL(resource);
+  return `/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`;
+}
+
+function authorizationServerMetadata(issuer: string, resource: string): MetadataDocument {
+  const { origin } = new URL(issuer);
+  return {
+    issuer,
+    authorization_endpoint: origin + authorizePath,
+    token_endpoint: origin + tokenPath,
+    registration_endpoint: origin + registerPath,
+    jwks_uri: origin + jwksPath,
+    scopes_supported: supportedScopes,
+    response_types_supported: ['code'],
+    response_modes_supported: ['query'],
+    grant_types_supported: ['authorization_code', 'refresh_token'],
+    token_endpoint_auth_methods_supported: ['none'],
+    code_challenge_methods_supported: ['S256'],
+    authorization_response_iss_parameter_supported: true,
+    protected_resources: [resource],
+  };
+}
+
+function protectedResourceMetadata(issuer: string, resource: string): MetadataDocument {
+  return {
+    resource,
+    authorization_servers: [issuer],
+    scopes_supported: [resourceScope],
+    bearer_methods_supported: ['header'],
+    resource_name: 'Latchkey',
+  };
+}

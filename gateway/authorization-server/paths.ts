@@ -1,0 +1,10 @@
+/** Where the endpoints are, below the origin of the issuer. */
+export const authorizePath = '/oauth/authorize';
+export const tokenPath = '/oauth/token';
+export const registerPath = '/oauth/register';
+export const jwksPath = '/.well-known/jwks.json';
+export const callbackPath = '/oauth/callback';
+
+/** `uid` is of the library's own alphabet; encoded all the same, because it also comes out of the vault. */
+export const interactionPath = (uid: string) => `/oauth/interaction/${encodeURIComponent(uid)}`;
+export const interactionEndPath = (uid: string) => `${interactionPath(uid)}/done`;

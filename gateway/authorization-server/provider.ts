@@ -1,0 +1,181 @@
+/**
+ * The engine of the authorization server: `oidc-provider`, narrowed to OAuth 2.1 with authorization code, PKCE S256
+ * (RFC 7636), resource indicators (RFC 8707), JWT access tokens (RFC 9068) and rotating refresh tokens. Every
+ * authorization walks the chain, makes its own Grant, and its session id (`tsid`) follows from that Grant.
+ */
+import type { EventEmitter } from 'node:events';
+import Provider, {
+  type Configuration,
+  errors,
+  interactionPolicy,
+  type KoaContextWithOIDC,
+} from 'oidc-provider';
+import { sessionIdOf } from '../../schemas/ids.ts';
+import type { Log } from '../../schemas/log.ts';
+import type { InstanceDescription } from '../../schemas/messages/describe-instance.ts';
+import { createErrorPage, errorTexts } from '../pages/error-page.ts';
+import { renderPage, setPageHeaders } from '../pages/page.ts';
+import type { VaultClient } from '../vault-client.ts';
+import { createAdapterFactory } from './adapter.ts';
+import { authorizePath, interactionPath, jwksPath, registerPath, tokenPath } from './paths.ts';
+import { assertRedirectUris } from './registration.ts';
+import { resourceScope, supportedScopes } from './scopes.ts';
+import type { AuthorizationServerSettings } from './settings.ts';
+import { VaultSigningKey } from './signer.ts';
+import { restoreUnusedGrantSource } from './unused-grant-source.ts';
+import { retryAfterSeconds } from './vault-failure.ts';
+
+export interface ProviderOptions {
+  readonly issuer: URL;
+  /** The `iss` as configured: clients compare it character by character. */
+  readonly issuerIdentifier: string;
+  readonly resource: string;
+  readonly description: InstanceDescription;
+  readonly vault: VaultClient;
+  readonly settings: AuthorizationServerSettings;
+  readonly cookieKeys: readonly Buffer[];
+  readonly log: Log;
+}
+
+export function createProvider(options: ProviderOptions): Provider {
+  const provider = new Provider(options.issuerIdentifier, createConfiguration(options));
+  // The gateway pins Host and X-Forwarded-Proto to the issuer before the library reads them.
+  provider.proxy = true;
+  provider.use(async (ctx, next) => {
+    await next();
+    if (ctx.status >= 500) await restoreUnusedGrantSource(ctx as unknown as KoaContextWithOIDC, options.log);
+    if (ctx.status === 503) ctx.set('Retry-After', String(retryAfterSeconds));
+  });
+  // The browser session of the library ends where it begins, or a cookie without meaning would be set.
+  provider.on('interaction.ended', (ctx) => {
+    if (ctx.oidc.session) Object.assign(ctx.oidc.session, { destroyed: true });
+  });
+  // Koa prints what nobody listens to; the library's errors come by `server_error`.
+  (provider as EventEmitter).on('error', (err) => options.log.error({ err }, 'authorization server failed'));
+  provider.on('server_error', (_ctx, err) => options.log.error({ err }, 'authorization server failed'));
+  return provider;
+}
+
+function createConfiguration(options: ProviderOptions): Configuration {
+  const { issuer, resource, description, vault, settings, cookieKeys } = options;
+  const secure = issuer.protocol === 'https:';
+  const prefix = secure ? '__Secure-' : '';
+  const cookie = { httpOnly: true, sameSite: 'lax', secure, signed: true, overwrite: true } as const;
+
+  return {
+    adapter: createAdapterFactory(vault),
+    jwks: { keys: description.signingKeys.map((key) => new VaultSigningKey(key, description.realm, vault)) },
+    routes: { authorization: authorizePath, token: tokenPath, registration: registerPath, jwks: jwksPath },
+    cookies: {
+      keys: [...cookieKeys],
+      names: {
+        interaction: `${prefix}latchkey_interaction`,
+        resume: `${prefix}latchkey_resume`,
+        session: `${prefix}latchkey_session`,
+      },
+      short: cookie,
+      long: cookie,
+    },
+    interactions: { url: (_ctx, interaction) => interactionPath(interaction.uid), policy: createPolicy() },
+
+    responseTypes: ['code'],
+    subjectTypes: ['public'],
+    scopes: [...supportedScopes],
+    pkce: { required: () => true },
+    clientAuthMethods: ['none'],
+    clientDefaults: {
+      // SDKs leave it out; as `web` another loopback port would be refused (RFC 8252 section 7.3).
+      application_type: 'native',
+      token_endpoint_auth_method: 'none',
+      id_token_signed_response_alg: 'ES256',
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+    },
+    extraClientMetadata: {
+      properties: ['redirect_uris'],
+      validator: (_ctx, _key, _value, metadata) => assertRedirectUris(metadata),
+    },
+    allowOmittingSingleRegisteredRedirectUri: false,
+
+    ttl: {
+      AccessToken: (ctx) => Math.min(settings.accessTokenSeconds, remainingSeconds(ctx)),
+      AuthorizationCode: settings.authorizationCodeSeconds,
+      Grant: settings.sessionSeconds,
+      Interaction: settings.interactionSeconds,
+      RefreshToken: (ctx) => Math.min(settings.refreshTokenSeconds, remainingSeconds(ctx)),
+      Session: settings.interactionSeconds,
+    },
+    expiresWithSession: () => false,
+    issueRefreshToken: () => true,
+    rotateRefreshToken: () => true,
+    findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    extraTokenClaims: (_ctx, token) =>
+      'grantId' in token && token.grantId !== undefined ? { tsid: sessionIdOf(token.grantId) } : undefined,
+
+    renderError: (ctx, out) => {
+      const text =
+        out.error === 'temporarily_unavailable' ? errorTexts.unavailable : refusedRequest(out.error);
+      const detail = [out.error, out.error_description].filter(Boolean).join(': ');
+      setPageHeaders((name, value) => ctx.set(name, value));
+      ctx.body = renderPage(createErrorPage({ ...text, detail }, issuer.host));
+    },
+
+    features: {
+      devInteractions: { enabled: false },
+      userinfo: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      requestObjects: { enabled: false },
+      claimsParameter: { enabled: false },
+      dPoP: { enabled: false },
+      deviceFlow: { enabled: false },
+      introspection: { enabled: false },
+      revocation: { enabled: false },
+      registration: { enabled: true, issueRegistrationAccessToken: false },
+      externalSigningSupport: { enabled: true, ack: 'experimental-01' },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => resource,
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_ctx, identifier) => {
+          if (identifier !== resource) throw new errors.InvalidTarget();
+          return {
+            scope: resourceScope,
+            audience: resource,
+            accessTokenFormat: 'jwt',
+            jwt: { sign: { alg: 'ES256', kid: description.signingKeys[0]!.kid } },
+          };
+        },
+      },
+    },
+  };
+}
+
+function createPolicy(): interactionPolicy.DefaultPolicy {
+  const policy = interactionPolicy.base();
+  policy
+    .get('login')!
+    .checks.add(
+      new interactionPolicy.Check(
+        'chain',
+        'every authorization walks the chain',
+        'interaction_required',
+        (ctx) => !ctx.oidc.result?.login,
+      ),
+    );
+  return policy;
+}
+
+/** No token outlives the Grant, which ends with the session. */
+function remainingSeconds(ctx: KoaContextWithOIDC): number {
+  return Math.max(1, ctx.oidc.entities.Grant?.remainingTTL ?? 1);
+}
+
+function refusedRequest(error: string) {
+  if (error === 'server_error') return errorTexts.broken;
+  return {
+    heading: 'This request cannot be answered',
+    explanation:
+      'The application sent a request that this server does not accept, and it is not safe to send you back there.',
+  };
+}

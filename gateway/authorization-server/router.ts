@@ -1,0 +1,191 @@
+/**
+ * Which path is answered by whom, with which methods, for which host. Everything that the library is asked passes here
+ * first: its own routes would answer for paths, methods and hosts that do not exist.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Log } from '../../schemas/log.ts';
+import type { Chain } from '../chain/chain.ts';
+import {
+  BodyTooLargeError,
+  hasMediaType,
+  isRequestFor,
+  pinToIssuer,
+  type RequestTarget,
+  readBody,
+  withBody,
+} from '../http/request.ts';
+import { sendJson } from '../http/respond.ts';
+import { createErrorPage, errorTexts } from '../pages/error-page.ts';
+import { sendPage } from '../pages/page.ts';
+import type { MetadataDocument } from './metadata.ts';
+import { authorizePath, registerPath, tokenPath } from './paths.ts';
+import { normalizeRegistration } from './registration.ts';
+import { normalizeAuthorizationParameters, normalizeTokenParameters } from './request-parameters.ts';
+
+export interface RouterOptions {
+  readonly issuer: URL;
+  readonly resource: string;
+  readonly chain: Chain;
+  readonly documents: ReadonlyMap<string, MetadataDocument>;
+  readonly library: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  readonly log: Log;
+}
+
+const bodyLimit = 32 * 1024;
+const metadataMaxAgeSeconds = 300;
+
+/** Browser clients register, discover and fetch tokens from other origins; no cookie is involved. */
+const corsHeaders: Readonly<Record<string, string>> = {
+  'access-control-allow-origin': '*',
+  'access-control-expose-headers': 'Retry-After, WWW-Authenticate',
+};
+
+type Answer = (request: IncomingMessage, response: ServerResponse, target: RequestTarget) => Promise<void>;
+
+interface Route {
+  readonly methods: readonly string[];
+  readonly cors?: true;
+  readonly answer: Answer;
+}
+
+export function createRouter({ issuer, resource, chain, documents, library, log }: RouterOptions): Answer {
+  const token: Route = {
+    methods: ['POST'],
+    cors: true,
+    async answer(request, response) {
+      if (!hasMediaType(request, 'application/x-www-form-urlencoded')) return library(request, response);
+      const body = (await readBody(request, bodyLimit)).toString('utf8');
+      await library(withBody(request, normalizeTokenParameters(body, resource).toString()), response);
+    },
+  };
+  const register: Route = {
+    methods: ['POST'],
+    cors: true,
+    async answer(request, response) {
+      if (!hasMediaType(request, 'application/json')) return library(request, response);
+      const body = await readBody(request, bodyLimit);
+      await library(withBody(request, normalizeRegistrationBody(body)), response);
+    },
+  };
+  const authorize: Route = {
+    methods: ['GET'],
+    async answer(request, response, { search }) {
+      request.url = `${authorizePath}?${normalizeAuthorizationParameters(search, resource)}`;
+      await library(request, response);
+    },
+  };
+  const resume: Route = { methods: ['GET'], answer: library };
+
+  function findRoute(path: string): Route | null {
+    if (path === tokenPath) return token;
+    if (path === registerPath) return register;
+    if (path === authorizePath) return authorize;
+    if (/^\/oauth\/authorize\/[\w-]+$/.test(path)) return resume;
+    return findDocument(path) ?? findInteraction(path) ?? findCallback(path);
+  }
+
+  function findDocument(path: string): Route | null {
+    const document = documents.get(path);
+    if (document === undefined) return null;
+    const headers = { 'cache-control': `public, max-age=${metadataMaxAgeSeconds}` };
+    return {
+      methods: ['GET', 'HEAD'],
+      cors: true,
+      answer: async (_request, response) => sendJson(response, 200, document, headers),
+    };
+  }
+
+  function findInteraction(path: string): Route | null {
+    const [, uid, done] = /^\/oauth\/interaction\/([\w-]+)(\/done)?$/.exec(path) ?? [];
+    if (uid === undefined) return null;
+    if (done !== undefined)
+      return { methods: ['GET'], answer: (request, response) => chain.finish(request, response, uid) };
+    return {
+      methods: ['GET', 'POST'],
+      answer: (request, response) =>
+        request.method === 'POST' ? chain.decide(request, response, uid) : chain.ask(request, response, uid),
+    };
+  }
+
+  function findCallback(path: string): Route | null {
+    const upstream = chain.findByCallbackPath(path);
+    if (upstream === null) return null;
+    return {
+      methods: ['GET'],
+      answer: (request, response, { search }) => chain.receive(request, response, upstream, search),
+    };
+  }
+
+  return async (request, response, target) => {
+    const refuse = (status: number, error: string, description: string, headers = {}) =>
+      sendRefusal(request, response, { status, error, description, headers, host: issuer.host });
+
+    if (!isRequestFor(issuer, request))
+      return refuse(421, 'invalid_request', `this server answers as ${issuer.origin}`);
+    pinToIssuer(issuer, request);
+    const route = findRoute(target.pathname);
+    if (route === null) return refuse(404, 'not_found', 'there is nothing at this address');
+    if (route.cors) for (const [name, value] of Object.entries(corsHeaders)) response.setHeader(name, value);
+    const methods = route.cors ? [...route.methods, 'OPTIONS'] : route.methods;
+    if (route.cors && request.method === 'OPTIONS') return answerPreflight(response, methods);
+    if (!route.methods.includes(request.method ?? ''))
+      return refuse(405, 'invalid_request', 'this method is not allowed here', { allow: methods.join(', ') });
+    try {
+      await route.answer(request, response, target);
+    } catch (err) {
+      if (response.headersSent) {
+        log.error({ err }, 'answer broken off');
+        response.destroy();
+      } else if (err instanceof BodyTooLargeError) {
+        refuse(413, 'invalid_request', 'the body is too large', { connection: 'close' });
+      } else {
+        log.error({ err, path: target.pathname.split('/', 3).join('/') }, 'request failed');
+        refuse(500, 'server_error', 'the request failed inside');
+      }
+    }
+  };
+}
+
+/** Anything that is not a JSON object goes to the library as it is, which answers with the error of RFC 7591. */
+function normalizeRegistrationBody(body: Buffer): string | Buffer {
+  let metadata: unknown;
+  try {
+    metadata = JSON.parse(body.toString('utf8'));
+  } catch {
+    return body;
+  }
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) return body;
+  return JSON.stringify(normalizeRegistration(metadata as Record<string, unknown>));
+}
+
+/** Fetch standard, CORS-preflight fetch. */
+function answerPreflight(response: ServerResponse, methods: readonly string[]): void {
+  const allowed = methods.join(', ');
+  response
+    .writeHead(204, {
+      allow: allowed,
+      'access-control-allow-methods': allowed,
+      'access-control-allow-headers': 'authorization, content-type, mcp-protocol-version',
+      'access-control-max-age': '3600',
+    })
+    .end();
+}
+
+interface Refusal {
+  readonly status: number;
+  readonly error: string;
+  readonly description: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly host: string;
+}
+
+/** A page for people, JSON for programs. */
+function sendRefusal(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+  const { status, error, description, headers, host } = refusal;
+  if (!(request.headers.accept ?? '').includes('text/html')) {
+    sendJson(response, status, { error, error_description: description }, headers);
+    return;
+  }
+  const text = status === 404 ? errorTexts.notFound : errorTexts.broken;
+  sendPage(response, status, createErrorPage({ ...text, detail: description }, host), headers);
+}

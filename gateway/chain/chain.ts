@@ -1,0 +1,279 @@
+/**
+ * The way of one sign-in: consent, then one provider after the other (a leg each), then back to the client with one
+ * code. State, nonce, PKCE verifier and every upstream token stay with the vault; the gateway moves the browser.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type Provider from 'oidc-provider';
+import { errors } from 'oidc-provider';
+import { RefusedError } from '../../schemas/failure.ts';
+import type { Principal } from '../../schemas/identity.ts';
+import { legIdOf, sessionIdOf } from '../../schemas/ids.ts';
+import type { Log } from '../../schemas/log.ts';
+import { Secret } from '../../schemas/secret.ts';
+import { interactionEndPath, interactionPath } from '../authorization-server/paths.ts';
+import { resourceScope, supportedScopes } from '../authorization-server/scopes.ts';
+import { isVaultUnavailable, retryAfterSeconds } from '../authorization-server/vault-failure.ts';
+import { hasMediaType, readBody } from '../http/request.ts';
+import { createConsentPage } from '../pages/consent-page.ts';
+import { createContinuePage } from '../pages/continue-page.ts';
+import { createErrorPage, type ErrorText, errorTexts } from '../pages/error-page.ts';
+import { sendPage } from '../pages/page.ts';
+import type { BeginLegResponse, VaultClient } from '../vault-client.ts';
+import { createDerivedValues } from './derived-values.ts';
+import { createLegCookies } from './leg-cookie.ts';
+import { callbackPathOf, mapCallbackPaths, type Upstream } from './upstream.ts';
+
+export interface ChainOptions {
+  readonly issuer: URL;
+  readonly provider: Provider;
+  readonly resource: string;
+  /** The iss of the people who sign in here. */
+  readonly realm: string;
+  readonly sessionSeconds: number;
+  readonly upstreams: readonly Upstream[];
+  readonly vault: VaultClient;
+  readonly keys: readonly Buffer[];
+  readonly log: Log;
+}
+
+export interface Chain {
+  findByCallbackPath(path: string): Upstream | null;
+  /** `GET /oauth/interaction/<uid>` */
+  ask(request: IncomingMessage, response: ServerResponse, uid: string): Promise<void>;
+  /** `POST /oauth/interaction/<uid>` */
+  decide(request: IncomingMessage, response: ServerResponse, uid: string): Promise<void>;
+  /** `GET /oauth/callback/<provider>` */
+  receive(
+    request: IncomingMessage,
+    response: ServerResponse,
+    upstream: Upstream,
+    search: string,
+  ): Promise<void>;
+  /** `GET /oauth/interaction/<uid>/done` */
+  finish(request: IncomingMessage, response: ServerResponse, uid: string): Promise<void>;
+}
+
+type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
+type EndError = 'access_denied' | 'server_error' | 'temporarily_unavailable';
+
+const formLimit = 4096;
+
+export function createChain(options: ChainOptions): Chain {
+  const { issuer, provider, vault, upstreams, log } = options;
+  const callbacks = mapCallbackPaths(upstreams);
+  const cookies = createLegCookies(issuer.protocol === 'https:');
+  const derived = createDerivedValues(options.keys);
+
+  return {
+    findByCallbackPath: (path) => callbacks.get(path) ?? null,
+
+    ask: withPages(async (request, response, uid) => {
+      const interaction = await findInteraction(request, response, uid);
+      const client = await provider.Client.find(String(interaction.params.client_id));
+      if (!client) return showError(response, 400, errorTexts.expired);
+      const page = createConsentPage({
+        clientName: client.clientName,
+        redirectUri: String(interaction.params.redirect_uri),
+        providers: upstreams.map(({ displayName }) => displayName),
+        csrfToken: derived.csrfTokenOf(uid),
+        host: issuer.host,
+      });
+      sendPage(response, 200, page);
+    }),
+
+    decide: withPages(async (request, response, uid) => {
+      if (!hasMediaType(request, 'application/x-www-form-urlencoded'))
+        return showError(response, 415, errorTexts.forged);
+      const form = new URLSearchParams((await readBody(request, formLimit)).toString('utf8'));
+      await findInteraction(request, response, uid);
+      if (!derived.isCsrfTokenOf(uid, form.get('csrf') ?? ''))
+        return showError(response, 403, errorTexts.forged);
+      switch (form.get('decision')) {
+        case 'approve':
+          return startChain(request, response, uid);
+        case 'cancel': {
+          const result = endedBy('access_denied', 'the person did not approve');
+          return continueTo(response, await provider.interactionResult(request, response, result, unmerged));
+        }
+        default:
+          return showError(response, 400, errorTexts.forged);
+      }
+    }),
+
+    receive: withPages(async (request, response, upstream, search) => {
+      const parameters = readCallbackParameters(search);
+      const state = parameters?.state?.reveal();
+      if (parameters === null || state === undefined) return showError(response, 400, errorTexts.expired);
+      const legId = legIdOf(state);
+      let outcome: Awaited<ReturnType<VaultClient['completeLeg']>>;
+      try {
+        const browserBinding = cookies.find(request, legId);
+        outcome = await vault.completeLeg({ provider: upstream.name, parameters, browserBinding });
+      } catch (error) {
+        // Nothing was consumed: the right browser can still bring the right answer.
+        if (!(error instanceof RefusedError) || isVaultUnavailable(error)) throw error;
+        log.info({ provider: upstream.name, code: error.code }, 'callback refused');
+        return showError(response, 400, errorTexts.expired);
+      }
+      const used = cookies.expire(legId, callbackPathOf(upstream));
+      const end = interactionEndPath(outcome.interactionUid);
+      if (outcome.status !== 'next-leg') return redirect(response, end, [used]);
+      const leg = await beginLeg(outcome.interactionUid);
+      // Only at the end of the interaction can the client be told.
+      if (leg === null) return redirect(response, end, [used]);
+      redirect(response, leg.authorizationUrl, [used, cookieOf(leg)]);
+    }),
+
+    finish: withPages(async (request, response, uid) => {
+      const interaction = await findInteraction(request, response, uid);
+      const chain = await vault.findChain(uid);
+      switch (chain.status) {
+        case 'open': {
+          if (chain.visited.length === 0) return redirect(response, interactionPath(uid));
+          const leg = await beginLeg(uid);
+          if (leg !== null) return redirect(response, leg.authorizationUrl, [cookieOf(leg)]);
+          return end(request, response, 'temporarily_unavailable', 'a sign-in provider cannot be reached');
+        }
+        case 'failed':
+          return end(request, response, chain.error, describeFailure(chain.error, chain.provider));
+        case 'complete':
+          return complete(request, response, interaction, chain.principal);
+      }
+    }),
+  };
+
+  async function startChain(request: IncomingMessage, response: ServerResponse, uid: string): Promise<void> {
+    const { status } = await vault.findChain(uid);
+    // Approved again, by the back button, after the last provider.
+    if (status !== 'open') return continueTo(response, issuer.origin + interactionEndPath(uid));
+    const leg = await beginLeg(uid);
+    if (leg !== null) return continueTo(response, leg.authorizationUrl, [cookieOf(leg)]);
+    const result = endedBy('temporarily_unavailable', 'a sign-in provider cannot be reached');
+    continueTo(response, await provider.interactionResult(request, response, result, unmerged));
+  }
+
+  /** Null where the provider cannot be reached. */
+  async function beginLeg(uid: string): Promise<BeginLegResponse | null> {
+    try {
+      return await vault.beginLeg(uid);
+    } catch (error) {
+      if (!(error instanceof RefusedError) || error.code !== 'upstream-unavailable') throw error;
+      log.warn('a sign-in provider cannot be reached');
+      return null;
+    }
+  }
+
+  /** The session is there before the code that leads to it. */
+  async function complete(
+    request: IncomingMessage,
+    response: ServerResponse,
+    interaction: Interaction,
+    principal: Principal,
+  ): Promise<void> {
+    if (principal.iss !== options.realm) throw new Error('the chain has a principal of another realm');
+    const clientId = String(interaction.params.client_id);
+    const grant = new provider.Grant({ accountId: principal.sub, clientId });
+    grant.jti = derived.grantIdOf(interaction.uid);
+    grant.addOIDCScope(supportedScopes.join(' '));
+    grant.addResourceScope(options.resource, resourceScope);
+    const grantId = await grant.save();
+    const { sessionId } = await vault.openSession({
+      interactionUid: interaction.uid,
+      principal,
+      grantId,
+      clientId,
+      lifetimeSeconds: options.sessionSeconds,
+    });
+    if (sessionId !== sessionIdOf(grantId)) throw new Error('the session does not belong to the grant');
+    const result = { login: { accountId: principal.sub }, consent: { grantId } };
+    await provider.interactionFinished(request, response, result, unmerged);
+  }
+
+  function end(request: IncomingMessage, response: ServerResponse, error: EndError, description: string) {
+    return provider.interactionFinished(request, response, endedBy(error, description), unmerged);
+  }
+
+  /** Bound to the browser by the library's cookie, whose path is this interaction's. */
+  async function findInteraction(
+    request: IncomingMessage,
+    response: ServerResponse,
+    uid: string,
+  ): Promise<Interaction> {
+    const interaction = await provider.interactionDetails(request, response);
+    if (interaction.uid !== uid) throw new errors.SessionNotFound('interaction and cookie mismatch');
+    return interaction;
+  }
+
+  function cookieOf(leg: BeginLegResponse): string {
+    const upstream = upstreams.find(({ name }) => name === leg.provider);
+    if (!upstream) throw new Error('the vault began a leg of a provider that is not configured');
+    return cookies.create(leg.legId, callbackPathOf(upstream), leg.browserBinding);
+  }
+
+  function continueTo(response: ServerResponse, target: string, setCookie: readonly string[] = []): void {
+    sendPage(response, 200, createContinuePage(target, issuer.host), { 'set-cookie': setCookie });
+  }
+
+  function showError(response: ServerResponse, status: number, text: ErrorText): void {
+    const retry: Record<string, string> = status === 503 ? { 'retry-after': String(retryAfterSeconds) } : {};
+    sendPage(response, status, createErrorPage(text, issuer.host), retry);
+  }
+
+  /** What a step throws becomes a page; only what nobody expected goes on. */
+  function withPages<Rest extends unknown[]>(
+    step: (request: IncomingMessage, response: ServerResponse, ...rest: Rest) => Promise<void>,
+  ): (request: IncomingMessage, response: ServerResponse, ...rest: Rest) => Promise<void> {
+    return async (request, response, ...rest) => {
+      try {
+        await step(request, response, ...rest);
+      } catch (error) {
+        if (response.headersSent) throw error;
+        if (isVaultUnavailable(error)) {
+          log.warn({ err: error }, 'sign-in interrupted');
+          return showError(response, 503, errorTexts.unavailable);
+        }
+        if (error instanceof errors.SessionNotFound) return showError(response, 400, errorTexts.expired);
+        throw error;
+      }
+    };
+  }
+}
+
+const unmerged = { mergeWithLastSubmission: false };
+
+function endedBy(error: EndError, description: string) {
+  return { error, error_description: description };
+}
+
+function describeFailure(error: EndError, provider: string): string {
+  switch (error) {
+    case 'access_denied':
+      return `the sign-in with ${provider} was refused`;
+    case 'temporarily_unavailable':
+      return `${provider} cannot be reached`;
+    case 'server_error':
+      return `the sign-in with ${provider} failed`;
+  }
+}
+
+/** Null if a parameter comes twice (RFC 6749 section 3.1). Empty ones count as left out. */
+function readCallbackParameters(search: string): Record<string, Secret> | null {
+  const parameters: Record<string, Secret> = {};
+  for (const [name, value] of new URLSearchParams(search)) {
+    if (Object.hasOwn(parameters, name)) return null;
+    if (value !== '') parameters[name] = new Secret(value);
+  }
+  return parameters;
+}
+
+function redirect(response: ServerResponse, location: string, setCookie: readonly string[] = []): void {
+  response.writeHead(303, {
+    location,
+    'cache-control': 'no-store',
+    // The address of a callback holds a code.
+    'referrer-policy': 'no-referrer',
+    'content-length': 0,
+    ...(setCookie.length === 0 ? {} : { 'set-cookie': [...setCookie] }),
+  });
+  response.end();
+}

@@ -1,0 +1,34 @@
+/** A provider as the chain shows it and hears back from it; everything else of it is known to its worker. */
+import { callbackPath } from '../authorization-server/paths.ts';
+
+export interface Upstream {
+  readonly name: string;
+  /** For people, on the consent page. */
+  readonly displayName: string;
+  /** Where the provider sends the browser back to; `/oauth/callback/<name>` if it is left out. */
+  readonly callbackPath?: string;
+}
+
+export class CallbackPathError extends Error {
+  override readonly name = 'CallbackPathError';
+  readonly code = 'callback-path';
+}
+
+export function callbackPathOf(upstream: Upstream): string {
+  return upstream.callbackPath ?? `${callbackPath}/${upstream.name}`;
+}
+
+/** One path per provider, so that the answer of one cannot be taken for another's (RFC 9700 section 4.4). */
+export function mapCallbackPaths(upstreams: readonly Upstream[]): ReadonlyMap<string, Upstream> {
+  const paths = new Map<string, Upstream>();
+  for (const upstream of upstreams) {
+    const path = callbackPathOf(upstream);
+    const other = paths.get(path);
+    if (other)
+      throw new CallbackPathError(`${other.name} and ${upstream.name} have the same callback path ${path}`);
+    if (!path.startsWith('/oauth/'))
+      throw new CallbackPathError(`the callback path of ${upstream.name} must begin with /oauth/`);
+    paths.set(path, upstream);
+  }
+  return paths;
+}

@@ -1,0 +1,79 @@
+/**
+ * What comes in over HTTP, before the library sees it. The library builds URLs from Host and X-Forwarded-*, so these
+ * are pinned to the issuer; a request for another host is misdirected (421, RFC 9110 section 15.5.20). Bodies are
+ * read here, up to a limit, and handed on as they should be.
+ */
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+
+export interface RequestTarget {
+  readonly pathname: string;
+  /** Without the question mark. */
+  readonly search: string;
+}
+
+/** Null for anything but a path (RFC 9112 section 3.2.1): other forms can carry another host. */
+export function parseRequestTarget(url: string | undefined): RequestTarget | null {
+  if (url === undefined || !url.startsWith('/') || url.startsWith('//')) return null;
+  const [path = '', ...rest] = url.split('?');
+  return { pathname: path, search: rest.join('?') };
+}
+
+export function isRequestFor(issuer: URL, request: IncomingMessage): boolean {
+  const { host } = request.headers;
+  if (host === undefined || !/^[^/?#@\\\s]+$/.test(host)) return false;
+  return URL.parse(`${issuer.protocol}//${host}`)?.host === issuer.host;
+}
+
+export function pinToIssuer(issuer: URL, request: IncomingMessage): void {
+  request.headers.host = issuer.host;
+  request.headers['x-forwarded-host'] = issuer.host;
+  request.headers['x-forwarded-proto'] = issuer.protocol.slice(0, -1);
+}
+
+export class BodyTooLargeError extends Error {
+  override readonly name = 'BodyTooLargeError';
+  readonly code = 'body-too-large';
+}
+
+export async function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
+  if (Number(request.headers['content-length'] ?? 0) > limit)
+    throw new BodyTooLargeError('the body is too large');
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    length += chunk.length;
+    if (length > limit) throw new BodyTooLargeError('the body is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+/** The same request with another body, for a reader that wants to read it itself. */
+export function withBody(request: IncomingMessage, body: string | Buffer): IncomingMessage {
+  const bytes = Buffer.from(body);
+  const { 'transfer-encoding': _chunked, ...headers } = request.headers;
+  const { method, url, socket, httpVersion, httpVersionMajor, httpVersionMinor, rawHeaders } = request;
+  return Object.assign(Readable.from([bytes]), {
+    method,
+    url,
+    socket,
+    httpVersion,
+    httpVersionMajor,
+    httpVersionMinor,
+    rawHeaders,
+    headers: { ...headers, 'content-length': String(bytes.length) },
+  }) as unknown as IncomingMessage;
+}
+
+export function hasMediaType(request: IncomingMessage, mediaType: string): boolean {
+  return request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() === mediaType;
+}
+
+export function readCookie(request: IncomingMessage, name: string): string | null {
+  for (const pair of (request.headers.cookie ?? '').split(';')) {
+    const [key, ...value] = pair.split('=');
+    if (key?.trim() === name) return value.join('=').trim();
+  }
+  return null;
+}

@@ -1,0 +1,65 @@
+/**
+ * Shown before anyone is sent to a provider: who asks, where the person returns to, and where they will sign in
+ * (RFC 6749 section 10.2, RFC 8252 section 8.6). Whatever the client says of itself is shown as its own claim.
+ */
+import { type Html, html, type Page } from './page.ts';
+
+export interface ConsentRequest {
+  /** What the client calls itself; undefined if it gave no name. */
+  readonly clientName: string | undefined;
+  readonly redirectUri: string;
+  /** The providers of the chain, in order, as the operator calls them. */
+  readonly providers: readonly string[];
+  readonly csrfToken: string;
+  readonly host: string;
+}
+
+const loopbackHosts: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+export function createConsentPage(request: ConsentRequest): Page {
+  const name = displayedName(request.clientName);
+  const redirect = new URL(request.redirectUri);
+  return {
+    title: 'Allow access? · Latchkey',
+    host: request.host,
+    body: html`<h1>Allow <bdi>${name ?? 'an application without a name'}</bdi> to use your tools?</h1>
+<p>It will be able to call every tool that ${request.host} offers, as you.${name === undefined ? '' : html` <span class="soft">It chose this name itself; nobody has verified it.</span>`}</p>
+<h2>You will sign in with</h2>
+<ol class="steps">
+${request.providers.map((provider) => html`<li>${provider}</li>\n`)}</ol>
+<p class="soft">Your accounts there stay with Latchkey. The application does not see them.</p>
+<h2>Then you return to</h2>
+${loopbackHosts.has(redirect.hostname) ? loopbackTarget(redirect) : webTarget(redirect)}
+<form method="post">
+<input type="hidden" name="csrf" value="${request.csrfToken}">
+<div class="actions">
+<button name="decision" value="cancel">Cancel</button>
+<button class="primary" name="decision" value="approve">Approve</button>
+</div>
+</form>`,
+  };
+}
+
+function loopbackTarget(redirect: URL): Html {
+  return html`<p class="address"><b>This computer</b><code>${redirect.href}</code></p>
+<p class="warning" role="note">Any program on this computer could be waiting at this address. Approve only if you have just started to sign in there yourself.</p>`;
+}
+
+function webTarget(redirect: URL): Html {
+  return html`<p class="address"><b>${redirect.host}</b><code>${redirect.href}</code></p>
+<p class="soft">Approve only if you know this address and have just started to sign in there yourself.</p>`;
+}
+
+/**
+ * Control and formatting characters can turn the text around or hide parts of it, so they are dropped; a name
+ * longer than a line is cut.
+ */
+function displayedName(name: string | undefined): string | undefined {
+  const visible = name
+    ?.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]+/gu, ' ')
+    .replace(/\s+/g, ' ')
+    .trim();
+  if (!visible) return undefined;
+  const characters = [...visible];
+  return characters.length <= 60 ? visible : `${characters.slice(0, 59).join('')}…`;
+}

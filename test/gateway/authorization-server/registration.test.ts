@@ -1,0 +1,114 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { findRedirectUriProblem } from '../../../gateway/authorization-server/registration.ts';
+import { redirectUri, register, startServer } from './started-server.ts';
+
+test('a client that says little is a native public client with a refresh grant', async () => {
+  await using server = await startServer();
+  const { status, body } = await register(server, { client_name: undefined });
+  assert.is(status, 201);
+  assert.is(body.application_type, 'native');
+  assert.is(body.token_endpoint_auth_method, 'none');
+  assert.equal(body.grant_types, ['authorization_code', 'refresh_token']);
+  assert.equal(body.response_types, ['code']);
+  assert.is(body.scope, 'mcp offline_access');
+  assert.is(body.client_secret, undefined);
+  assert.is(body.registration_access_token, undefined);
+});
+
+test('what a client cannot have is replaced and told; addresses that a server would fetch are dropped', async () => {
+  await using server = await startServer();
+  const { status, body } = await register(server, {
+    token_endpoint_auth_method: 'client_secret_basic',
+    grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code'],
+    scope: 'openid read:all',
+    id_token_signed_response_alg: 'RS256',
+    default_max_age: 60,
+    require_auth_time: true,
+    jwks_uri: 'http://169.254.169.254/jwks',
+    sector_identifier_uri: 'https://10.0.0.1/sectors',
+    software_id: 'editor',
+  });
+  assert.is(status, 201);
+  assert.is(body.token_endpoint_auth_method, 'none');
+  assert.equal(body.grant_types, ['authorization_code', 'refresh_token']);
+  assert.is(body.scope, 'mcp offline_access');
+  assert.is(body.client_secret, undefined);
+  for (const field of ['jwks_uri', 'sector_identifier_uri', 'default_max_age'])
+    assert.is(body[field], undefined);
+});
+
+test('what a client must not be is refused with the codes of RFC 7591', async () => {
+  await using server = await startServer();
+  for (const [metadata, error] of [
+    [{ redirect_uris: ['http://evil.example/'] }, 'invalid_redirect_uri'],
+    [{ redirect_uris: ['http://evil.example/'], application_type: 'web' }, 'invalid_redirect_uri'],
+    [{ redirect_uris: ['javascript:alert(1)'] }, 'invalid_redirect_uri'],
+    [{ redirect_uris: [] }, 'invalid_redirect_uri'],
+    [{ redirect_uris: undefined }, 'invalid_redirect_uri'],
+    [{ redirect_uris: redirectUri }, 'invalid_redirect_uri'],
+    [{ redirect_uris: [17] }, 'invalid_redirect_uri'],
+    [
+      { redirect_uris: Array.from({ length: 21 }, (_, n) => `https://app.example/${n}`) },
+      'invalid_redirect_uri',
+    ],
+    [{ grant_types: ['client_credentials'] }, 'invalid_client_metadata'],
+    [{ response_types: ['token'] }, 'invalid_client_metadata'],
+    [{ client_name: 5 }, 'invalid_client_metadata'],
+    [{ contacts: ['nobody'] }, 'invalid_client_metadata'],
+  ] as const) {
+    const { status, body } = await register(server, metadata);
+    assert.is(status, 400, JSON.stringify(metadata));
+    assert.is(body.error, error, JSON.stringify(metadata));
+  }
+});
+
+test('a body that is no JSON object is refused, a large one is 413', async () => {
+  await using server = await startServer();
+  const post = (body: string, type = 'application/json') =>
+    fetch(`${server.issuer}/oauth/register`, { method: 'POST', headers: { 'content-type': type }, body });
+  for (const body of ['', '{', '[]', 'null', '"x"']) assert.is((await post(body)).status, 400, body);
+  assert.is((await post('a=b', 'application/x-www-form-urlencoded')).status, 400);
+  const large = await post(JSON.stringify({ redirect_uris: [redirectUri], client_name: 'x'.repeat(40_000) }));
+  assert.is(large.status, 413);
+  assert.is(server.vault.rows.size, 0);
+});
+
+test('https anywhere, http to this computer, nothing else', () => {
+  for (const uri of [
+    'https://app.example/callback?x=1',
+    'https://localhost.example/',
+    'http://localhost/callback',
+    'http://127.0.0.1:8080/',
+    'http://[::1]:8080/callback',
+  ]) {
+    assert.is(findRedirectUriProblem(uri), null, uri);
+  }
+  for (const uri of [
+    'http://app.example/',
+    'http://localhost.evil.example/',
+    'http://127.0.0.1.evil.example/',
+    'http://127.0.0.1@evil.example/',
+    'https://user:password@app.example/',
+    'https://@app.example/',
+    'https://app.example/#fragment',
+    'https://app.example/#',
+    'http://localhost\\@evil.example/',
+    'https://app.example/\n',
+    ' https://app.example/',
+    'https://аpp.example/',
+    'cursor://callback',
+    'javascript:alert(1)',
+    'data:text/html,x',
+    '//app.example/',
+    '/callback',
+    'urn:ietf:wg:oauth:2.0:oob',
+    '',
+    `https://app.example/${'x'.repeat(2048)}`,
+    null,
+  ]) {
+    assert.type(findRedirectUriProblem(uri), 'string', String(uri));
+  }
+});
+
+test.run();
