@@ -15,7 +15,8 @@ export async function openEverythingBackend(
   options: { port?: number; listenOn?: string } = {},
 ): Promise<EverythingBackend> {
   const child = fork(new URL('./everything-process.ts', import.meta.url), {
-    env: { ...process.env, PORT: String(options.port ?? 0), LISTEN_ON: options.listenOn ?? '127.0.0.1' },
+    // Its tool `get-env` shows its whole environment to whoever calls: there must be nothing of anyone's in it.
+    env: { PORT: String(options.port ?? 0), LISTEN_ON: options.listenOn ?? '127.0.0.1' },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const port = await waitUntilListening(child);
