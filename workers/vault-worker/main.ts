@@ -33,7 +33,8 @@ runProcess({
     if (!values.data) throw new StartupError('usage', 'needs --data DIR', { exitCode: 2 });
     const { settings, nats } = readProcessConfiguration(values.config, vaultConfig, process.env);
     const bootId = createBootId();
-    const log = createLog({ process: 'vault', bootId });
+    const level = process.env.LATCHKEY_LOG_LEVEL ?? settings.logLevel;
+    const log = createLog({ process: 'vault', bootId, level });
     const keys = readRoleKeys(values.keys, { role: 'vault' });
     const keyRing = readKeyRing(keyRingPath(values.keys), keys.instanceId);
     mkdirSync(values.data, { recursive: true, mode: 0o700 });
