@@ -1,0 +1,154 @@
+/**
+ * One provider worker as a process: it alone holds the client secrets of its providers, keeps nothing on disk, and
+ * stops only after every refresh it began is delivered.
+ */
+import { parseArgs } from 'node:util';
+import { createBus } from '../../schemas/bus.ts';
+import { loadConfig } from '../../schemas/config/load-config.ts';
+import { natsAddress } from '../../schemas/config/nats-environment.ts';
+import { type ProviderWorkerSettings, providerConfig } from '../../schemas/config/provider-config.ts';
+import { formatReport } from '../../schemas/config/report.ts';
+import { readSecrets } from '../../schemas/config/secret-reference.ts';
+import { createBootId } from '../../schemas/ids.ts';
+import { createLog } from '../../schemas/log.ts';
+import { NatsUnreachableError, openNatsConnection } from '../../schemas/nats-connection.ts';
+import { readRoleKeys } from '../../schemas/role-key-file.ts';
+import type { RoleKeys } from '../../schemas/role-keys.ts';
+import { runProcess, StartupError } from '../../schemas/run-process.ts';
+import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
+import type { Secret } from '../../schemas/secret.ts';
+import { createGuardedFetch } from '../providers/guarded-fetch.ts';
+import { createProvider } from '../providers/provider-kinds.ts';
+import { watchConnection } from './connection-watch.ts';
+import { serveProvider } from './provider-worker.ts';
+
+interface Options {
+  readonly config: string;
+  /** The folder with `provider.<name>.keys.json` of each provider. */
+  readonly keys: string;
+  readonly only: readonly string[] | undefined;
+}
+
+runProcess({
+  name: 'provider',
+  async start() {
+    const options = readOptions(process.argv.slice(2));
+    const settings = readSettings(options);
+    const secrets = readClientSecrets(settings);
+    const keys = readKeys(options.keys, settings);
+    const bootId = createBootId();
+    const log = createLog({
+      process: 'provider',
+      bootId,
+      level: process.env.LATCHKEY_LOG_LEVEL ?? settings.logLevel,
+    });
+    const connection = await openNatsConnection({
+      ...natsAddress(settings.nats, process.env),
+      role: 'provider',
+      bootId,
+    });
+    const connected = watchConnection(connection);
+    let stopping = false;
+    void connection.closed().then((cause) => {
+      if (!stopping) throw new NatsUnreachableError('the connection to NATS was closed for good', { cause });
+    });
+
+    const now = () => Date.now();
+    const workers = settings.providers.map((provider) => {
+      const { name } = provider;
+      const providerLog = log.child({ provider: name });
+      return serveProvider({
+        name,
+        bootId,
+        connected,
+        now,
+        log: providerLog,
+        bus: createBus({
+          connection,
+          envelopes: createSealedEnvelopes({ keys: keys.get(name)!, bootId, now }),
+          onProblem: (problem) => providerLog.warn(problem, 'a message could not be answered'),
+        }),
+        provider: createProvider(provider, {
+          clientSecret: secrets.get(name) ?? null,
+          fetch: createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }),
+          now,
+          log: providerLog,
+        }),
+      });
+    });
+    await connection.flush();
+    const names = settings.providers.map(({ name }) => name);
+    log.info({ providers: names }, 'serving');
+
+    return {
+      ready: { bootId, providers: names },
+      async stop() {
+        log.info({ refreshes: workers.reduce((sum, worker) => sum + worker.running(), 0) }, 'stopping');
+        await Promise.all(workers.map((worker) => worker.stop()));
+        stopping = true;
+        await connection.drain();
+        log.info('stopped');
+      },
+    };
+  },
+});
+
+function readOptions(args: readonly string[]): Options {
+  const usage = 'usage: latchkey provider --config FILE --keys DIR [--only NAME]...';
+  let values: { config?: string; keys?: string; only?: string[] };
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: {
+        config: { type: 'string' },
+        keys: { type: 'string' },
+        only: { type: 'string', multiple: true },
+      },
+    }));
+  } catch (cause) {
+    throw new StartupError('usage', usage, { exitCode: 2, cause });
+  }
+  const { config, keys } = values;
+  if (config === undefined || keys === undefined) throw new StartupError('usage', usage, { exitCode: 2 });
+  return { config, keys, only: values.only?.flatMap((names) => names.split(',')) };
+}
+
+function readSettings({ config: file, only }: Options): ProviderWorkerSettings {
+  const { config, problems } = loadConfig(file);
+  if (config === null)
+    throw new StartupError('configuration', formatReport(problems).trimEnd(), { exitCode: 2 });
+  const settings = providerConfig(config, only);
+  const unknown = only?.find((name) => !settings.providers.some((provider) => provider.name === name));
+  if (unknown !== undefined)
+    throw new StartupError('unknown-provider', `--only ${unknown}: ${file} has no upstream of this name`, {
+      exitCode: 2,
+    });
+  return settings;
+}
+
+function readClientSecrets({ providers }: ProviderWorkerSettings): Map<string, Secret> {
+  const references = providers.flatMap(({ clientSecret }) => clientSecret ?? []);
+  const { secrets, problems } = readSecrets(references, process.env);
+  if (problems.length > 0)
+    throw new StartupError('secret-unreadable', formatReport(problems).trimEnd(), { exitCode: 2 });
+  const found = new Map<string, Secret>();
+  for (const { name, clientSecret } of providers) {
+    const secret = clientSecret && secrets.get(clientSecret.path);
+    if (secret) found.set(name, secret);
+  }
+  return found;
+}
+
+function readKeys(folder: string, { providers }: ProviderWorkerSettings): Map<string, RoleKeys> {
+  const found = new Map<string, RoleKeys>();
+  let instanceId: string | undefined;
+  for (const { name } of providers) {
+    const keys = readRoleKeys(folder, {
+      role: `provider:${name}`,
+      ...(instanceId === undefined ? {} : { instanceId }),
+    });
+    instanceId = keys.instanceId;
+    found.set(name, keys);
+  }
+  return found;
+}

@@ -1,0 +1,118 @@
+/**
+ * Serves one provider on the bus: `latchkey.provider.<name>.*` (DESIGN.md section 4). Providers of one process share
+ * nothing but the connection, so one that hangs delays no other. What works once (a code, a refresh token) is taken
+ * only under this worker's own boot id and done once for one command id or claim.
+ */
+import type { Bus } from '../../schemas/bus.ts';
+import { RefusedError } from '../../schemas/failure.ts';
+import type { Log } from '../../schemas/log.ts';
+import type { Operation } from '../../schemas/messages/operation.ts';
+import {
+  authorizeAtProvider,
+  exchangeAtProvider,
+  findProviderWorker,
+  refreshAtProvider,
+  revokeAtProvider,
+} from '../../schemas/messages/provider-requests.ts';
+import { deliverRefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
+import type { RolePair } from '../../schemas/role-keys.ts';
+import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../schemas/subjects.ts';
+import type { Provider } from '../providers/provider.ts';
+import { createCommandMemory } from './command-memory.ts';
+import { createRefreshRunner } from './refresh-runner.ts';
+
+export interface ProviderWorkerOptions {
+  readonly name: string;
+  readonly provider: Provider;
+  /** With the keys of this provider's role. */
+  readonly bus: Bus;
+  readonly bootId: string;
+  /** Resolves while there is a connection to NATS. */
+  readonly connected: () => Promise<void>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly log: Log;
+}
+
+export interface ProviderWorker {
+  /** Refreshes that run or whose outcome is not acknowledged. */
+  readonly running: () => number;
+  /** Takes nothing new, ends what runs, and resolves when every outcome is delivered. */
+  stop(): Promise<void>;
+}
+
+/** Long enough for one acknowledgement that waits for the log; the runner repeats. */
+const deliveryMs = 2_000;
+
+export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
+  const { name, provider, bus, bootId, connected, now, log } = options;
+  const pair: RolePair = `vault-provider:${name}`;
+  const queue = `provider-${name}`;
+  const atAnyWorker = ({ name: operation }: Named) => ({
+    subject: providerSubject(name, operation),
+    pair,
+    queue,
+  });
+  const atThisWorker = ({ name: operation }: Named) => ({
+    subject: providerWorkerSubject(name, operation, bootId),
+    pair,
+    queue,
+  });
+
+  const authorizations = createCommandMemory<Awaited<ReturnType<Provider['authorize']>>>();
+  const exchanges = createCommandMemory<Awaited<ReturnType<Provider['exchange']>>>();
+  const revocations = createCommandMemory<Awaited<ReturnType<Provider['revoke']>>>();
+  const runner = createRefreshRunner({
+    provider,
+    now,
+    log,
+    async deliver({ partition, grantId, claimId }, outcome, commandId) {
+      // Without a connection the attempts would pile up in the connection's buffer.
+      await connected();
+      const target = { subject: refreshOutcomeSubject(partition, name), pair };
+      const delivery = { provider: name, grantId, claimId, outcome };
+      await bus.request(deliverRefreshOutcome, target, delivery, {
+        timeoutMs: deliveryMs,
+        commandId,
+        failUnheard: true,
+      });
+    },
+  });
+  let stopping = false;
+
+  const stopServing = [
+    bus.serve(authorizeAtProvider, atAnyWorker(authorizeAtProvider), (_, { commandId }) =>
+      authorizations.run(commandId, () => provider.authorize()),
+    ),
+    bus.serve(revokeAtProvider, atAnyWorker(revokeAtProvider), (request, { commandId }) =>
+      revocations.run(commandId, () => provider.revoke(request)),
+    ),
+    bus.serve(findProviderWorker, atAnyWorker(findProviderWorker), () => ({ bootId })),
+    bus.serve(refreshAtProvider, atThisWorker(refreshAtProvider), (order) => {
+      runner.accept(order);
+      return {};
+    }),
+  ];
+  // Served until the last exchange is fetched: the outcome of a code is asked for again and again.
+  const stopExchanges = bus.serve(
+    exchangeAtProvider,
+    atThisWorker(exchangeAtProvider),
+    (request, { commandId }) => {
+      if (stopping && !exchanges.has(commandId))
+        throw new RefusedError('unavailable', 'this provider worker is stopping');
+      return exchanges.run(commandId, () => provider.exchange(request));
+    },
+  );
+
+  return {
+    running: runner.running,
+    async stop() {
+      stopping = true;
+      await Promise.all(stopServing.map((stop) => stop()));
+      const exchanged = exchanges.settled().then(stopExchanges);
+      await Promise.all([exchanged, authorizations.settled(), revocations.settled(), runner.drain()]);
+    },
+  };
+}
+
+type Named = Pick<Operation<unknown, unknown>, 'name'>;
