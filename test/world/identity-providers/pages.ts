@@ -40,8 +40,6 @@ ${body}
 `;
 }
 
-export type Pages = ReturnType<typeof createPages>;
-
 /** `title` is the company the provider plays, `accent` the colour that tells its pages from the other's. */
 export function createPages(name: string, title: string, accent: string, people: Person[]) {
   const hint = people
