@@ -7,7 +7,7 @@ import type { Identity } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
 import type { GatewayFacts } from '../facts.ts';
 import { type OutgoingHeaders, UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
-import { type Backend, type BackendRejectedError, findRejection } from './backend.ts';
+import { type Backend, BackendRejectedError, findCause } from './backend.ts';
 import type { BackendConnection } from './backend-connection.ts';
 import { runExchange } from './backend-fetch.ts';
 import type { Caller } from './caller.ts';
@@ -79,7 +79,7 @@ export function createBackendCalls(options: {
       try {
         return await attempt(backend, caller, first, use);
       } catch (error) {
-        rejected = findRejection(error);
+        rejected = findCause(error, BackendRejectedError);
         if (rejected === null) throw error;
       }
       const { injected } = first;
@@ -107,7 +107,7 @@ export function createBackendCalls(options: {
       try {
         return await attempt(backend, caller, second, use);
       } catch (error) {
-        const rejectedAgain = findRejection(error);
+        const rejectedAgain = findCause(error, BackendRejectedError);
         throw rejectedAgain === null ? error : refusal(backend, second, rejectedAgain);
       }
     },

@@ -34,8 +34,8 @@ export class BackendRedirectedError extends Error {
 }
 
 /** The error itself, or the one that a layer of the library has wrapped. */
-export function findRejection(error: unknown): BackendRejectedError | null {
+export function findCause<T extends Error>(error: unknown, type: new (...args: never[]) => T): T | null {
   for (let current = error; current instanceof Error; current = current.cause)
-    if (current instanceof BackendRejectedError) return current;
+    if (current instanceof type) return current;
   return null;
 }

@@ -4,7 +4,7 @@
  */
 import { SessionRefusedError, VaultUnavailableError } from '../identity/identity.ts';
 import { UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
-import { BackendRedirectedError } from './backend.ts';
+import { BackendRedirectedError, findCause } from './backend.ts';
 import { BackendAuthorizationError } from './backend-call.ts';
 import type { JsonObject } from './backend-connection.ts';
 
@@ -22,7 +22,7 @@ function describeFailure(backend: string, error: unknown): string {
     return `The call to the backend ${name} was not made: your session has ended. ${signInAgain}.`;
   if (error instanceof VaultUnavailableError)
     return `The call to the backend ${name} was not made: the token vault does not answer at the moment. Try again in ${error.retryAfterSeconds} s.`;
-  if (error instanceof BackendRedirectedError)
+  if (findCause(error, BackendRedirectedError) !== null)
     return `The backend ${name} redirects elsewhere, which is not followed. Its address has to be mended by the operator.`;
   if ((error as { code?: unknown } | null)?.code === 'REQUEST_TIMEOUT')
     return `The backend ${name} did not answer in time. Whether it did something is not known.`;

@@ -65,13 +65,13 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   const { mcpUrl, backends, verifier, identities, sessionIds, pool, names, tools, log } = options;
   const maxBodyBytes = options.maxBodyBytes ?? 4 * 1024 * 1024;
   const allProviders = [...new Set(backends.flatMap(({ strategy }) => strategy.providers))];
-  const callers = new WeakMap<Request, Caller>();
+  const served = new WeakMap<Request, { caller: Caller; method: string }>();
   const running = createRunningRequests();
   const handler = createMcpHandler(
     ({ requestInfo }) => {
-      const caller = requestInfo === undefined ? undefined : callers.get(requestInfo);
-      if (caller === undefined) throw new TypeError('an MCP request without a caller');
-      return createProtocolServer({ gateway: options.gateway, tools, caller });
+      const request = requestInfo === undefined ? undefined : served.get(requestInfo);
+      if (request === undefined) throw new TypeError('an MCP request without a caller');
+      return createProtocolServer({ gateway: options.gateway, tools, ...request });
     },
     {
       maxRequestBodySize: maxBodyBytes,
@@ -141,12 +141,13 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
       headers: forwarded(req),
       signal: request.signal,
     });
-    callers.set(webRequest, {
+    const caller: Caller = {
       identity,
       owner,
       lookUpAgain: ({ provider, version }) =>
         identities.find(token, { providers: [provider], rejected: { [provider]: version } }),
-    });
+    };
+    served.set(webRequest, { caller, method: typeof message.method === 'string' ? message.method : '' });
     const response = await handler.fetch(webRequest, { parsedBody: body });
     await sendResponse(res, response, opensSession ? { 'mcp-session-id': sessionId! } : {});
   }

@@ -8,6 +8,7 @@ import type { BackendStrategy } from '../../schemas/config/gateway-config.ts';
 import type { GatewayFact } from '../../schemas/events/facts.ts';
 import { realmOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId } from '../../schemas/ids.ts';
+import { describeError } from '../../schemas/log.ts';
 import type { InstanceDescription } from '../../schemas/messages/describe-instance.ts';
 import { createFakeVault, type FakeVault } from './fake-vault.ts';
 import { createTestSigner, issuer, mcpUrl, type TestSigner } from './signing.ts';
@@ -81,7 +82,10 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     sessionIdKeys: options.sessionIdKeys ?? [Buffer.alloc(32, 7)],
     bootId: createBootId(),
     version: '0.0.0',
-    log: pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }),
+    log: pino(
+      { level: 'debug', serializers: { error: describeError, err: describeError } },
+      { write: (line: string) => lines.push(line) },
+    ),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const port = await gateway.listen('127.0.0.1', 0);

@@ -1,0 +1,280 @@
+/** What a caller sees when a backend rejects, redirects, hangs or is dead, or when an upstream account will not do. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { NoRespondersError, RefusedError } from '../../../schemas/failure.ts';
+import type { UpstreamTokenAnswer } from '../../../schemas/messages/find-upstream-tokens.ts';
+import { okAnswer } from '../fake-vault.ts';
+import { startTestBackend, type TestBackend } from '../test-backend.ts';
+import {
+  clientKinds,
+  connectClient,
+  startTestGateway,
+  type TestClient,
+  type TestGateway,
+  textOf,
+} from '../test-gateway.ts';
+
+const test = suite('gateway/mcp backend failures');
+const gitlab = { type: 'upstream_inject', providerName: 'gitlab' } as const;
+
+interface World extends AsyncDisposable {
+  backend: TestBackend;
+  gateway: TestGateway;
+  client: TestClient;
+}
+
+async function startWorld(kind: (typeof clientKinds)[number] = 'sdk 2 (2025-11-25)'): Promise<World> {
+  const stack = new AsyncDisposableStack();
+  const backend = stack.use(await startTestBackend());
+  const gateway = stack.use(
+    await startTestGateway({ backends: [{ name: 'git', url: backend.url, strategy: gitlab }] }),
+  );
+  const client = stack.use(await connectClient(kind, gateway.url, await gateway.signer.sign()));
+  return { backend, gateway, client, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** Answers like a resource server that does not want the token, with all that must not get through. */
+function rejectToken(backend: TestBackend, token: string | null, status = 401): void {
+  backend.intercept = (req, res) => {
+    if (token !== null && req.headers.authorization !== `Bearer ${token}`) return false;
+    res.writeHead(status, {
+      'www-authenticate':
+        'Bearer error="invalid_token", resource_metadata="http://evil.example/.well-known/oauth-protected-resource"',
+      location: 'http://evil.example/',
+      'set-cookie': 'backend=1',
+      'x-upstream-text': 'secret words of the backend',
+    });
+    res.end('secret words of the backend');
+    return true;
+  };
+}
+
+for (const kind of clientKinds) {
+  test(`${kind}: a rejected token is refreshed once, the call repeated once, and the person sees nothing`, async () => {
+    await using world = await startWorld(kind);
+    const { backend, gateway, client } = world;
+    gateway.vault.hold('usr_anna', 'gitlab', okAnswer('old', 4), okAnswer('new', 5));
+    rejectToken(backend, 'old');
+    const result = await client.callTool({ name: 'git_whoami' });
+    assert.is(textOf(result), 'new');
+    assert.is(result.isError, undefined);
+    assert.equal(
+      gateway.vault.asked.filter(({ rejected }) => rejected !== undefined).map(({ rejected }) => rejected),
+      [{ gitlab: 4 }],
+    );
+    assert.is(gateway.facts.length, 1);
+    const { fact, backend: name, provider, version, session } = gateway.facts[0]!;
+    assert.equal([fact, name, provider, version], ['refresh-requested', 'git', 'gitlab', 4]);
+    assert.match(session!, /^ses_/);
+    assert.ok(client.statuses.every((status) => status < 400 || status === 405));
+  });
+}
+
+test('a token that is rejected again is an error result that says what to do, and nothing of the backend', async () => {
+  await using world = await startWorld();
+  const { backend, gateway, client } = world;
+  gateway.vault.hold('usr_anna', 'gitlab', okAnswer('token-1', 1), okAnswer('token-2', 2));
+  rejectToken(backend, null);
+  const result = await client.callTool({ name: 'git_whoami' });
+  assert.is(result.isError, true);
+  assert.match(textOf(result), /"git".*"gitlab".*Sign in again/);
+  assert.not.match(textOf(result), /secret|evil|401|token-/);
+  const sentTokens = backend.requests.map(({ headers }) => headers.authorization);
+  assert.equal([...new Set(sentTokens)], ['Bearer token-1', 'Bearer token-2']);
+  assert.is(gateway.vault.asked.filter(({ rejected }) => rejected !== undefined).length, 1);
+});
+
+test('a token that the vault did not renew is not sent again', async () => {
+  await using world = await startWorld();
+  const { backend, gateway, client } = world;
+  gateway.vault.hold('usr_anna', 'gitlab', okAnswer('old', 7));
+  rejectToken(backend, null);
+  const before = backend.requests.length;
+  assert.is((await client.callTool({ name: 'git_whoami' })).isError, true);
+  assert.is(backend.requests.length - before, 1);
+});
+
+test('a backend that forbids (403) is not asked twice, and its scope challenge goes nowhere', async () => {
+  await using world = await startWorld();
+  const { backend, gateway, client } = world;
+  gateway.vault.hold('usr_anna', 'gitlab', okAnswer('narrow'));
+  rejectToken(backend, null, 403);
+  const result = await client.callTool({ name: 'git_whoami' });
+  assert.is(result.isError, true);
+  assert.match(textOf(result), /"git" does not allow this to your account at "gitlab"/);
+  assert.is(backend.requests.length, 1);
+  assert.is(gateway.facts.length, 0);
+});
+
+for (const [answer, text, fact] of [
+  [{ status: 'missing' }, /"git".*"gitlab".*none is connected.*Sign in again/, 'token-needed'],
+  [{ status: 'reauth-required' }, /"git".*"gitlab".*Sign in again/, 'token-needed'],
+  [{ status: 'refresh-failed', retryAfterSeconds: 7 }, /"git".*"gitlab" does not answer.*in 7 s/, null],
+] as [UpstreamTokenAnswer, RegExp, string | null][]) {
+  test(`an account that is ${answer.status} fails the call by an error result, and never by a status`, async () => {
+    for (const kind of clientKinds) {
+      await using world = await startWorld(kind);
+      const { backend, gateway, client } = world;
+      gateway.vault.hold('usr_anna', 'gitlab', answer);
+      const result = await client.callTool({ name: 'git_whoami' });
+      assert.is(result.isError, true);
+      assert.match(textOf(result), text);
+      assert.is(backend.requests.length, 0);
+      assert.equal(
+        gateway.facts.map((told) => [told.fact, told.provider, told.reason]),
+        fact === null ? [] : [[fact, 'gitlab', answer.status]],
+      );
+      assert.ok(client.statuses.every((status) => status < 400 || status === 405));
+    }
+  });
+}
+
+test('a session that ends, or a vault that goes away, between the two look-ups is an error result', async () => {
+  for (const [failure, text] of [
+    [new RefusedError('session-ended', 'x'), /session has ended/],
+    [new NoRespondersError('x'), /vault does not answer/],
+  ] as const) {
+    await using world = await startWorld();
+    const { backend, gateway, client } = world;
+    gateway.vault.hold('usr_anna', 'gitlab', okAnswer('old'));
+    backend.intercept = (_req, res) => {
+      gateway.vault.fail(failure);
+      res.writeHead(401).end();
+      return true;
+    };
+    assert.match(textOf(await client.callTool({ name: 'git_whoami' })), text);
+  }
+});
+
+test('facts neither delay nor fail a call', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'git', url: backend.url, strategy: gitlab }],
+    publish: () => Promise.reject(new Error('no stream')),
+  });
+  await using client = await connectClient('sdk 2 (2026-07-28)', gateway.url, await gateway.signer.sign());
+  assert.is((await client.callTool({ name: 'git_whoami' })).isError, true);
+});
+
+test('a redirect is not followed: the token reaches the configured origin alone', async () => {
+  const elsewhere: unknown[] = [];
+  const other = createServer((req, res) => {
+    elsewhere.push(req.headers);
+    res.end('{}');
+  });
+  await new Promise<void>((resolve) => {
+    other.listen(0, '127.0.0.1', resolve);
+  });
+  try {
+    for (const status of [301, 302, 303, 307, 308]) {
+      await using world = await startWorld();
+      const { backend, gateway, client } = world;
+      gateway.vault.hold('usr_anna', 'gitlab', okAnswer('precious'));
+      backend.intercept = (req, res) => {
+        // Also to its own origin: who follows there may be led on.
+        const target =
+          req.url === '/mcp' ? '/other' : `http://127.0.0.1:${(other.address() as AddressInfo).port}/mcp`;
+        res.writeHead(status, { location: target }).end();
+        return true;
+      };
+      const result = await client.callTool({ name: 'git_whoami' });
+      assert.is(result.isError, true);
+      assert.match(textOf(result), /"git" redirects elsewhere/);
+      assert.is(backend.requests.length, 1);
+    }
+    assert.equal(elsewhere, []);
+  } finally {
+    other.closeAllConnections();
+    await new Promise((resolve) => other.close(resolve));
+  }
+});
+
+test('dead, hanging, rejecting and babbling backends cost the others nothing in the list', async () => {
+  await using good = await startTestBackend('sessions');
+  await using hanging = await startTestBackend();
+  await using babbling = await startTestBackend();
+  await using rejecting = await startTestBackend();
+  hanging.intercept = () => true;
+  babbling.intercept = (_req, res) => {
+    res.writeHead(200, { 'content-type': 'application/json' }).end('{"jsonrpc":"2.0","id":"x","result":');
+    return true;
+  };
+  rejecting.intercept = (_req, res) => {
+    res.writeHead(500).end('secret words of the backend');
+    return true;
+  };
+  await using gateway = await startTestGateway({
+    backends: [
+      { name: 'dead', url: 'http://127.0.0.1:1/mcp' },
+      { name: 'hanging', url: hanging.url },
+      { name: 'good', url: good.url },
+      { name: 'babbling', url: babbling.url },
+      { name: 'rejecting', url: rejecting.url },
+      { name: 'unlinked', url: good.url, strategy: gitlab },
+    ],
+    limits: { listMs: 300 },
+  });
+  for (const kind of clientKinds) {
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    const { tools } = await client.listTools();
+    assert.equal(
+      tools.map(({ name }) => name),
+      ['good_whoami'],
+    );
+  }
+  await using client = await connectClient(clientKinds[0], gateway.url, await gateway.signer.sign());
+  for (const name of ['dead', 'babbling', 'rejecting']) {
+    const result = await client.callTool({ name: `${name}_x` });
+    assert.is(result.isError, true);
+    assert.match(textOf(result), new RegExp(`"${name}" could not be reached, or its answer made no sense`));
+  }
+  for (const name of ['dead', 'hanging', 'babbling', 'rejecting', 'unlinked'])
+    assert.match(gateway.logged(), new RegExp(`"backend":"${name}".*not listed`));
+  assert.not.match(gateway.logged(), /secret words/);
+});
+
+test('a backend that does not answer in time is an error result that says so', async () => {
+  await using backend = await startTestBackend();
+  backend.intercept = (_req, _res, body) => body.includes('tools/call');
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'slow', url: backend.url, timeoutMs: 200 }],
+  });
+  await using client = await connectClient('sdk 2 (2026-07-28)', gateway.url, await gateway.signer.sign());
+  assert.match(textOf(await client.callTool({ name: 'slow_whoami' })), /"slow" did not answer in time/);
+});
+
+test('a request that its client gives up ends at the backend as well', async () => {
+  await using backend = await startTestBackend();
+  const begun = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  backend.intercept = (_req, res, body) => {
+    if (!body.includes('tools/call')) return false;
+    res.once('close', () => ended.resolve());
+    begun.resolve();
+    return true;
+  };
+  await using gateway = await startTestGateway({ backends: [{ name: 'slow', url: backend.url }] });
+  await using client = await connectClient('sdk 2 (2025-11-25)', gateway.url, await gateway.signer.sign());
+  const token = await gateway.signer.sign();
+  const send = (body: unknown) =>
+    fetch(gateway.url, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${token}`,
+        'mcp-session-id': client.sessionId!,
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+      },
+      body: JSON.stringify({ jsonrpc: '2.0', ...(body as object) }),
+    });
+  const call = await send({ id: 77, method: 'tools/call', params: { name: 'slow_whoami' } });
+  await begun.promise;
+  const cancelled = await send({ method: 'notifications/cancelled', params: { requestId: 77 } });
+  assert.is(cancelled.status, 202);
+  await ended.promise;
+  assert.not.match(await call.text(), /"result"|"error"/);
+});
+
+test.run();

@@ -1,0 +1,107 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Backend } from '../../../gateway/mcp/backend.ts';
+import type { BackendConnection } from '../../../gateway/mcp/backend-connection.ts';
+import { createConnectionPool } from '../../../gateway/mcp/connection-pool.ts';
+import { createUnauthenticated } from '../../../gateway/strategies/unauthenticated.ts';
+
+const test = suite('gateway/mcp connection pool');
+
+const backend: Backend = {
+  name: 'b',
+  prefix: 'b_',
+  url: new URL('http://127.0.0.1:1/mcp'),
+  timeoutMs: 1,
+  strategy: createUnauthenticated(),
+};
+
+function aConnector(open?: () => Promise<void>) {
+  const events: string[] = [];
+  let count = 0;
+  return {
+    events,
+    async open(): Promise<BackendConnection> {
+      count += 1;
+      const name = `c${count}`;
+      events.push(`open ${name}`);
+      await open?.();
+      return {
+        offersTools: true,
+        request: async () => ({ name }),
+        async close() {
+          events.push(`close ${name}`);
+        },
+      };
+    },
+  };
+}
+
+test('one owner shares a connection, also while it is being opened; two owners never do', async () => {
+  const connector = aConnector();
+  const pool = createConnectionPool({ connector });
+  const [one, two, other] = await Promise.all([
+    pool.lease('anna', backend),
+    pool.lease('anna', backend),
+    pool.lease('ben', backend),
+  ]);
+  assert.is(one.connection, two.connection);
+  assert.is.not(one.connection, other.connection);
+  for (const lease of [one, two, other]) await lease[Symbol.asyncDispose]();
+  await pool.close();
+  assert.equal(connector.events.sort(), ['close c1', 'close c2', 'open c1', 'open c2']);
+});
+
+test('the number is limited, and what is in use is closed after its last request', async () => {
+  const connector = aConnector();
+  const pool = createConnectionPool({ connector, maxConnections: 1 });
+  const first = await pool.lease('anna', backend);
+  const second = await pool.lease('ben', backend);
+  assert.equal(connector.events, ['open c1', 'open c2']);
+  await first[Symbol.asyncDispose]();
+  await second[Symbol.asyncDispose]();
+  await pool.close();
+  assert.equal(connector.events.slice(2), ['close c1', 'close c2']);
+});
+
+test('idle connections are closed', async () => {
+  const connector = aConnector();
+  const pool = createConnectionPool({ connector, idleMs: 20 });
+  const lease = await pool.lease('anna', backend);
+  await lease[Symbol.asyncDispose]();
+  while (connector.events.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(connector.events, ['open c1', 'close c1']);
+});
+
+test('a session that ends takes its own connections with it', async () => {
+  const connector = aConnector();
+  const pool = createConnectionPool({ connector });
+  for (const owner of ['anna', 'annabel']) await (await pool.lease(owner, backend))[Symbol.asyncDispose]();
+  pool.end('anna');
+  await Promise.resolve();
+  assert.equal(connector.events, ['open c1', 'open c2', 'close c1']);
+  await pool.close();
+});
+
+test('a failed opening is not kept, nor one that was discarded', async () => {
+  let broken = true;
+  const connector = aConnector(async () => {
+    if (broken) throw new Error('down');
+  });
+  const pool = createConnectionPool({ connector });
+  const failed = await Promise.allSettled([pool.lease('anna', backend), pool.lease('anna', backend)]);
+  assert.equal(
+    failed.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
+  broken = false;
+  const lease = await pool.lease('anna', backend);
+  assert.is(lease.reused, false);
+  lease.discard();
+  const fresh = await pool.lease('anna', backend);
+  assert.is.not(fresh.connection, lease.connection);
+  for (const each of [lease, fresh]) await each[Symbol.asyncDispose]();
+  await pool.close();
+  assert.equal(connector.events, ['open c1', 'open c2', 'open c3', 'close c2', 'close c3']);
+});
+
+test.run();

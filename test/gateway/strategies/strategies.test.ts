@@ -1,0 +1,63 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createHeaderInjection } from '../../../gateway/strategies/header-injection.ts';
+import { UpstreamTokenNotFoundError } from '../../../gateway/strategies/outgoing-strategy.ts';
+import { createUnauthenticated } from '../../../gateway/strategies/unauthenticated.ts';
+import { createUpstreamInject } from '../../../gateway/strategies/upstream-inject.ts';
+import type { UpstreamTokenAnswer } from '../../../schemas/messages/find-upstream-tokens.ts';
+import { Secret } from '../../../schemas/secret.ts';
+import { okAnswer } from '../fake-vault.ts';
+
+const test = suite('gateway/strategies');
+
+function anIdentity(answers: Record<string, UpstreamTokenAnswer> = {}) {
+  return {
+    iss: 'realm',
+    sub: 'usr_anna',
+    claims: {},
+    tsid: null,
+    upstreamTokens: new Map(Object.entries(answers)),
+  };
+}
+
+test('upstream_inject sends the token of its provider, and names its version', () => {
+  const strategy = createUpstreamInject({ providerName: 'gitlab' });
+  assert.equal(strategy.providers, ['gitlab']);
+  assert.equal(strategy.headers(anIdentity({ gitlab: okAnswer('g', 3), corporate: okAnswer('c') })), {
+    headers: { authorization: 'Bearer g' },
+    injected: { provider: 'gitlab', version: 3 },
+  });
+});
+
+test('upstream_inject without a token says why, and sends nothing else instead', () => {
+  const strategy = createUpstreamInject({ providerName: 'gitlab' });
+  for (const [answer, reason, retryAfterSeconds] of [
+    [{}, 'missing', null],
+    [{ corporate: okAnswer('c') }, 'missing', null],
+    [{ gitlab: { status: 'missing' } }, 'missing', null],
+    [{ gitlab: { status: 'reauth-required' } }, 'reauth-required', null],
+    [{ gitlab: { status: 'pending' } }, 'pending', null],
+    [{ gitlab: { status: 'refresh-failed', retryAfterSeconds: 9 } }, 'refresh-failed', 9],
+  ] as [Record<string, UpstreamTokenAnswer>, string, number | null][]) {
+    const error = strategy.headers(anIdentity(answer));
+    assert.instance(error, UpstreamTokenNotFoundError);
+    const { provider, reason: told, retryAfterSeconds: after, code } = error as UpstreamTokenNotFoundError;
+    assert.equal(
+      [provider, told, after, code],
+      ['gitlab', reason, retryAfterSeconds, 'upstream-token-not-found'],
+    );
+  }
+});
+
+test('header_injection and unauthenticated ask for no provider and look at nobody', () => {
+  const fixed = createHeaderInjection({ headerName: 'X-API-Key', value: new Secret('k') });
+  assert.equal(
+    [fixed.providers, fixed.headers(anIdentity())],
+    [[], { headers: { 'X-API-Key': 'k' }, injected: null }],
+  );
+  assert.not.match(JSON.stringify(fixed), /"k"/);
+  const none = createUnauthenticated();
+  assert.equal([none.providers, none.headers(anIdentity())], [[], { headers: {}, injected: null }]);
+});
+
+test.run();
