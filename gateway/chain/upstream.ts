@@ -9,6 +9,8 @@ export interface Upstream {
   readonly callbackPath?: string;
 }
 
+const takenPaths = /^\/oauth\/(authorize|token|register|interaction)(\/|$)/;
+
 export class CallbackPathError extends Error {
   override readonly name = 'CallbackPathError';
   readonly code = 'callback-path';
@@ -28,6 +30,8 @@ export function mapCallbackPaths(upstreams: readonly Upstream[]): ReadonlyMap<st
       throw new CallbackPathError(`${other.name} and ${upstream.name} have the same callback path ${path}`);
     if (!path.startsWith('/oauth/'))
       throw new CallbackPathError(`the callback path of ${upstream.name} must begin with /oauth/`);
+    if (takenPaths.test(path))
+      throw new CallbackPathError(`the callback path of ${upstream.name} is taken: ${path}`);
     paths.set(path, upstream);
   }
   return paths;

@@ -23,11 +23,16 @@ export function createConsentPage(request: ConsentRequest): Page {
     title: 'Allow access? · Latchkey',
     host: request.host,
     body: html`<h1>Allow <bdi>${name ?? 'an application without a name'}</bdi> to use your tools?</h1>
-<p>It will be able to call every tool that ${request.host} offers, as you.${name === undefined ? '' : html` <span class="soft">It chose this name itself; nobody has verified it.</span>`}</p>
-<h2>You will sign in with</h2>
+<p>It will be able to call every tool that ${request.host} offers, as you.</p>
+${
+  name === undefined
+    ? html``
+    : html`<p class="soft">The name is what the application calls itself. Nobody has verified it.</p>
+`
+}<h2>You will sign in with</h2>
 <ol class="steps">
 ${request.providers.map((provider) => html`<li>${provider}</li>\n`)}</ol>
-<p class="soft">Your accounts there stay with Latchkey. The application does not see them.</p>
+<p class="soft">Latchkey keeps the access it gets there. The application never sees it.</p>
 <h2>Then you return to</h2>
 ${loopbackHosts.has(redirect.hostname) ? loopbackTarget(redirect) : webTarget(redirect)}
 <form method="post">
@@ -42,12 +47,12 @@ ${loopbackHosts.has(redirect.hostname) ? loopbackTarget(redirect) : webTarget(re
 
 function loopbackTarget(redirect: URL): Html {
   return html`<p class="address"><b>This computer</b><code>${redirect.href}</code></p>
-<p class="warning" role="note">Any program on this computer could be waiting at this address. Approve only if you have just started to sign in there yourself.</p>`;
+<p class="warning" role="note">Any program on this computer could be waiting at this address. Approve only if you have just started to sign in from an application here.</p>`;
 }
 
 function webTarget(redirect: URL): Html {
   return html`<p class="address"><b>${redirect.host}</b><code>${redirect.href}</code></p>
-<p class="soft">Approve only if you know this address and have just started to sign in there yourself.</p>`;
+<p class="soft">Approve only if you know this address and have just started to sign in there.</p>`;
 }
 
 /**

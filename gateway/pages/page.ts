@@ -74,12 +74,13 @@ main {
 .brand { display: flex; align-items: center; gap: .55rem; margin: 0 0 1.5rem; color: var(--soft); font-size: .9rem; }
 .brand svg { flex: none; width: 1.35rem; height: 1.35rem; color: var(--accent); }
 .brand b { color: var(--text); font-weight: 600; }
-h1 { margin: 0 0 .5rem; font-size: 1.45rem; line-height: 1.25; font-weight: 650; text-wrap: balance; overflow-wrap: anywhere; }
+h1 { margin: 0 0 .65rem; font-size: 1.45rem; line-height: 1.25; font-weight: 650; text-wrap: balance; overflow-wrap: anywhere; }
 h2 { margin: 1.6rem 0 .55rem; font-size: .9rem; font-weight: 600; color: var(--soft); }
 p { margin: 0 0 .75rem; }
 p:last-child { margin-bottom: 0; }
 a { color: var(--accent); }
 .soft { color: var(--soft); font-size: .9rem; }
+.steps + .soft, .address + .soft { margin-top: .65rem; }
 .steps { margin: 0; padding: 0; list-style: none; counter-reset: step; border: 1px solid var(--edge); border-radius: 10px; overflow: hidden; }
 .steps li { display: flex; align-items: center; gap: .75rem; padding: .65rem .85rem; counter-increment: step; overflow-wrap: anywhere; }
 .steps li + li { border-top: 1px solid var(--edge); }

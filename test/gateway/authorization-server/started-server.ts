@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { createAuthorizationServer } from '../../../gateway/authorization-server/authorization-server.ts';
 import type { AuthorizationServerSettings } from '../../../gateway/authorization-server/settings.ts';
 import { createBootId } from '../../../schemas/ids.ts';
-import { createLog } from '../../../schemas/log.ts';
+import { createLog, type Log } from '../../../schemas/log.ts';
 import { Browser } from '../../world/browser.ts';
 import { createInMemoryVault, type InMemoryVault } from '../in-memory-vault.ts';
 
@@ -17,6 +17,7 @@ export const redirectUri = 'http://127.0.0.1:33418/callback';
 
 export type StartedServer = AsyncDisposable & {
   issuer: string;
+  port: number;
   resource: string;
   resourceMetadataUrl: string;
   vault: InMemoryVault;
@@ -27,7 +28,10 @@ export type StartedServer = AsyncDisposable & {
 export type StartOptions = {
   settings?: Partial<AuthorizationServerSettings>;
   providers?: string[];
-  /** Served by another authorization server on the same vault, as behind a load balancer. */
+  /** How clients see it, if a TLS proxy stands in front. */
+  publicIssuer?: string;
+  log?: Log;
+  /** So many authorization servers on one vault, in turn, as behind a load balancer. */
   replicas?: number;
 };
 
@@ -44,7 +48,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
 
   let serve: http.RequestListener = () => {};
   const server = await listen((request, response) => serve(request, response));
-  const issuer = `http://localhost:${server.port}`;
+  const issuer = options.publicIssuer ?? `http://localhost:${server.port}`;
   const providers = options.providers ?? ['corporate', 'gitlab'];
   const vault = createInMemoryVault({
     issuer,
@@ -52,7 +56,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
     authorizationEndpoint: (provider) => `http://127.0.0.1:${upstreams.port}/${provider}/authorize`,
   });
   const cookieKeys = [randomBytes(32)];
-  const log = createLog({ process: 'test', bootId: createBootId(), level: 'silent' });
+  const log = options.log ?? createLog({ process: 'test', bootId: createBootId(), level: 'silent' });
   const replicas = await Promise.all(
     Array.from({ length: options.replicas ?? 1 }, () =>
       createAuthorizationServer({
@@ -76,6 +80,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
   const { resource, resourceMetadataUrl } = replicas[0]!;
   return {
     issuer,
+    port: server.port,
     resource,
     resourceMetadataUrl,
     vault,

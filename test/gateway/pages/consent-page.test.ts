@@ -23,7 +23,7 @@ const render = (changes: Partial<typeof request>) =>
 test('it names the client, where the person returns to, and every provider in order', () => {
   const page = render({});
   assert.match(page, '<bdi>Editor</bdi>');
-  assert.match(page, 'nobody has verified it');
+  assert.match(page, 'Nobody has verified it');
   assert.match(page, '<b>app.example</b>');
   assert.ok(page.indexOf('<li>Corporate</li>') < page.indexOf('<li>GitLab</li>'));
   assert.match(page, 'value="approve"');

@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  type AuthorizationServerOptions,
+  createAuthorizationServer,
+} from '../../../gateway/authorization-server/authorization-server.ts';
+import { createBootId } from '../../../schemas/ids.ts';
+import { createLog } from '../../../schemas/log.ts';
+import { createInMemoryVault } from '../in-memory-vault.ts';
+
+const issuer = 'http://localhost:4483';
+const vault = createInMemoryVault({
+  issuer,
+  providers: ['corporate'],
+  authorizationEndpoint: () => 'http://localhost:1/authorize',
+});
+const corporate = { name: 'corporate', displayName: 'Corporate' };
+const create = (changes: Partial<AuthorizationServerOptions>) =>
+  createAuthorizationServer({
+    issuer,
+    description: vault.description,
+    vault,
+    upstreams: [corporate],
+    cookieKeys: [randomBytes(32)],
+    log: createLog({ process: 'test', bootId: createBootId(), level: 'silent' }),
+    ...changes,
+  }).then(
+    () => null,
+    (error: Error) => error.message,
+  );
+
+test('what cannot be served is refused at the start, with the reason', async () => {
+  assert.is(await create({}), null);
+  assert.match((await create({ issuer: 'localhost' })) ?? '', 'must be an http or https URL');
+  assert.match((await create({ issuer: 'http://localhost:4483/path' })) ?? '', 'a path is not supported');
+  assert.match((await create({ issuer: 'http://localhost:4484' })) ?? '', 'the vault signs for the issuer');
+  assert.match((await create({ cookieKeys: [] })) ?? '', 'cookieKeys');
+  assert.match((await create({ upstreams: [] })) ?? '', 'upstreams');
+  const shared = { callbackPath: '/oauth/callback' };
+  const two = [
+    { ...corporate, ...shared },
+    { name: 'gitlab', displayName: 'GitLab', ...shared },
+  ];
+  assert.match((await create({ upstreams: two })) ?? '', 'the same callback path');
+  assert.match(
+    (await create({ upstreams: [{ ...corporate, callbackPath: '/mcp' }] })) ?? '',
+    'must begin with',
+  );
+  assert.match(
+    (await create({ upstreams: [{ ...corporate, callbackPath: '/oauth/token' }] })) ?? '',
+    'is taken',
+  );
+});
+
+test.run();
