@@ -23,5 +23,6 @@ if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
   );
   enableCompileCache(process.env.NODE_COMPILE_CACHE);
   const { runCommandLine } = await import('./command-line.ts');
-  process.exitCode = await runCommandLine(process.argv.slice(2));
+  // What a command gave up while it was under way, such as a download, is not waited for.
+  process.exit(await runCommandLine(process.argv.slice(2)));
 }
