@@ -1,0 +1,193 @@
+/**
+ * A whole installation as an operator runs it apart: one NATS, a vault worker, and any number of provider workers and
+ * gateways, each a process of its own with its own key file; around it the identity providers and backends of the test
+ * world, in the test's own process so that it can see what they were sent. Several gateways stand behind one address.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensureKeyFolder } from '../../workers/keys/key-folder.ts';
+import { openWhoamiBackend, type WhoamiBackend } from './backends/whoami.ts';
+import { writeDemoConfiguration } from './demo-configuration.ts';
+import { findFreePorts } from './free-ports.ts';
+import { type CorporateProvider, openCorporateProvider } from './identity-providers/corporate.ts';
+import { type GitlabProvider, openGitlabProvider } from './identity-providers/gitlab.ts';
+import { openNatsServer, type TestNatsServer } from './nats-server.ts';
+
+export interface InstallationOptions {
+  readonly gateways?: number;
+  readonly providerWorkers?: number;
+  readonly gitlabAccessTokenSeconds?: number;
+}
+
+export interface Installation extends AsyncDisposable {
+  readonly mcpUrl: string;
+  readonly issuer: string;
+  readonly folder: string;
+  readonly configFile: string;
+  readonly keys: string;
+  readonly nats: TestNatsServer;
+  readonly corporate: CorporateProvider;
+  readonly gitlab: GitlabProvider;
+  readonly corporateTools: WhoamiBackend;
+  readonly gitlabTools: WhoamiBackend;
+  /** Everything that the processes wrote to stdout and stderr. */
+  output(): string;
+  /** How many requests each gateway got. */
+  readonly requestsByGateway: readonly number[];
+  processes(name: ProcessName): readonly ChildProcess[];
+  /** SIGKILL to every process and to NATS; resolves when all are gone. */
+  killAll(): Promise<void>;
+  startAll(): Promise<void>;
+}
+
+type ProcessName = 'vault' | 'provider' | 'gateway';
+
+const mains: Record<ProcessName, string> = {
+  vault: 'workers/vault-worker/main.ts',
+  provider: 'workers/provider-worker/main.ts',
+  gateway: 'gateway/main.ts',
+};
+const natsToken = 'token-of-the-test-nats';
+
+export async function openInstallation(options: InstallationOptions = {}): Promise<Installation> {
+  const { gateways = 1, providerWorkers = 1, gitlabAccessTokenSeconds = 300 } = options;
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-installation-'));
+  const [front, corporatePort, gitlabPort, corporateToolsPort, gitlabToolsPort, ...gatewayPorts] =
+    await findFreePorts(5 + gateways);
+  const ports = {
+    gateway: front!,
+    corporate: corporatePort!,
+    gitlab: gitlabPort!,
+    corporateTools: corporateToolsPort!,
+    gitlabTools: gitlabToolsPort!,
+    // Not started: a backend that is away costs the others nothing.
+    everything: 1,
+  };
+  const demo = writeDemoConfiguration({ dataDir: folder, ports });
+  const gatewayFiles = gatewayPorts.map((port, index) => {
+    const file = join(folder, `gateway-${index}.yaml`);
+    writeFileSync(file, readFileSync(demo.file, 'utf8').replace(`port: ${front}`, `port: ${port}`));
+    return file;
+  });
+  const keys = join(folder, 'keys');
+  ensureKeyFolder(keys, ['corporate', 'gitlab']);
+
+  const nats = await openNatsServer({ token: natsToken });
+  const corporate = await openCorporateProvider({
+    port: ports.corporate,
+    clientSecret: demo.clientSecrets.corporate,
+    redirectUris: demo.redirectUris.corporate,
+  });
+  const gitlab = await openGitlabProvider({
+    port: ports.gitlab,
+    clientSecret: demo.clientSecrets.gitlab,
+    redirectUris: demo.redirectUris.gitlab,
+    accessTokenSeconds: gitlabAccessTokenSeconds,
+  });
+  const corporateTools = await openWhoamiBackend({
+    name: 'corporate-tools',
+    userinfoUrl: `${demo.origins.corporate}/userinfo`,
+    port: ports.corporateTools,
+  });
+  const gitlabTools = await openWhoamiBackend({
+    name: 'gitlab-tools',
+    userinfoUrl: `${demo.origins.gitlab}/api/v4/user`,
+    port: ports.gitlabTools,
+  });
+
+  const requestsByGateway = gatewayPorts.map(() => 0);
+  const balancer = await openBalancer(front!, gatewayPorts, requestsByGateway);
+  const children = new Map<ProcessName, ChildProcess[]>();
+  const output: string[] = [];
+
+  function launch(name: ProcessName, config: string, more: readonly string[] = []): Promise<unknown> {
+    const main = fileURLToPath(new URL(`../../${mains[name]}`, import.meta.url));
+    const child = spawn(process.execPath, [main, '--config', config, '--keys', keys, ...more], {
+      env: { PATH: process.env.PATH, LATCHKEY_NATS_URL: nats.url, LATCHKEY_NATS_TOKEN: natsToken },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    for (const stream of [child.stdout!, child.stderr!])
+      stream.on('data', (chunk) => output.push(String(chunk)));
+    children.set(name, [...(children.get(name) ?? []), child]);
+    return Promise.race([
+      once(child, 'message'),
+      once(child, 'exit').then(([code]) => {
+        throw new Error(`${name} ended with ${code} at start: ${output.join('').slice(-2000)}`);
+      }),
+    ]);
+  }
+
+  async function startAll(): Promise<void> {
+    await Promise.all([
+      launch('vault', demo.file, ['--data', join(folder, 'vault')]),
+      ...Array.from({ length: providerWorkers }, () => launch('provider', demo.file)),
+      ...gatewayFiles.map((file) => launch('gateway', file)),
+    ]);
+  }
+
+  async function endAll(signal: NodeJS.Signals): Promise<void> {
+    const all = [...children.values()].flat();
+    children.clear();
+    await Promise.all(
+      all.map(async (child) => {
+        if (child.exitCode !== null || child.signalCode !== null) return;
+        const exited = once(child, 'exit');
+        child.kill(signal);
+        await exited;
+      }),
+    );
+  }
+
+  await startAll();
+  return {
+    ...{ folder, keys, nats, corporate, gitlab, corporateTools, gitlabTools, requestsByGateway, startAll },
+    mcpUrl: `${demo.origins.gateway}/mcp`,
+    issuer: demo.origins.gateway,
+    configFile: demo.file,
+    output: () => output.join(''),
+    processes: (name) => children.get(name) ?? [],
+    async killAll() {
+      await Promise.all([endAll('SIGKILL'), nats.kill()]);
+    },
+    async [Symbol.asyncDispose]() {
+      await endAll('SIGTERM');
+      balancer.closeAllConnections();
+      balancer.close();
+      await Promise.all([corporate.close(), gitlab.close(), corporateTools.close(), gitlabTools.close()]);
+      await nats[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Sends each request to the next gateway, unchanged, as a load balancer without stickiness does. */
+async function openBalancer(
+  port: number,
+  targets: readonly number[],
+  counts: number[],
+): Promise<http.Server> {
+  let next = 0;
+  const server = http.createServer((request, response) => {
+    const index = next++ % targets.length;
+    counts[index] = counts[index]! + 1;
+    const { method, url, headers } = request;
+    const forward = http.request(
+      { host: '127.0.0.1', port: targets[index], method, path: url, headers },
+      (answer) => {
+        response.writeHead(answer.statusCode!, answer.rawHeaders);
+        answer.pipe(response);
+      },
+    );
+    forward.on('error', () => response.headersSent || response.writeHead(502).end());
+    response.on('close', () => forward.destroy());
+    request.pipe(forward);
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
