@@ -52,7 +52,12 @@ Environment: LATCHKEY_NATS_SERVER (the nats-server to use, 2.12 or newer), LATCH
     details: environment,
     options: {
       config,
-      keys: keys('provider'),
+      keys: { value: 'DIR', help: 'The folder with the key file of each provider (`latchkey keys init`)' },
+      only: {
+        value: 'NAME',
+        multiple: true,
+        help: 'Serves only this provider; may be given several times',
+      },
     },
     run: ({ typed }) => runMain('workers/provider-worker/main.ts', typed),
   },
