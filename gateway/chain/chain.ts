@@ -74,7 +74,7 @@ export function createChain(options: ChainOptions): Chain {
       const page = createConsentPage({
         clientName: client.clientName,
         redirectUri: String(interaction.params.redirect_uri),
-        providers: upstreams.map(({ displayName }) => displayName),
+        providers: upstreams,
         csrfToken: derived.csrfTokenOf(uid),
         host: issuer.host,
       });

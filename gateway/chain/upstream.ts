@@ -5,6 +5,10 @@ export interface Upstream {
   readonly name: string;
   /** For people, on the consent page. */
   readonly displayName: string;
+  /** Where it is, which a name may hide. */
+  readonly host?: string;
+  /** What it is asked for. */
+  readonly scopes?: readonly string[];
   /** Where the provider sends the browser back to; `/oauth/callback/<name>` if it is left out. */
   readonly callbackPath?: string;
 }

@@ -4,12 +4,20 @@
  */
 import { type Html, html, type Page } from './page.ts';
 
+export interface ConsentProvider {
+  /** As the operator calls it. */
+  readonly displayName: string;
+  readonly host?: string;
+  /** What it is asked for. */
+  readonly scopes?: readonly string[];
+}
+
 export interface ConsentRequest {
   /** What the client calls itself; undefined if it gave no name. */
   readonly clientName: string | undefined;
   readonly redirectUri: string;
-  /** The providers of the chain, in order, as the operator calls them. */
-  readonly providers: readonly string[];
+  /** The providers of the chain, in order. */
+  readonly providers: readonly ConsentProvider[];
   readonly csrfToken: string;
   readonly host: string;
 }
@@ -31,7 +39,7 @@ ${
 `
 }<h2>You will sign in with</h2>
 <ol class="steps">
-${request.providers.map((provider) => html`<li>${provider}</li>\n`)}</ol>
+${request.providers.map(providerItem)}</ol>
 <p class="soft">Latchkey keeps the access it gets there. The application never sees it.</p>
 <h2>Then you return to</h2>
 ${loopbackHosts.has(redirect.hostname) ? loopbackTarget(redirect) : webTarget(redirect)}
@@ -43,6 +51,11 @@ ${loopbackHosts.has(redirect.hostname) ? loopbackTarget(redirect) : webTarget(re
 </div>
 </form>`,
   };
+}
+
+function providerItem({ displayName, host, scopes = [] }: ConsentProvider): Html {
+  const details = [host, scopes.join(' ')].filter(Boolean).join(' · ');
+  return html`<li><span>${displayName}${details === '' ? html`` : html`<small>${details}</small>`}</span></li>\n`;
 }
 
 function loopbackTarget(redirect: URL): Html {

@@ -13,7 +13,10 @@ import {
 const request = {
   clientName: 'Editor',
   redirectUri: 'https://app.example/callback',
-  providers: ['Corporate', 'GitLab'],
+  providers: [
+    { displayName: 'Corporate', host: 'sso.example', scopes: ['openid', 'offline_access'] },
+    { displayName: 'GitLab' },
+  ],
   csrfToken: 'token',
   host: 'mcp.example',
 };
@@ -25,7 +28,8 @@ test('it names the client, where the person returns to, and every provider in or
   assert.match(page, '<bdi>Editor</bdi>');
   assert.match(page, 'Nobody has verified it');
   assert.match(page, '<b>app.example</b>');
-  assert.ok(page.indexOf('<li>Corporate</li>') < page.indexOf('<li>GitLab</li>'));
+  assert.ok(page.indexOf('Corporate') < page.indexOf('GitLab'));
+  assert.match(page, 'sso.example · openid offline_access');
   assert.match(page, 'value="approve"');
   assert.match(page, 'value="cancel"');
 });
