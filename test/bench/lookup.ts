@@ -1,0 +1,132 @@
+/**
+ * `npm run bench`: the look-up of two providers' tokens beside a bare NATS echo of the same size, between the same two
+ * processes, in turns of one run. What counts is the ratio; the machine sets the rest.
+ */
+import { fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { headers } from 'nats';
+import { createBus } from '../../schemas/bus.ts';
+import { createBootId } from '../../schemas/ids.ts';
+import { findUpstreamTokens } from '../../schemas/messages/find-upstream-tokens.ts';
+import { openNatsConnection } from '../../schemas/nats-connection.ts';
+import { deriveRoleKeyFile } from '../../schemas/role-key-file.ts';
+import { roleKeysSchema } from '../../schemas/role-keys.ts';
+import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
+import { Secret } from '../../schemas/secret.ts';
+import { vaultSubject } from '../../schemas/subjects.ts';
+import { openNatsServer } from '../world/nats-server.ts';
+
+const people = 500;
+const rounds = 7;
+const inFlight = 64;
+
+await using nats = await openNatsServer();
+const rootKey = randomBytes(32);
+const child = fork(new URL('./vault-process.ts', import.meta.url));
+child.send({ url: nats.url, people, rootKey: rootKey.toString('base64url') });
+const [{ instanceId, callers }] = (await once(child, 'message')) as [
+  { instanceId: string; callers: { partition: number; accessToken: string }[] },
+];
+
+const bootId = createBootId();
+const connection = await openNatsConnection({ servers: [nats.url], role: 'gateway', bootId });
+const keys = roleKeysSchema.parse(deriveRoleKeyFile({ rootKey, instanceId, role: 'gateway', providers: [] }));
+const sizes = { request: 0, reply: 0 };
+const bus = createBus({
+  connection: measured(connection),
+  envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }),
+});
+
+const requests = callers.map(({ partition, accessToken }) => ({
+  target: { subject: vaultSubject(partition, findUpstreamTokens.name), pair: 'gateway-vault' } as const,
+  request: { accessToken: new Secret(accessToken), providers: ['corporate', 'gitlab'], minValidSeconds: 30 },
+}));
+let turn = 0;
+async function lookUp(): Promise<void> {
+  const { target, request } = requests[turn++ % requests.length]!;
+  const { answers } = await bus.request(findUpstreamTokens, target, request, { timeoutMs: 5000 });
+  if (answers.gitlab?.status !== 'ok') throw new Error(`the vault answers ${answers.gitlab?.status}`);
+}
+for (let warm = 0; warm < 3 * people; warm++) await lookUp();
+
+const echoHeaders = headers();
+echoHeaders.set('Reply-Size', String(sizes.reply));
+const payload = new Uint8Array(sizes.request);
+const echo = async () =>
+  void (await connection.request('bench.echo', payload, { headers: echoHeaders, timeout: 5000 }));
+for (let warm = 0; warm < 3 * people; warm++) await echo();
+
+const results = {
+  echo: { latency: [] as number[], rate: [] as number[] },
+  lookUp: { latency: [] as number[], rate: [] as number[] },
+};
+for (let round = 0; round < rounds; round++) {
+  for (const [name, call] of [
+    ['echo', echo],
+    ['lookUp', lookUp],
+  ] as const) {
+    results[name].latency.push(await medianLatencyMs(call, 1000));
+    results[name].rate.push(await ratePerSecond(call, 6000));
+  }
+}
+
+const latency = { echo: median(results.echo.latency), lookUp: median(results.lookUp.latency) };
+const rate = { echo: median(results.echo.rate), lookUp: median(results.lookUp.rate) };
+console.log(
+  `look-up of two tokens, ${2 * people} grants, request ${sizes.request} bytes, reply ${sizes.reply} bytes`,
+);
+console.log(`medians of ${rounds} rounds in one run\n`);
+console.log('                    NATS echo     look-up     ratio      aim');
+console.log(
+  `median latency   ${cell(latency.echo.toFixed(3))} ms ${cell(latency.lookUp.toFixed(3))} ms ${cell((latency.lookUp / latency.echo).toFixed(2))}  <= 1.50`,
+);
+console.log(
+  `per second, ${inFlight}   ${cell(rate.echo.toFixed(0))}    ${cell(rate.lookUp.toFixed(0))}    ${cell((rate.lookUp / rate.echo).toFixed(2))}  >= 0.50`,
+);
+await connection.close();
+child.disconnect();
+await once(child, 'exit');
+
+function cell(text: string): string {
+  return text.padStart(9);
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+async function medianLatencyMs(call: () => Promise<void>, times: number): Promise<number> {
+  const took: number[] = [];
+  for (let time = 0; time < times; time++) {
+    const began = performance.now();
+    await call();
+    took.push(performance.now() - began);
+  }
+  return median(took);
+}
+
+async function ratePerSecond(call: () => Promise<void>, times: number): Promise<number> {
+  let left = times;
+  const began = performance.now();
+  const worker = async () => {
+    while (left-- > 0) await call();
+  };
+  await Promise.all(Array.from({ length: inFlight }, worker));
+  return times / ((performance.now() - began) / 1000);
+}
+
+/** The same connection, with the sizes of what passes noted. */
+function measured(real: typeof connection): typeof connection {
+  return new Proxy(real, {
+    get(target, property) {
+      if (property !== 'request') return Reflect.get(target, property, target);
+      return async (...given: Parameters<typeof real.request>) => {
+        sizes.request = given[1]?.length ?? 0;
+        const reply = await target.request(...given);
+        sizes.reply = reply.data.length;
+        return reply;
+      };
+    },
+  });
+}
