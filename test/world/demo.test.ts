@@ -133,7 +133,7 @@ for (const [channel, cut] of [
     await using demo = await startReady(folder, channel === 'the IPC channel');
     cut(demo.child);
     await Promise.race([demo.ended, sleep(5000, null, { ref: false })]);
-    assert.is(demo.child.exitCode, 0);
+    assert.is(demo.child.exitCode, 0, demo.complaint());
     for (const place of places) await waitUntilClosed(folder.ports[place]);
   });
 }

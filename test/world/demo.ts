@@ -12,12 +12,10 @@ enableCompileCache();
 
 /** To a supervisor also over IPC, as every process of Latchkey does. */
 function say(line: { state: string } & Record<string, unknown>): void {
+  // A supervisor that is gone meanwhile is no error; the closed channel ends this process.
+  process.send?.({ ...line, ready: line.state === 'ready' }, () => {});
   process.stdout.write(`${JSON.stringify(line)}\n`);
-  process.send?.({ ...line, ready: line.state === 'ready' });
 }
-
-// Until there is something to close, the end of the parent is the end.
-process.once('disconnect', () => process.exit());
 
 /** Ends when the parent's channel closes: its IPC channel, else a pipe on standard input. */
 function endWithParent(): void {
