@@ -129,7 +129,7 @@ export function createChain(options: ChainOptions): Chain {
       const chain = await vault.findChain(uid);
       switch (chain.status) {
         case 'open': {
-          if (chain.visited.length === 0) return redirect(response, interactionPath(uid));
+          if (chain.visited.length === 0) return completeAgain(request, response, interaction);
           const leg = await beginLeg(uid);
           if (leg !== null) return redirect(response, leg.authorizationUrl, [cookieOf(leg)]);
           return end(request, response, 'temporarily_unavailable', 'a sign-in provider cannot be reached');
@@ -160,6 +160,25 @@ export function createChain(options: ChainOptions): Chain {
       if (!(error instanceof RefusedError) || error.code !== 'upstream-unavailable') throw error;
       log.warn('a sign-in provider cannot be reached');
       return null;
+    }
+  }
+
+  /**
+   * The vault forgets a chain once its session is open. A last step that was interrupted after that goes on from the
+   * Grant; without one the chain has not begun.
+   */
+  async function completeAgain(
+    request: IncomingMessage,
+    response: ServerResponse,
+    interaction: Interaction,
+  ): Promise<void> {
+    const grant = await provider.Grant.find(derived.grantIdOf(interaction.uid));
+    if (grant?.accountId === undefined) return redirect(response, interactionPath(interaction.uid));
+    try {
+      await complete(request, response, interaction, { iss: options.realm, sub: grant.accountId });
+    } catch (error) {
+      if (!(error instanceof RefusedError) || error.code !== 'not-found') throw error;
+      redirect(response, interactionPath(interaction.uid));
     }
   }
 

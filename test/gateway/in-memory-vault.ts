@@ -44,6 +44,8 @@ export type InMemoryVault = VaultClient & {
   /** The next so many requests of this kind find nobody. */
   failNext(name: Name, times?: number): void;
   endSessions(): void;
+  /** As when ten minutes have passed. */
+  forgetChains(): void;
 };
 
 export type InMemoryVaultOptions = {
@@ -75,7 +77,6 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
   const chains = new Map<string, ChainState>();
   const legs = new Map<string, Leg>();
   const sessions = new Map<string, { sub: string; clientId: string }>();
-  const sessionOfInteraction = new Map<string, string>();
   const calls = new Map<Name, number>();
   const failures = new Map<Name, number>();
   const unreachable = new Set<string>();
@@ -106,6 +107,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     away: false,
     failNext: (name, times = 1) => void failures.set(name, times),
     endSessions: () => sessions.clear(),
+    forgetChains: () => chains.clear(),
 
     async findUpstreamTokens() {
       throw new Error('not part of these tests');
@@ -208,13 +210,13 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     async openSession(request) {
       enter('openSession');
       const { interactionUid, principal, grantId, clientId } = overTheBus(openSession, request);
+      const sessionId = sessionIdOf(grantId);
+      if (sessions.get(sessionId)?.sub === principal.sub) return answered(openSession, { sessionId });
       const chain = chainOf(interactionUid);
       if (chain.sub !== principal.sub || chain.visited.length < providers.length)
-        throw new RefusedError('invalid-request', 'the chain is not complete');
-      const known = sessionOfInteraction.get(interactionUid);
-      const sessionId = known ?? sessionIdOf(grantId);
-      sessionOfInteraction.set(interactionUid, sessionId);
+        throw new RefusedError('not-found', 'there is no complete sign-in of this person');
       sessions.set(sessionId, { sub: principal.sub, clientId });
+      chains.delete(interactionUid);
       return answered(openSession, { sessionId });
     },
 

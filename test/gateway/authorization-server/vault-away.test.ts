@@ -85,6 +85,22 @@ for (const name of ['findChain', 'openSession', 'findRecord', 'putRecord'] as co
   });
 }
 
+test('a Grant that was made before its session failed does not open one', async () => {
+  await using server = await startServer();
+  const client = await registerClient(server);
+  const browser = new Browser();
+  await browser.goto(authorizationUrl(server, client, createVerifier()));
+  const consent = browser.page.url.href;
+  await browser.submit({}, { button: 'approve', stopAt: `${consent}/done` });
+  server.vault.failNext('openSession');
+  await browser.goto(`${consent}/done`, { stopAt: redirectUri });
+  assert.is(browser.page.status, 503);
+  server.vault.forgetChains();
+  await browser.goto(`${consent}/done`, { stopAt: redirectUri });
+  assert.is(browser.page.url.href, consent);
+  assert.is(server.vault.sessions.size, 0);
+});
+
 test('an answer that was lost does not make a second session', async () => {
   await using server = await startServer();
   const client = await registerClient(server);
