@@ -52,7 +52,7 @@ Environment: LATCHKEY_NATS_SERVER (the nats-server to use, 2.12 or newer), LATCH
     details: environment,
     options: {
       config,
-      keys: { value: 'DIR', help: 'The folder with the key file of each provider (`latchkey keys init`)' },
+      keys: keys('provider'),
       only: {
         value: 'NAME',
         multiple: true,

@@ -50,7 +50,7 @@ export function createCommandMemory<Outcome>({
     async settled() {
       const wait = async ({ work, fetched }: Entry<Outcome>) => {
         await work.catch(() => {});
-        await Promise.race([fetched.promise, new Promise((resolve) => setTimeout(resolve, fetchMs))]);
+        await holdFor(fetched.promise, fetchMs);
       };
       await Promise.all([...entries.values()].map(wait));
     },

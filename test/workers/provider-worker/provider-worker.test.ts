@@ -61,7 +61,7 @@ test('authorize, exchange, refresh, revoke over the bus', async () => {
   const { tokens, account, registration } = await vault.exchange(bootId, await beginLeg(vault));
   assert.is(account.subject, '50001');
   assert.equal(await vault.refresh(bootId, tokens.refreshToken!), {});
-  await until(() => vault.delivered.length > 0);
+  await until(() => vault.delivered.length > 0 && worker.worker.running() === 0);
   const [delivery] = vault.delivered;
   assert.is(delivery?.provider, 'test');
   if (delivery?.outcome.status !== 'refreshed') return assert.unreachable();
@@ -87,7 +87,7 @@ test('the same claim twice is one call to the provider', async () => {
   const claimId = createClaimId();
   gitlab.setTokenEndpointFault({ delayMs: 50 });
   await Promise.all([1, 2].map(() => vault.refresh(worker.bootId, tokens.refreshToken!, { claimId })));
-  await until(() => vault.delivered.length > 0);
+  await until(() => vault.delivered.length > 0 && worker.worker.running() === 0);
   await vault.refresh(worker.bootId, tokens.refreshToken!, { claimId });
   await sleep(100);
   assert.is(refreshesOf(gitlab), 1);
@@ -213,7 +213,7 @@ test('with another role the requests and the tokens of a provider cannot be read
   vault.serveOutcomes();
   const { tokens } = await vault.exchange(worker.bootId, await beginLeg(vault));
   await vault.refresh(worker.bootId, tokens.refreshToken!);
-  await until(() => vault.delivered.length > 0);
+  await until(() => vault.delivered.length > 0 && worker.worker.running() === 0);
   const traffic = Buffer.concat(seen);
   assert.ok(traffic.length > 500);
   for (const token of gitlab.tokens) assert.not.ok(traffic.includes(token));
@@ -230,7 +230,7 @@ test('a refresh that is refused is delivered as such, with the wait that the pro
   await vault.refresh(worker.bootId, new Secret('unknown'));
   await until(() => vault.delivered.length === 1);
   await vault.refresh(worker.bootId, new Secret('unknown'));
-  await until(() => vault.delivered.length === 2);
+  await until(() => vault.delivered.length === 2 && worker.worker.running() === 0);
   assert.equal(
     vault.delivered.map(({ outcome }) => outcome),
     [
