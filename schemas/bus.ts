@@ -91,15 +91,16 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
     ) {
       const body = z.encode(operation.request, request);
       const deadline = performance.now() + timeoutMs;
-      let last: BusError = new DeadlineExceededError(`no answer to ${operation.name} within ${timeoutMs} ms`);
+      let last: BusError | undefined;
       let perhapsHeard = false;
       for (;;) {
         const left = deadline - performance.now();
         if (left <= 0) {
-          if (!perhapsHeard || last instanceof DeadlineExceededError) throw last;
-          throw new DeadlineExceededError(`no answer to ${operation.name} within ${timeoutMs} ms`, {
-            cause: last,
-          });
+          if (last && (!perhapsHeard || last instanceof DeadlineExceededError)) throw last;
+          throw new DeadlineExceededError(
+            `no answer to ${operation.name} within ${timeoutMs} ms`,
+            last && { cause: last },
+          );
         }
         let pauseMs = 0;
         try {

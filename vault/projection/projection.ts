@@ -7,6 +7,7 @@ import { existsSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { and, eq, lt, sql } from 'drizzle-orm';
 import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3';
+import { LRUCache } from 'lru-cache';
 import type { StoredEvent } from '../log/stored-event.ts';
 import {
   createTables,
@@ -54,7 +55,12 @@ export function openProjection(file: string, streams: readonly StreamIncarnation
   return createProjection(database, db);
 }
 
+/** People who call often are answered from memory; the rest of a row's way is the page cache of SQLite. */
+const rememberedRows = 20_000;
+
 function createProjection(database: Database.Database, db: BetterSQLite3Database): Projection {
+  const grantRows = new LRUCache<string, GrantRow>({ max: rememberedRows });
+  const sessionRows = new LRUCache<string, SessionRow>({ max: rememberedRows });
   const grantById = db
     .select()
     .from(grants)
@@ -77,8 +83,8 @@ function createProjection(database: Database.Database, db: BetterSQLite3Database
     .prepare();
 
   return {
-    findGrant: (id) => grantById.get({ id }) ?? null,
-    findSession: (id) => sessionById.get({ id }) ?? null,
+    findGrant: (id) => remembered(grantRows, id, () => grantById.get({ id })),
+    findSession: (id) => remembered(sessionRows, id, () => sessionById.get({ id })),
     findDataKey: (id) => dataKeyOf.get({ id })?.wrapped ?? null,
     putDataKey(principalKey, wrapped, sequence) {
       const values = { principalKey, wrapped: Buffer.from(wrapped), sequence };
@@ -91,7 +97,11 @@ function createProjection(database: Database.Database, db: BetterSQLite3Database
         })
         .run();
     },
-    apply: (entry) => applyEvent(db, entry),
+    apply(entry) {
+      const { metadata } = entry.event;
+      if ('grantId' in metadata) grantRows.delete(metadata.grantId);
+      applyEvent(db, entry);
+    },
     position: (stream) =>
       db.select().from(positions).where(eq(positions.stream, stream)).get()?.sequence ?? 0,
     setPosition: (stream, sequence) => {
@@ -102,6 +112,18 @@ function createProjection(database: Database.Database, db: BetterSQLite3Database
       database.close();
     },
   };
+}
+
+function remembered<Row extends object>(
+  rows: LRUCache<string, Row>,
+  id: string,
+  read: () => Row | undefined,
+): Row | null {
+  const known = rows.get(id);
+  if (known) return known;
+  const row = read();
+  if (row) rows.set(id, row);
+  return row ?? null;
 }
 
 function applyEvent(db: BetterSQLite3Database, { sequence, partition, event }: ProjectedEntry): void {
