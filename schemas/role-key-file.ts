@@ -86,8 +86,12 @@ export function deriveRoleKeyFile(options: {
   return { format: 'latchkey-role-keys/1', instanceId, role, pairs };
 }
 
-/** Reads a JSON file that holds a key, and refuses one that other accounts of the machine could read. */
-export function readKeyJson(file: string): unknown {
+/**
+ * Reads a JSON file that holds a key, and refuses one that other accounts of the machine could read.
+ *
+ * @param remedy what to do if there is none
+ */
+export function readKeyJson(file: string, remedy = 'make it with `latchkey keys init`'): unknown {
   let text: string;
   try {
     assertPrivate(file, statSync(file));
@@ -96,10 +100,7 @@ export function readKeyJson(file: string): unknown {
     if (error instanceof RoleKeyFileError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR')
-      throw new RoleKeyFileError(
-        'missing',
-        `key file ${file} does not exist: make it with \`latchkey keys init\``,
-      );
+      throw new RoleKeyFileError('missing', `key file ${file} does not exist: ${remedy}`);
     throw new RoleKeyFileError('unreadable', `key file ${file} cannot be read (${code})`);
   }
   try {

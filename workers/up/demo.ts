@@ -30,7 +30,7 @@ export function planDemo(dataFolder: string, firstPort: number): DemoPlan {
     ports: Object.entries(ports).map(([place, port]) => ({
       port,
       host: '127.0.0.1',
-      usedBy: `demo: ${place}`,
+      usedBy: place === 'gateway' ? place : `demo: ${place}`,
     })),
     people: ['alice / alice-demo', 'bob / bob-demo'],
     tools: ['corporate-tools_whoami', 'gitlab-tools_whoami', 'everything_echo'],

@@ -13,7 +13,7 @@ import { keyRingFileName } from '../keys/key-folder.ts';
 export function readKeyRing(path: string, instanceId: string): KeyRing {
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   const file = isFolder ? join(path, keyRingFileName) : path;
-  const parsed = keyRingFileSchema.safeParse(readKeyJson(file));
+  const parsed = keyRingFileSchema.safeParse(readKeyJson(file, 'put the key ring of this instance back'));
   if (!parsed.success) {
     const where = parsed.error.issues.map((issue) => issue.path.join('.') || 'the whole').join(', ');
     throw new StartupError(
