@@ -32,7 +32,14 @@ export const sessionIdSchema = idSchema('ses', derivedPart);
 /** One token set of one provider, held by a principal for a session or as a linked account. */
 export const grantIdSchema = idSchema('grt', derivedPart);
 
-const randomId = (prefix: string) => `${prefix}_${randomBytes(16).toString('base64url')}`;
+/** Random bytes are fetched many at a time: an id is made for every request. */
+const pool = { bytes: Buffer.alloc(0), used: 0 };
+
+function randomId(prefix: string): string {
+  if (pool.used === pool.bytes.length) Object.assign(pool, { bytes: randomBytes(4096), used: 0 });
+  pool.used += 16;
+  return `${prefix}_${pool.bytes.toString('base64url', pool.used - 16, pool.used)}`;
+}
 
 export const createBootId = () => randomId('boot');
 export const createCommandId = () => randomId('cmd');

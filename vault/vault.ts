@@ -187,7 +187,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       const sessionId = sessionIdOf(grantId);
       const principalKey = index.principalKey(principal);
       const existing = projection.findSession(sessionId);
-      if (existing?.principalKey === principalKey) return { sessionId };
+      if (existing && existing.principalKey !== principalKey) {
+        throw new RefusedError('conflict', 'this grant has a session of somebody else');
+      }
+      if (existing) return { sessionId };
       const chain = await signIn.findChain(interactionUid);
       if (
         chain.status !== 'complete' ||
