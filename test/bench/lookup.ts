@@ -57,17 +57,18 @@ const echo = async () =>
   void (await connection.request('bench.echo', payload, { headers: echoHeaders, timeout: 5000 }));
 for (let warm = 0; warm < 3 * people; warm++) await echo();
 
-const results = {
-  echo: { latency: [] as number[], rate: [] as number[] },
-  lookUp: { latency: [] as number[], rate: [] as number[] },
-};
+const results = { echo: emptySeries(), lookUp: emptySeries() };
 for (let round = 0; round < rounds; round++) {
   for (const [name, call] of [
     ['echo', echo],
     ['lookUp', lookUp],
   ] as const) {
     results[name].latency.push(await medianLatencyMs(call, 1000));
+    const before = await cpuMicroseconds();
     results[name].rate.push(await ratePerSecond(call, 6000));
+    const after = await cpuMicroseconds();
+    results[name].requester.push((after.requester - before.requester) / 6000);
+    results[name].vault.push((after.vault - before.vault) / 6000);
   }
 }
 
@@ -84,9 +85,34 @@ console.log(
 console.log(
   `per second, ${inFlight}   ${cell(rate.echo.toFixed(0))}    ${cell(rate.lookUp.toFixed(0))}    ${cell((rate.lookUp / rate.echo).toFixed(2))}  >= 0.50`,
 );
+for (const side of ['requester', 'vault'] as const) {
+  const spent = { echo: median(results.echo[side]), lookUp: median(results.lookUp[side]) };
+  console.log(
+    `CPU, ${side.padEnd(10)} ${cell(spent.echo.toFixed(0))} us ${cell(spent.lookUp.toFixed(0))} us ${cell((spent.lookUp / spent.echo).toFixed(2))}`,
+  );
+}
 await connection.close();
 child.disconnect();
 await once(child, 'exit');
+
+interface Series {
+  readonly latency: number[];
+  readonly rate: number[];
+  /** CPU time for one request, microseconds, in each of the two processes. */
+  readonly requester: number[];
+  readonly vault: number[];
+}
+
+function emptySeries(): Series {
+  return { latency: [], rate: [], requester: [], vault: [] };
+}
+
+async function cpuMicroseconds(): Promise<{ requester: number; vault: number }> {
+  child.send('cpu');
+  const [theirs] = (await once(child, 'message')) as [NodeJS.CpuUsage];
+  const own = process.cpuUsage();
+  return { requester: own.user + own.system, vault: theirs.user + theirs.system };
+}
 
 function cell(text: string): string {
   return text.padStart(9);
