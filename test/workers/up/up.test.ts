@@ -1,9 +1,18 @@
-import { existsSync, mkdtempDisposableSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempDisposableSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { writeDemoConfiguration } from '../../world/demo-configuration.ts';
+import { openNatsServer } from '../../world/nats-server.ts';
 import { findDemoPorts, isRunning, type SupervisorProcess, spawnSupervisor } from '../../world/supervisor.ts';
 
 const up = suite('latchkey up');
@@ -167,6 +176,39 @@ up('stopped while it starts, it starts nothing more and leaves nothing', async (
     const ended = await supervisor.ended;
     assert.ok(ended === 0 || ended === 'SIGTERM', String(ended));
     assert.equal(await whoStillRuns(started), []);
+  }
+});
+
+up('runs a configuration on a NATS of the operator, with identity providers that are down', async () => {
+  using folder = temporaryFolder();
+  await using nats = await openNatsServer();
+  const port = await findDemoPorts();
+  const ports = { gateway: port, corporate: port + 1, gitlab: port + 2, everything: port + 3 };
+  const { file } = writeDemoConfiguration({ dataDir: folder.path, ports });
+  const config = join(folder.path, 'own.yaml');
+  const secretFile = join(folder.path, 'demo', 'gitlab-client-secret');
+  writeFileSync(
+    config,
+    readFileSync(file, 'utf8')
+      .replace(`client_secret_file: ${JSON.stringify(secretFile)}`, 'client_secret_env_var: GITLAB_SECRET')
+      .concat(`\nnats:\n  servers: ['${nats.url}']\n`),
+  );
+  await using supervisor = await spawnSupervisor(['--config', config, '--data', join(folder.path, 'data')], {
+    GITLAB_SECRET: 'a-client-secret-of-the-test',
+  });
+  await supervisor.waitFor(/Latchkey is ready/);
+  assert.is((await readyz(port)).status, 200);
+  assert.not.match(supervisor.said().stdout, 'demo');
+  assert.equal(
+    supervisor
+      .descendants()
+      .map(({ main }) => main)
+      .sort(),
+    ['gateway/main.ts', 'provider-worker/main.ts', 'vault-worker/main.ts'],
+  );
+  for (const main of ['gateway/main.ts', 'provider-worker/main.ts', 'vault-worker/main.ts']) {
+    const environment = readFileSync(`/proc/${pidOf(supervisor, main)}/environ`, 'utf8');
+    assert.is(environment.includes('a-client-secret-of-the-test'), main === 'provider-worker/main.ts', main);
   }
 });
 
