@@ -2,6 +2,7 @@
  * What a gateway reports: a call that lacks a token, and a token that a backend rejected. Acknowledged publishes to
  * JetStream, repeated under one message id (`Nats-Msg-Id`), beside the call: it neither waits for them nor fails.
  */
+import type { NatsConnection } from 'nats';
 import { type GatewayFact, gatewayFactSchema } from '../schemas/events/facts.ts';
 import { createEventId } from '../schemas/ids.ts';
 import type { Log } from '../schemas/log.ts';
@@ -15,6 +16,12 @@ export interface GatewayFacts {
 
 /** A publish that resolves when JetStream has stored the message. */
 export type AcknowledgedPublish = (subject: string, body: Uint8Array, messageId: string) => Promise<unknown>;
+
+/** The stream takes a repeated message once, by its `Nats-Msg-Id`. */
+export function createJetStreamPublish(connection: NatsConnection): AcknowledgedPublish {
+  const jetstream = connection.jetstream({ timeout: 2_000 });
+  return (subject, body, messageId) => jetstream.publish(subject, body, { msgID: messageId });
+}
 
 const attempts = 4;
 const pauseMs = 500;

@@ -113,6 +113,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     authorizationServer: options.authorizationServer,
     mcp,
     mcpPath: new URL(settings.mcpUrl).pathname,
+    https: new URL(settings.mcpUrl).protocol === 'https:',
     health: createHealth({
       pingNats: options.pingNats,
       fetchDescription: options.fetchDescription,

@@ -18,6 +18,7 @@ import { deriveFromPair } from '../schemas/role-keys.ts';
 import { runProcess, StartupError } from '../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../schemas/sealed-envelope.ts';
 import { createAuthorizationServer } from './authorization-server/authorization-server.ts';
+import { createJetStreamPublish } from './facts.ts';
 import { createGateway } from './gateway.ts';
 import { createVaultClient, fetchInstanceDescription } from './vault-client.ts';
 
@@ -53,7 +54,6 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
   try {
     const description = await findInstance(bus, settings, keys.instanceId);
     const vault = createVaultClient(bus, description.partitions);
-    const jetstream = connection.jetstream({ timeout: 2_000 });
     const gateway = createGateway({
       settings,
       secrets,
@@ -77,7 +77,7 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
       description,
       fetchDescription: () => fetchInstanceDescription(bus, 1_000),
       pingNats: () => connection.flush(),
-      publish: (subject, body, messageId) => jetstream.publish(subject, body, { msgID: messageId }),
+      publish: createJetStreamPublish(connection),
       sessionIdKeys: deriveFromPair(keys, 'gateway-vault', 'mcp session ids'),
       bootId,
       version: readVersion(),

@@ -20,6 +20,8 @@ export interface GatewayServerOptions {
   readonly mcp: { handle(req: IncomingMessage, res: ServerResponse): Promise<void> };
   /** Path of the MCP endpoint. */
   readonly mcpPath: string;
+  /** Reached by https, so browsers are told to stay with it (RFC 6797). */
+  readonly https: boolean;
   readonly health: Health;
   readonly log: Pick<Log, 'error'>;
 }
@@ -34,10 +36,11 @@ export interface GatewayServer {
 const maxHeaderSize = 16 * 1024;
 
 export function createGatewayServer(options: GatewayServerOptions): GatewayServer {
-  const { authorizationServer, mcp, mcpPath, health, log } = options;
+  const { authorizationServer, mcp, mcpPath, https, health, log } = options;
 
   async function route(req: IncomingMessage, res: ServerResponse): Promise<void> {
     res.setHeader('x-content-type-options', 'nosniff');
+    if (https) res.setHeader('strict-transport-security', 'max-age=31536000');
     const target = parseRequestTarget(req.url);
     if (target === null) return sendJson(res, 400, { error: 'bad_request' }, { connection: 'close' });
     if (await authorizationServer.handle(req, res)) return;

@@ -1,8 +1,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createGatewayFacts } from '../../gateway/facts.ts';
+import { createGatewayFacts, createJetStreamPublish } from '../../gateway/facts.ts';
 import { gatewayFactSchema } from '../../schemas/events/facts.ts';
 import { createBootId } from '../../schemas/ids.ts';
+import { openNatsConnection } from '../../schemas/nats-connection.ts';
+import { openNatsServer } from '../world/nats-server.ts';
 
 const test = suite('gateway/facts');
 const about = {
@@ -55,6 +57,26 @@ test('a publish that was not acknowledged is repeated under the same id', async 
   await done.promise;
   assert.is(ids.length, 2);
   assert.is(ids[0], ids[1]);
+});
+
+test('JetStream stores a fact, and a repeated one once', async () => {
+  await using nats = await openNatsServer();
+  const bootId = createBootId();
+  const connection = await openNatsConnection({ servers: [nats.url], role: 'gateway', bootId });
+  try {
+    const publish = createJetStreamPublish(connection);
+    const [subject, body] = ['latchkey.fact.gateway.token-needed', Buffer.from('{}')];
+    await publish(subject, body, 'evt_1').then(
+      () => assert.unreachable('acknowledged without a stream'),
+      () => {},
+    );
+    const manager = await connection.jetstreamManager();
+    await manager.streams.add({ name: 'VAULT', subjects: ['latchkey.fact.>'] });
+    for (const id of ['evt_1', 'evt_1', 'evt_2']) await publish(subject, body, id);
+    assert.is((await manager.streams.info('VAULT')).state.messages, 2);
+  } finally {
+    await connection.close();
+  }
 });
 
 test('what could not be stored is logged without holding up the end', async () => {

@@ -41,6 +41,7 @@ async function start(
       },
     },
     mcpPath: '/mcp',
+    https: false,
     health: createHealth({
       pingNats: async () => {},
       fetchDescription: async () => description,
@@ -128,6 +129,15 @@ test('/health is alive whatever is away; /readyz says what does not answer', asy
   }
 });
 
+test('strict transport security is sent where the gateway is reached by https, and only there', async () => {
+  for (const https of [true, false]) {
+    await using started = await start({ https });
+    const response = await fetch(`${started.origin}/oauth/x`);
+    assert.is(response.headers.has('strict-transport-security'), https);
+    await response.text();
+  }
+});
+
 test('malformed HTTP gets its status and the connection ends', async () => {
   await using started = await start();
   assert.match(await raw(started.port, 'NONSENSE\r\n\r\n'), /^HTTP\/1.1 400 /);
@@ -190,6 +200,7 @@ test('a port in use is the error of the operating system', async () => {
     authorizationServer: { handle: async () => false },
     mcp: { handle: async () => {} },
     mcpPath: '/mcp',
+    https: false,
     health: { check: async () => ({ status: 'ready', nats: 'ok', vault: 'ok', keys: 'ok' }) },
     log: { error: () => {} } as never,
   });

@@ -14,8 +14,8 @@ export interface TestBackend extends AsyncDisposable {
   readonly requests: { method: string; headers: IncomingHttpHeaders; body: string }[];
   /** Runs before the request is served; returning true means that it has answered. */
   intercept: (req: IncomingMessage, res: ServerResponse, body: string) => boolean | Promise<boolean>;
-  /** The sessions it knows are gone, as after a restart. */
-  forgetSessions(): void;
+  /** The sessions it knows are gone, as after a restart. Servers differ in what they answer then. */
+  forgetSessions(status: 404 | 400): void;
   /** Bearer tokens that came with tool calls, in order. */
   readonly tokens: string[];
   readonly sessionsOpened: number;
@@ -24,6 +24,7 @@ export interface TestBackend extends AsyncDisposable {
 const tools = {
   whoami: 'the token that came',
   fail: 'answers with an error result',
+  count: 'tells its progress',
 };
 
 export async function startTestBackend(kind: BackendKind = '2026-07-28'): Promise<TestBackend> {
@@ -31,6 +32,7 @@ export async function startTestBackend(kind: BackendKind = '2026-07-28'): Promis
   const tokens: string[] = [];
   const sessions = new Map<string, StreamableHTTPServerTransport>();
   let sessionsOpened = 0;
+  let lostSessionStatus = 404;
 
   const seen = (authorization: string | null | undefined) => {
     const text = authorization?.replace(/^Bearer /, '') ?? 'nothing';
@@ -45,6 +47,15 @@ export async function startTestBackend(kind: BackendKind = '2026-07-28'): Promis
       server.registerTool('whoami', { description: tools.whoami }, (context) =>
         seen(context.http?.req?.headers.get('authorization')),
       );
+      server.registerTool('count', { description: tools.count }, async ({ mcpReq: { _meta, notify } }) => {
+        const progressToken = _meta?.progressToken ?? 'not asked for';
+        for (const progress of [1, 2])
+          await notify({
+            method: 'notifications/progress',
+            params: { progressToken, progress, total: 2, message: `step ${progress}` },
+          });
+        return { content: [{ type: 'text', text: 'counted' }] };
+      });
       server.registerTool('fail', { description: tools.fail }, () => ({
         content: [{ type: 'text', text: 'no' }],
         isError: true,
@@ -60,7 +71,7 @@ export async function startTestBackend(kind: BackendKind = '2026-07-28'): Promis
     let transport = id === undefined ? undefined : sessions.get(id);
     if (id !== undefined && transport === undefined) {
       res
-        .writeHead(404)
+        .writeHead(lostSessionStatus)
         .end('{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not found"},"id":null}');
       return;
     }
@@ -86,7 +97,10 @@ export async function startTestBackend(kind: BackendKind = '2026-07-28'): Promis
     requests,
     tokens,
     intercept: (() => false) as TestBackend['intercept'],
-    forgetSessions: () => sessions.clear(),
+    forgetSessions: (status: 404 | 400) => {
+      sessions.clear();
+      lostSessionStatus = status;
+    },
     get sessionsOpened() {
       return sessionsOpened;
     },

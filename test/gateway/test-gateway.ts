@@ -106,7 +106,10 @@ export type ClientKind = (typeof clientKinds)[number];
 
 export interface TestClient extends AsyncDisposable {
   listTools(): Promise<{ tools: { name: string }[] }>;
-  callTool(params: { name: string; arguments?: Record<string, unknown> }): Promise<ToolResult>;
+  callTool(
+    params: { name: string; arguments?: Record<string, unknown> },
+    onprogress?: (progress: { progress: number; message?: string | undefined }) => void,
+  ): Promise<ToolResult>;
   readonly sessionId: string | undefined;
   readonly statuses: number[];
   /** From now on it sends this access token. */
@@ -143,7 +146,8 @@ export async function connectClient(kind: ClientKind, url: string, token: string
     return {
       ...common,
       listTools: () => client.listTools(),
-      callTool: async (params) => (await client.callTool(params)) as ToolResult,
+      callTool: async (params, onprogress) =>
+        (await client.callTool(params, undefined, onprogress && { onprogress })) as ToolResult,
       get sessionId() {
         return transport.sessionId;
       },
@@ -158,7 +162,8 @@ export async function connectClient(kind: ClientKind, url: string, token: string
   return {
     ...common,
     listTools: () => client.listTools(),
-    callTool: async (params) => (await client.callTool(params)) as ToolResult,
+    callTool: async (params, onprogress) =>
+      (await client.callTool(params, onprogress && { onprogress })) as ToolResult,
     get sessionId() {
       return transport.sessionId;
     },

@@ -208,7 +208,7 @@ test('dead, hanging, rejecting and babbling backends cost the others nothing in 
   await using gateway = await startTestGateway({
     backends: [
       { name: 'dead', url: 'http://127.0.0.1:1/mcp' },
-      { name: 'hanging', url: hanging.url },
+      { name: 'hanging', url: hanging.url, timeoutMs: 60_000 },
       { name: 'good', url: good.url },
       { name: 'babbling', url: babbling.url },
       { name: 'rejecting', url: rejecting.url },
@@ -233,6 +233,29 @@ test('dead, hanging, rejecting and babbling backends cost the others nothing in 
   for (const name of ['dead', 'hanging', 'babbling', 'rejecting', 'unlinked'])
     assert.match(gateway.logged(), new RegExp(`"backend":"${name}".*not listed`));
   assert.not.match(gateway.logged(), /secret words/);
+});
+
+test('a JSON-RPC error of the backend is its answer, and reaches the client as it is', async () => {
+  await using backend = await startTestBackend();
+  backend.intercept = (_req, res, body) => {
+    if (!body.includes('tools/call')) return false;
+    const { id } = JSON.parse(body) as { id: number };
+    const error = { code: 1234, message: 'out of paper', data: { tray: 2 } };
+    res.writeHead(200, { 'content-type': 'application/json' });
+    res.end(JSON.stringify({ jsonrpc: '2.0', id, error }));
+    return true;
+  };
+  await using gateway = await startTestGateway({ backends: [{ name: 'print', url: backend.url }] });
+  for (const kind of clientKinds) {
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    const error = await client.callTool({ name: 'print_x' }).then(
+      () => null,
+      (reason) => reason,
+    );
+    assert.is(error?.code, 1234, kind);
+    assert.match(error.message, /out of paper/);
+    assert.equal(error.data, { tray: 2 });
+  }
 });
 
 test('a backend that does not answer in time is an error result that says so', async () => {

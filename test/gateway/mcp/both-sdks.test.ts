@@ -105,9 +105,24 @@ test('a session that the backend has forgotten is opened anew, unseen by the cli
   await using gateway = await startTestGateway({ backends: [{ name: 'open', url: backend.url }] });
   await using client = await connectClient('sdk 1 (2025-11-25)', gateway.url, await gateway.signer.sign());
   assert.is(textOf(await client.callTool({ name: 'open_whoami' })), 'nothing');
-  backend.forgetSessions();
-  assert.is(textOf(await client.callTool({ name: 'open_whoami' })), 'nothing');
-  assert.is(backend.sessionsOpened, 2);
+  for (const status of [404, 400] as const) {
+    backend.forgetSessions(status);
+    assert.is(textOf(await client.callTool({ name: 'open_whoami' })), 'nothing');
+  }
+  assert.is(backend.sessionsOpened, 3);
+});
+
+test('progress reaches the client that asked for it, under its own token', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({ backends: [{ name: 'open', url: backend.url }] });
+  for (const kind of clientKinds) {
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    const steps: (string | undefined)[] = [];
+    const result = await client.callTool({ name: 'open_count' }, ({ message }) => steps.push(message));
+    assert.is(textOf(result), 'counted');
+    assert.equal(steps, ['step 1', 'step 2'], kind);
+    assert.is(textOf(await client.callTool({ name: 'open_count' })), 'counted');
+  }
 });
 
 test('what is not offered is refused by name', async () => {
