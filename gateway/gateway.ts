@@ -20,6 +20,7 @@ import { createMcpEndpoint } from './mcp/mcp-endpoint.ts';
 import { createSessionIds } from './mcp/session-ids.ts';
 import { createToolNames } from './mcp/tool-names.ts';
 import { createTools } from './mcp/tools.ts';
+import { createStartPage } from './pages/start-page.ts';
 import { createGatewayServer, type RequestHandler } from './server.ts';
 import { createHeaderInjection } from './strategies/header-injection.ts';
 import type { OutgoingStrategy } from './strategies/outgoing-strategy.ts';
@@ -120,6 +121,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       instanceId: description.instanceId,
       issuer: settings.issuer,
     }),
+    startPage: createStartPage({ name: settings.name, mcpUrl: settings.mcpUrl }),
     log,
   });
 

@@ -1,6 +1,6 @@
 /**
- * The gateway's HTTP server: the authorization server first, then `/mcp`, `/health` and `/readyz`, and 404 for
- * everything else. Malformed HTTP gets its status (RFC 9110, RFC 6585) and the connection ends; a stop lets what runs
+ * The gateway's HTTP server: the authorization server first, then `/mcp`, `/health`, `/readyz` and a page at `/`, and
+ * 404 for everything else. Malformed HTTP gets its status (RFC 9110, RFC 6585) and the connection ends; a stop lets what runs
  * come to its end, up to a limit.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -9,6 +9,7 @@ import type { Log } from '../schemas/log.ts';
 import type { Health } from './health.ts';
 import { parseRequestTarget } from './http/request.ts';
 import { sendJson } from './http/respond.ts';
+import { type Page, sendPage } from './pages/page.ts';
 
 export interface RequestHandler {
   /** Resolves with false, and has done nothing, if the path is not its own. */
@@ -23,6 +24,8 @@ export interface GatewayServerOptions {
   /** Reached by https, so browsers are told to stay with it (RFC 6797). */
   readonly https: boolean;
   readonly health: Health;
+  /** For a person who opens the bare address. */
+  readonly startPage: Page;
   readonly log: Pick<Log, 'error'>;
 }
 
@@ -34,9 +37,10 @@ export interface GatewayServer {
 }
 
 const maxHeaderSize = 16 * 1024;
+const ownPaths: readonly string[] = ['/', '/health', '/readyz'];
 
 export function createGatewayServer(options: GatewayServerOptions): GatewayServer {
-  const { authorizationServer, mcp, mcpPath, https, health, log } = options;
+  const { authorizationServer, mcp, mcpPath, https, health, startPage, log } = options;
 
   async function route(req: IncomingMessage, res: ServerResponse): Promise<void> {
     res.setHeader('x-content-type-options', 'nosniff');
@@ -46,9 +50,10 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
     if (await authorizationServer.handle(req, res)) return;
     const { pathname } = target;
     if (pathname === mcpPath) return await mcp.handle(req, res);
-    if (pathname !== '/health' && pathname !== '/readyz') return sendJson(res, 404, { error: 'not_found' });
+    if (!ownPaths.includes(pathname)) return sendJson(res, 404, { error: 'not_found' });
     if (req.method !== 'GET' && req.method !== 'HEAD')
       return sendJson(res, 405, { error: 'method_not_allowed' }, { allow: 'GET, HEAD' });
+    if (pathname === '/') return sendPage(res, 200, startPage);
     if (pathname === '/health') return sendJson(res, 200, { status: 'alive' });
     const readiness = await health.check();
     sendJson(res, readiness.status === 'ready' ? 200 : 503, readiness);

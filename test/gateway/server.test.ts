@@ -2,12 +2,14 @@ import { connect } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createHealth } from '../../gateway/health.ts';
+import { createStartPage } from '../../gateway/pages/start-page.ts';
 import { createGatewayServer, type GatewayServer, type GatewayServerOptions } from '../../gateway/server.ts';
 import { createInstanceId } from '../../schemas/ids.ts';
 import type { InstanceDescription } from '../../schemas/messages/describe-instance.ts';
 import { createTestSigner, issuer } from './signing.ts';
 
 const test = suite('gateway/server');
+const startPage = createStartPage({ name: 'team <tools>', mcpUrl: 'http://localhost:4483/mcp' });
 const signer = await createTestSigner();
 const description: InstanceDescription = {
   instanceId: createInstanceId(),
@@ -42,6 +44,7 @@ async function start(
     },
     mcpPath: '/mcp',
     https: false,
+    startPage,
     health: createHealth({
       pingNats: async () => {},
       fetchDescription: async () => description,
@@ -193,6 +196,17 @@ test('a stop lets a running request end, and cuts one that does not', async () =
   await closed;
 });
 
+test('the bare address tells a person how to connect a client', async () => {
+  await using started = await start();
+  const response = await fetch(`${started.origin}/`);
+  assert.is(response.status, 200);
+  assert.match(response.headers.get('content-security-policy') ?? '', "default-src 'none'");
+  const page = await response.text();
+  assert.match(page, 'Add team &lt;tools&gt; to your MCP client');
+  assert.match(page, 'claude mcp add --transport http latchkey http://localhost:4483/mcp');
+  assert.is((await fetch(`${started.origin}/`, { method: 'POST' })).status, 405);
+});
+
 test('a port in use is the error of the operating system', async () => {
   await using started = await start();
   await using other = await start();
@@ -201,6 +215,7 @@ test('a port in use is the error of the operating system', async () => {
     mcp: { handle: async () => {} },
     mcpPath: '/mcp',
     https: false,
+    startPage,
     health: { check: async () => ({ status: 'ready', nats: 'ok', vault: 'ok', keys: 'ok' }) },
     log: { error: () => {} } as never,
   });
