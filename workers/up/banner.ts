@@ -4,27 +4,33 @@ export interface BannerFacts {
   readonly mcpUrl: string;
   readonly dataFolder: string;
   readonly tookMs: number;
-  readonly demo: { readonly people: readonly string[]; readonly tools: readonly string[] } | null;
+  readonly demo: {
+    readonly people: readonly string[];
+    readonly tools: readonly string[];
+    readonly providerPages: readonly string[];
+  } | null;
 }
 
 export function formatBanner({ mcpUrl, dataFolder, tookMs, demo }: BannerFacts): string {
+  const json = { mcpServers: { latchkey: { type: 'http', url: mcpUrl } } };
   const lines = [
     `Latchkey is ready (${(tookMs / 1000).toFixed(1)} s)`,
     '',
     `  MCP endpoint   ${mcpUrl}`,
     `  add it with    claude mcp add --transport http latchkey ${mcpUrl}`,
-    `  or as JSON     {"mcpServers": {"latchkey": {"type": "http", "url": "${mcpUrl}"}}}`,
+    `  or as JSON     ${JSON.stringify(json)}`,
+    `  in a browser   ${new URL('/', mcpUrl)}   tells the same`,
   ];
-  if (demo !== null) {
+  if (demo !== null)
     lines.push(
       '',
-      'This is the demo: both identity providers and all backends run here, with made-up people.',
+      'This is the demo: two identity providers and three backends run here too, with made-up people.',
       '',
       `  sign in as     ${demo.people.join('   or   ')}`,
       `  then call      ${demo.tools.join('   ')}`,
-      '                 each answers who the backend was reached as',
+      '                 the whoami tools answer as whom, and with whose token, they were reached',
+      `  next person    sign out at ${demo.providerPages.join(' and ')}`,
     );
-  }
   lines.push('', `  data and logs  ${dataFolder}`, '  stop           Ctrl-C', '');
   return lines.join('\n');
 }

@@ -17,6 +17,8 @@ export interface DemoPlan {
   /** What a person types, and what they may try. */
   readonly people: readonly string[];
   readonly tools: readonly string[];
+  /** The identity providers' own pages. */
+  readonly providerPages: readonly string[];
 }
 
 export function planDemo(dataFolder: string, firstPort: number): DemoPlan {
@@ -33,6 +35,7 @@ export function planDemo(dataFolder: string, firstPort: number): DemoPlan {
       usedBy: place === 'gateway' ? place : `demo: ${place}`,
     })),
     people: ['alice / alice-demo', 'bob / bob-demo'],
+    providerPages: [`http://localhost:${firstPort + 1}`, `http://localhost:${firstPort + 2}`],
     tools: ['corporate-tools_whoami', 'gitlab-tools_whoami', 'everything_echo'],
   };
 }

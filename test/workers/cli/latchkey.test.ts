@@ -26,7 +26,7 @@ for (const [name, options] of Object.entries({
   up: ['--config FILE', '--data DIR', '--port N'],
   gateway: ['--config FILE', '--keys PATH'],
   vault: ['--config FILE', '--keys PATH', '--data DIR'],
-  provider: ['--config FILE', '--keys PATH'],
+  provider: ['--config FILE', '--keys DIR', '--only NAME'],
   validate: ['--config FILE', '--secrets'],
   'keys init': ['--out DIR', '--config FILE', '--providers A,B'],
 }))
