@@ -83,7 +83,7 @@ test('the authorization server comes first, then /mcp, and everything else is 40
   const { origin } = started;
   assert.is(await (await fetch(`${origin}/oauth/x`)).text(), 'authorization server');
   assert.is(await (await fetch(`${origin}/mcp?x=1`)).text(), 'mcp');
-  for (const path of ['/', '/mcp/', '/mcp/x', '/admin', '/health/x']) {
+  for (const path of ['/mcp/', '/mcp/x', '/admin', '/health/x']) {
     const response = await fetch(origin + path);
     assert.is(response.status, 404, path);
     assert.match(response.headers.get('content-type')!, /^application\/json/);

@@ -52,7 +52,10 @@ Environment: LATCHKEY_NATS_SERVER (the nats-server to use, 2.12 or newer), LATCH
     details: environment,
     options: {
       config,
-      keys: keys('provider'),
+      keys: {
+        value: 'DIR',
+        help: 'The folder with provider.<name>.keys.json of each provider that it serves',
+      },
       only: {
         value: 'NAME',
         multiple: true,
