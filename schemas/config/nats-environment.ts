@@ -1,7 +1,8 @@
 /**
  * How a process reaches NATS: as its configuration says, or as whoever started it says by LATCHKEY_NATS_URL (addresses
- * separated by commas) and LATCHKEY_NATS_TOKEN. These replace the whole `nats` block, so that `latchkey up` can hand
- * the address of its own server to its children, and the token stands in no argument list.
+ * separated by commas) and either LATCHKEY_NATS_TOKEN or LATCHKEY_NATS_USER with LATCHKEY_NATS_PASSWORD. These replace
+ * the whole `nats` block, so that `latchkey up` can hand the address of its own server to its children, and processes
+ * that share one configuration file can each be a NATS user of its own; no secret stands in an argument list.
  */
 import type { NatsConnectionOptions } from '../nats-connection.ts';
 import { StartupError } from '../run-process.ts';
@@ -14,8 +15,13 @@ export type NatsAddress = Pick<NatsConnectionOptions, 'servers' | 'user' | 'pass
 export function natsAddress(settings: NatsSettings | null, env: NodeJS.ProcessEnv): NatsAddress {
   const url = env.LATCHKEY_NATS_URL;
   if (url !== undefined && url.trim() !== '') {
-    const token = env.LATCHKEY_NATS_TOKEN;
-    return { servers: url.split(',').map((server) => server.trim()), ...(token ? { token } : {}) };
+    const { LATCHKEY_NATS_TOKEN: token, LATCHKEY_NATS_USER: user, LATCHKEY_NATS_PASSWORD: password } = env;
+    return {
+      servers: url.split(',').map((server) => server.trim()),
+      ...(token ? { token } : {}),
+      ...(user ? { user } : {}),
+      ...(password ? { password } : {}),
+    };
   }
   if (settings === null)
     throw new StartupError(

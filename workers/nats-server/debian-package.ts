@@ -140,7 +140,8 @@ function whyNotUpdated(error: NodeJS.ErrnoException & { stderr?: string }): Atte
   if (/NO_PUBKEY|not signed|BADSIG|EXPKEYSIG/.test(said))
     return { why: 'is not signed by a key of this machine' };
   if (/is expired|is not valid yet/.test(said)) return { why: 'its index has expired' };
-  if (/ 404 |(does not have|no longer has) a Release file/.test(said)) return { why: 'there is no such suite' };
+  if (/ 404 |(does not have|no longer has) a Release file/.test(said))
+    return { why: 'there is no such suite' };
   return { why: 'cannot be reached', isUnreachable: true };
 }
 

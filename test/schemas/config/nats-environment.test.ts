@@ -19,6 +19,12 @@ test('the environment replaces the whole block', () => {
   const env = { LATCHKEY_NATS_URL: 'nats://b:4222, nats://c:4222', LATCHKEY_NATS_TOKEN: 't' };
   assert.equal(natsAddress(settings, env), { servers: ['nats://b:4222', 'nats://c:4222'], token: 't' });
   assert.equal(natsAddress(null, { LATCHKEY_NATS_URL: 'nats://b:4222' }), { servers: ['nats://b:4222'] });
+  const asUser = { LATCHKEY_NATS_URL: 'nats://b:4222', LATCHKEY_NATS_USER: 'u', LATCHKEY_NATS_PASSWORD: 'p' };
+  assert.equal(natsAddress(settings, { ...asUser, NATS_PASSWORD: 'not this' }), {
+    servers: ['nats://b:4222'],
+    user: 'u',
+    password: 'p',
+  });
 });
 
 function refusal(run: () => unknown): StartupError {
