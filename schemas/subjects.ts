@@ -62,7 +62,9 @@ export const keySubject = (name: string) => `latchkey.key.${checked(name, 'key n
 export const streamNames = { vault: 'VAULT', audit: 'AUDIT', keys: 'KEYS' } as const;
 export const streamSubjects = {
   log: 'latchkey.log.>',
-  facts: 'latchkey.fact.>',
+  /** Those of the vault; a gateway's have one part less. */
+  facts: 'latchkey.fact.*.*.*',
+  gatewayFacts: 'latchkey.fact.gateway.*',
   keys: 'latchkey.key.*',
 } as const;
 export const bucketNames = { auth: 'AUTH' } as const;
