@@ -22,6 +22,8 @@ export interface InstallationOptions {
   readonly gateways?: number;
   readonly providerWorkers?: number;
   readonly gitlabAccessTokenSeconds?: number;
+  /** The provider is down when everything starts; `openGitlab` starts it. */
+  readonly gitlabDown?: boolean;
 }
 
 export interface Installation extends AsyncDisposable {
@@ -33,10 +35,13 @@ export interface Installation extends AsyncDisposable {
   readonly nats: TestNatsServer;
   readonly corporate: CorporateProvider;
   readonly gitlab: GitlabProvider;
+  openGitlab(): Promise<void>;
   readonly corporateTools: WhoamiBackend;
   readonly gitlabTools: WhoamiBackend;
   /** Everything that the processes wrote to stdout and stderr. */
   output(): string;
+  /** Past the balancer, which speaks only well-formed HTTP. */
+  readonly gatewayPorts: readonly number[];
   /** How many requests each gateway got. */
   readonly requestsByGateway: readonly number[];
   processes(name: ProcessName): readonly ChildProcess[];
@@ -55,7 +60,7 @@ const mains: Record<ProcessName, string> = {
 const natsToken = 'token-of-the-test-nats';
 
 export async function openInstallation(options: InstallationOptions = {}): Promise<Installation> {
-  const { gateways = 1, providerWorkers = 1, gitlabAccessTokenSeconds = 300 } = options;
+  const { gateways = 1, providerWorkers = 1, gitlabAccessTokenSeconds = 300, gitlabDown = false } = options;
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-installation-'));
   const [front, corporatePort, gitlabPort, corporateToolsPort, gitlabToolsPort, ...gatewayPorts] =
     await findFreePorts(5 + gateways);
@@ -83,12 +88,16 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     clientSecret: demo.clientSecrets.corporate,
     redirectUris: demo.redirectUris.corporate,
   });
-  const gitlab = await openGitlabProvider({
-    port: ports.gitlab,
-    clientSecret: demo.clientSecrets.gitlab,
-    redirectUris: demo.redirectUris.gitlab,
-    accessTokenSeconds: gitlabAccessTokenSeconds,
-  });
+  let gitlab: GitlabProvider | null = null;
+  const openGitlab = async () => {
+    gitlab = await openGitlabProvider({
+      port: ports.gitlab,
+      clientSecret: demo.clientSecrets.gitlab,
+      redirectUris: demo.redirectUris.gitlab,
+      accessTokenSeconds: gitlabAccessTokenSeconds,
+    });
+  };
+  if (!gitlabDown) await openGitlab();
   const corporateTools = await openWhoamiBackend({
     name: 'corporate-tools',
     userinfoUrl: `${demo.origins.corporate}/userinfo`,
@@ -145,7 +154,12 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
 
   await startAll();
   return {
-    ...{ folder, keys, nats, corporate, gitlab, corporateTools, gitlabTools, requestsByGateway, startAll },
+    ...{ folder, keys, nats, corporate, openGitlab, corporateTools, gitlabTools },
+    ...{ gatewayPorts, requestsByGateway, startAll },
+    get gitlab() {
+      if (gitlab === null) throw new Error('the provider gitlab is down');
+      return gitlab;
+    },
     mcpUrl: `${demo.origins.gateway}/mcp`,
     issuer: demo.origins.gateway,
     configFile: demo.file,
@@ -158,7 +172,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
       await endAll('SIGTERM');
       balancer.closeAllConnections();
       balancer.close();
-      await Promise.all([corporate.close(), gitlab.close(), corporateTools.close(), gitlabTools.close()]);
+      await Promise.all([corporate.close(), gitlab?.close(), corporateTools.close(), gitlabTools.close()]);
       await nats[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true, force: true });
     },
