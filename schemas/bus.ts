@@ -17,6 +17,7 @@ import { commandIdSchema, createCommandId } from './ids.ts';
 import type { Operation } from './messages/operation.ts';
 import type { RolePair } from './role-keys.ts';
 import { SealedEnvelopeError, type SealedEnvelopes } from './sealed-envelope.ts';
+import { isInbox } from './subjects.ts';
 
 export const attemptMs = 250;
 /** A handler that needs longer than this answers `pending` first. */
@@ -158,6 +159,13 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
   ): Promise<void> {
     let messageId: Buffer;
     let frame: z.infer<typeof requestFrameSchema>;
+    // The requester chooses the subject of the reply: any other than an inbox, such as one of the log, would be
+    // published to in the name and with the rights of this process.
+    if (!isInbox(message.reply))
+      return onProblem?.({
+        subject: message.subject,
+        error: new RefusedError('invalid-request', 'the subject of the reply is no inbox'),
+      });
     try {
       const opened = envelopes.openRequest(pair, message.subject, message.data);
       messageId = opened.messageId;

@@ -38,7 +38,7 @@ export async function openNatsConnection(options: NatsConnectionOptions): Promis
         ...(options.token === undefined ? {} : { token: options.token }),
         ...(options.tls === undefined ? {} : { tls: { ...options.tls } }),
         name: `latchkey ${options.role} ${options.bootId}`,
-        inboxPrefix: inboxPrefix(options.role, options.bootId),
+        inboxPrefix: inboxPrefix(options.role, options.bootId, options.user),
         maxReconnectAttempts: -1,
         reconnectTimeWait: 250,
         reconnectJitter: 100,
