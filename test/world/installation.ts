@@ -24,6 +24,13 @@ export interface InstallationOptions {
   readonly gitlabAccessTokenSeconds?: number;
   /** The provider is down when everything starts; `openGitlab` starts it. */
   readonly gitlabDown?: boolean;
+  /** Another NATS than one that takes a token from everybody. */
+  readonly openNats?: () => Promise<InstallationNats>;
+}
+
+/** Where each process is a user of its own, there is a worker process for each provider. */
+export interface InstallationNats extends TestNatsServer {
+  environmentOf(user: string): NodeJS.ProcessEnv;
 }
 
 export interface Installation extends AsyncDisposable {
@@ -82,7 +89,8 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
   const keys = join(folder, 'keys');
   ensureKeyFolder(keys, ['corporate', 'gitlab']);
 
-  const nats = await openNatsServer({ token: natsToken });
+  const ownNats = await options.openNats?.();
+  const nats = ownNats ?? (await openNatsServer({ token: natsToken }));
   const corporate = await openCorporateProvider({
     port: ports.corporate,
     clientSecret: demo.clientSecrets.corporate,
@@ -114,10 +122,19 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
   const children = new Map<ProcessName, ChildProcess[]>();
   const output: string[] = [];
 
-  function launch(name: ProcessName, config: string, more: readonly string[] = []): Promise<unknown> {
+  function launch(
+    name: ProcessName,
+    config: string,
+    more: readonly string[] = [],
+    user: string = name,
+  ): Promise<unknown> {
     const main = fileURLToPath(new URL(`../../${mains[name]}`, import.meta.url));
     const child = spawn(process.execPath, [main, '--config', config, '--keys', keys, ...more], {
-      env: { PATH: process.env.PATH, LATCHKEY_NATS_URL: nats.url, LATCHKEY_NATS_TOKEN: natsToken },
+      env: {
+        PATH: process.env.PATH,
+        LATCHKEY_NATS_URL: nats.url,
+        ...(ownNats?.environmentOf(user) ?? { LATCHKEY_NATS_TOKEN: natsToken }),
+      },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     for (const stream of [child.stdout!, child.stderr!])
@@ -134,7 +151,15 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
   async function startAll(): Promise<void> {
     await Promise.all([
       launch('vault', demo.file, ['--data', join(folder, 'vault')]),
-      ...Array.from({ length: providerWorkers }, () => launch('provider', demo.file)),
+      ...Array.from({ length: providerWorkers }, () =>
+        ownNats === undefined
+          ? launch('provider', demo.file)
+          : Promise.all(
+              ['corporate', 'gitlab'].map((name) =>
+                launch('provider', demo.file, ['--only', name], `provider-${name}`),
+              ),
+            ),
+      ),
       ...gatewayFiles.map((file) => launch('gateway', file)),
     ]);
   }
