@@ -11,10 +11,13 @@ import { readSecret, SecretUnreadableError } from './secret-reference.ts';
 
 export type NatsAddress = Pick<NatsConnectionOptions, 'servers' | 'user' | 'password' | 'token' | 'tls'>;
 
+/** The `nats` block counts for nothing then, and what it names need not be there. */
+export const isNatsInEnvironment = (env: NodeJS.ProcessEnv) => (env.LATCHKEY_NATS_URL ?? '').trim() !== '';
+
 /** @throws StartupError neither names a server, or the password cannot be read */
 export function natsAddress(settings: NatsSettings | null, env: NodeJS.ProcessEnv): NatsAddress {
   const url = env.LATCHKEY_NATS_URL;
-  if (url !== undefined && url.trim() !== '') {
+  if (url !== undefined && isNatsInEnvironment(env)) {
     const { LATCHKEY_NATS_TOKEN: token, LATCHKEY_NATS_USER: user, LATCHKEY_NATS_PASSWORD: password } = env;
     return {
       servers: url.split(',').map((server) => server.trim()),

@@ -59,6 +59,12 @@ async function last(manager: JetStreamManager, stream: string, subject: string):
   return (await manager.streams.getMessage(stream, { last_by_subj: subject })).string();
 }
 
+/** Versions differ in what they say beside the subject. */
+function wasRefused(nats: DeployedNats, what: 'Publish' | 'Subscription', subject: string): boolean {
+  const lines = nats.log().split('\n');
+  return lines.some((line) => line.includes(`${what} Violation`) && line.includes(`"${subject}"`));
+}
+
 async function checkConfiguration(env: NodeJS.ProcessEnv) {
   const { path } = await findTestNatsServer();
   return spawnSync(path, ['-t', '-c', natsConfiguration], { env, encoding: 'utf8' });
@@ -241,11 +247,8 @@ for (const [user, { publish, subscribe }] of Object.entries(forbidden)) {
       for (const subject of publish) connection.publish(subject, '{}');
       for (const subject of subscribe) connection.subscribe(subject, { callback: () => undefined });
       await connection.flush();
-      const log = nats.log();
-      for (const subject of publish)
-        assert.ok(log.includes(`Publish Violation - Subject "${subject}"`), subject);
-      for (const subject of subscribe)
-        assert.ok(log.includes(`Subscription Violation - Subject "${subject}"`), subject);
+      for (const subject of publish) assert.ok(wasRefused(nats, 'Publish', subject), subject);
+      for (const subject of subscribe) assert.ok(wasRefused(nats, 'Subscription', subject), subject);
       await treasure.assertUntouched();
     } finally {
       await connection.close();
@@ -337,7 +340,7 @@ test('a provider worker answers what it was asked, once; nobody there is told at
     assert.is((await ask('latchkey.provider.gitlab.refresh')).string(), 'the answer');
     provider.publish(replies[0]!, 'a second answer');
     await provider.flush();
-    assert.ok(nats.log().includes(`Publish Violation - Subject "${replies[0]}"`));
+    assert.ok(wasRefused(nats, 'Publish', replies[0]!));
     for (const subject of ['latchkey.provider.gitlab.refresh.boot_x', 'latchkey.provider.corporate.refresh'])
       assert.is(await ask(subject).catch((error: { code: string }) => error.code), '503');
   } finally {
