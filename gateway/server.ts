@@ -46,7 +46,9 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
     res.setHeader('x-content-type-options', 'nosniff');
     if (https) res.setHeader('strict-transport-security', 'max-age=31536000');
     const target = parseRequestTarget(req.url);
-    if (target === null) return sendJson(res, 400, { error: 'bad_request' }, { connection: 'close' });
+    // RFC 9112 section 3.2: of two Hosts a proxy in front may have believed the other one.
+    if (target === null || (req.headersDistinct.host ?? []).length > 1)
+      return sendJson(res, 400, { error: 'bad_request' }, { connection: 'close' });
     if (await authorizationServer.handle(req, res)) return;
     const { pathname } = target;
     if (pathname === mcpPath) return await mcp.handle(req, res);
