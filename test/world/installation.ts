@@ -22,8 +22,8 @@ export interface InstallationOptions {
   readonly gateways?: number;
   readonly providerWorkers?: number;
   readonly gitlabAccessTokenSeconds?: number;
-  /** The provider is down when everything starts; `openGitlab` starts it. */
-  readonly gitlabDown?: boolean;
+  /** Not there when everything starts; `openProvider` starts them. */
+  readonly providersDown?: readonly ProviderName[];
   /** Another NATS than one that takes a token from everybody. */
   readonly openNats?: () => Promise<InstallationNats>;
 }
@@ -42,7 +42,7 @@ export interface Installation extends AsyncDisposable {
   readonly nats: TestNatsServer;
   readonly corporate: CorporateProvider;
   readonly gitlab: GitlabProvider;
-  openGitlab(): Promise<void>;
+  openProvider(name: ProviderName): Promise<void>;
   readonly corporateTools: WhoamiBackend;
   readonly gitlabTools: WhoamiBackend;
   /** Everything that the processes wrote to stdout and stderr. */
@@ -57,6 +57,8 @@ export interface Installation extends AsyncDisposable {
   startAll(): Promise<void>;
 }
 
+const providerNames = ['corporate', 'gitlab'] as const;
+type ProviderName = (typeof providerNames)[number];
 type ProcessName = 'vault' | 'provider' | 'gateway';
 
 const mains: Record<ProcessName, string> = {
@@ -67,7 +69,7 @@ const mains: Record<ProcessName, string> = {
 const natsToken = 'token-of-the-test-nats';
 
 export async function openInstallation(options: InstallationOptions = {}): Promise<Installation> {
-  const { gateways = 1, providerWorkers = 1, gitlabAccessTokenSeconds = 300, gitlabDown = false } = options;
+  const { gateways = 1, providerWorkers = 1, gitlabAccessTokenSeconds = 300, providersDown = [] } = options;
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-installation-'));
   const [front, corporatePort, gitlabPort, corporateToolsPort, gitlabToolsPort, ...gatewayPorts] =
     await findFreePorts(5 + gateways);
@@ -87,25 +89,22 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     return file;
   });
   const keys = join(folder, 'keys');
-  ensureKeyFolder(keys, ['corporate', 'gitlab']);
+  ensureKeyFolder(keys, providerNames);
 
   const ownNats = await options.openNats?.();
   const nats = ownNats ?? (await openNatsServer({ token: natsToken }));
-  const corporate = await openCorporateProvider({
-    port: ports.corporate,
-    clientSecret: demo.clientSecrets.corporate,
-    redirectUris: demo.redirectUris.corporate,
-  });
+  let corporate: CorporateProvider | null = null;
   let gitlab: GitlabProvider | null = null;
-  const openGitlab = async () => {
-    gitlab = await openGitlabProvider({
-      port: ports.gitlab,
-      clientSecret: demo.clientSecrets.gitlab,
-      redirectUris: demo.redirectUris.gitlab,
-      accessTokenSeconds: gitlabAccessTokenSeconds,
-    });
-  };
-  if (!gitlabDown) await openGitlab();
+  async function openProvider(name: ProviderName): Promise<void> {
+    const options = {
+      port: ports[name],
+      clientSecret: demo.clientSecrets[name],
+      redirectUris: demo.redirectUris[name],
+    };
+    if (name === 'corporate') corporate = await openCorporateProvider(options);
+    else gitlab = await openGitlabProvider({ ...options, accessTokenSeconds: gitlabAccessTokenSeconds });
+  }
+  for (const name of providerNames) if (!providersDown.includes(name)) await openProvider(name);
   const corporateTools = await openWhoamiBackend({
     name: 'corporate-tools',
     userinfoUrl: `${demo.origins.corporate}/userinfo`,
@@ -155,7 +154,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
         ownNats === undefined
           ? launch('provider', demo.file)
           : Promise.all(
-              ['corporate', 'gitlab'].map((name) =>
+              providerNames.map((name) =>
                 launch('provider', demo.file, ['--only', name], `provider-${name}`),
               ),
             ),
@@ -179,8 +178,12 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
 
   await startAll();
   return {
-    ...{ folder, keys, nats, corporate, openGitlab, corporateTools, gitlabTools },
+    ...{ folder, keys, nats, openProvider, corporateTools, gitlabTools },
     ...{ gatewayPorts, requestsByGateway, startAll },
+    get corporate() {
+      if (corporate === null) throw new Error('the provider corporate is down');
+      return corporate;
+    },
     get gitlab() {
       if (gitlab === null) throw new Error('the provider gitlab is down');
       return gitlab;
@@ -197,7 +200,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
       await endAll('SIGTERM');
       balancer.closeAllConnections();
       balancer.close();
-      await Promise.all([corporate.close(), gitlab?.close(), corporateTools.close(), gitlabTools.close()]);
+      await Promise.all([corporate?.close(), gitlab?.close(), corporateTools.close(), gitlabTools.close()]);
       await nats[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true, force: true });
     },
