@@ -54,7 +54,9 @@ export interface Bus {
     options: { timeoutMs: number; commandId?: string; failUnheard?: boolean },
   ): Promise<Response>;
 
-  /** Answers requests until the returned function is called. Workers with the same `queue` share them. */
+  /**
+   * Answers requests until the returned function is called, which resolves when those under way are answered. Workers with the same `queue` share them.
+   */
   serve<Request, Response>(
     operation: Operation<Request, Response>,
     target: RequestTarget & { queue: string },
@@ -118,8 +120,8 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
         } catch (error) {
           last = failureOfAttempt(error, operation.name, timeoutMs);
           if (last instanceof DeadlineExceededError) perhapsHeard = true;
-          // Nobody listens: a worker is starting or handing over.
-          else pauseMs = 50;
+          // Nobody listens: a worker is starting or handing over. What cannot be opened can come at any rate.
+          if (last instanceof NoRespondersError || last.cause instanceof SealedEnvelopeError) pauseMs = 50;
         }
         if (last instanceof RefusedError && !last.retryable) throw last;
         if (last instanceof NoRespondersError && failUnheard && !perhapsHeard) throw last;
@@ -130,14 +132,20 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
     },
 
     serve(operation, target, handle) {
+      const answering = new Set<Promise<void>>();
       const subscription = connection.subscribe(target.subject, {
         queue: target.queue,
         callback: (error, message) => {
           if (error) return onProblem?.({ subject: target.subject, error });
-          void answer(operation, target.pair, handle, message);
+          const answered = answer(operation, target.pair, handle, message);
+          answering.add(answered);
+          void answered.then(() => answering.delete(answered));
         },
       });
-      return () => subscription.drain();
+      return async () => {
+        await subscription.drain();
+        await Promise.all(answering);
+      };
     },
   };
 
