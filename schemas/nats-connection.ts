@@ -53,11 +53,16 @@ export async function openNatsConnection(options: NatsConnectionOptions): Promis
         const why = refused
           ? 'it refuses the user name, password or token'
           : `no answer within ${Math.round(startTimeoutMs / 1000)} s`;
-        throw new NatsUnreachableError(`NATS at ${options.servers.join(', ')} cannot be used: ${why}`, {
+        const servers = options.servers.map(withoutCredentials).join(', ');
+        throw new NatsUnreachableError(`NATS at ${servers} cannot be used: ${why}`, {
           cause,
         });
       }
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
+}
+
+function withoutCredentials(server: string): string {
+  return server.replace(/^([a-z]+:\/\/)?.*@/, '$1');
 }
