@@ -14,7 +14,7 @@ import { type AuthRecords, createAuthRecords } from './authorization/auth-record
 import { openAuthStore } from './authorization/auth-store.ts';
 import { createSignIn, type ProviderSignIns, type SignIn } from './authorization/sign-in.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
-import type { VaultError } from './errors.ts';
+import { partitionLost, type VaultError } from './errors.ts';
 import { sessionFact } from './grant/facts.ts';
 import { createGrantStore } from './grant/grant-store.ts';
 import { openJetStreamEventLog } from './log/jetstream-event-log.ts';
@@ -77,7 +77,7 @@ export interface VaultOptions {
   readonly now: () => number;
   readonly random: () => number;
   readonly onProblem: (error: unknown) => void;
-  /** Another worker took a partition: this one must stop. */
+  /** Another worker took a partition, or the projection cannot be written: this one must stop. Called once. */
   readonly onOwnershipLost: (error: VaultError) => void;
 }
 
@@ -96,6 +96,22 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const outbox = openOutbox(join(folder, 'outbox.sqlite'));
   const dataKeys = createDataKeys({ connection, keyRing, projection });
 
+  let lost: VaultError | null = null;
+  const stop = new AbortController();
+  const onLost = (error: VaultError): void => {
+    if (lost || stop.signal.aborted) return;
+    lost = error;
+    options.onOwnershipLost(error);
+  };
+  /** What another worker took is answered by that one. */
+  const ifOwner =
+    <Arguments extends unknown[], Result>(answer: (...given: Arguments) => Result) =>
+    (...given: Arguments): Result => {
+      if (lost) throw new RefusedError('not-owner', lost.message);
+      return answer(...given);
+    };
+
+  const taken = new Set<number>();
   const follower = createProjectionFollower({
     projection,
     log,
@@ -106,6 +122,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
         ({ subject, data, seq }) => onKey(subject.split('.')[2]!, data, seq),
         signal,
       ),
+    onOwner(partition, owner) {
+      if (owner === worker) taken.add(partition);
+      else if (taken.has(partition)) onLost(partitionLost(partition));
+    },
     onProblem,
   });
 
@@ -117,7 +137,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     keys: lastSequences.keys,
   });
   const writers = ownerships.map((ownership) =>
-    createPartitionWriter({ ownership, worker, log, projection, onLost: options.onOwnershipLost }),
+    createPartitionWriter({ ownership, worker, log, projection, onLost, signal: stop.signal }),
   );
   const writerOf = (partition: number): PartitionWriter => {
     const writer = writers[partition];
@@ -175,82 +195,88 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     records: createAuthRecords({ store, now }),
     signIn,
     commands: createCommandMemory(),
-    findUpstreamTokens: createLookUp({
-      ...{ projection, grants, refresher, index, realm, now, onProblem },
-      refreshAheadSeconds: options.refreshAheadSeconds,
-      verify: createAccessTokenVerifier({ keys: signingKeys, issuer, audiences, now }),
-    }),
+    findUpstreamTokens: ifOwner(
+      createLookUp({
+        ...{ projection, grants, refresher, index, realm, now, onProblem },
+        refreshAheadSeconds: options.refreshAheadSeconds,
+        verify: createAccessTokenVerifier({ keys: signingKeys, issuer, audiences, now }),
+      }),
+    ),
 
-    async openSession(partition, { interactionUid, principal, grantId, clientId, lifetimeSeconds }) {
-      assertOurs(partition, principal);
-      const at = now();
-      const sessionId = sessionIdOf(grantId);
-      const principalKey = index.principalKey(principal);
-      const existing = projection.findSession(sessionId);
-      if (existing && existing.principalKey !== principalKey) {
-        throw new RefusedError('conflict', 'this grant has a session of somebody else');
-      }
-      if (existing) return { sessionId };
-      const chain = await signIn.findChain(interactionUid);
-      if (
-        chain.status !== 'complete' ||
-        chain.principal.sub !== principal.sub ||
-        chain.principal.iss !== principal.iss
-      ) {
-        throw new RefusedError('not-found', 'there is no complete sign-in of this person');
-      }
-      await dataKeys.ensure(principalKey);
-      const held = chain.collected.map(({ provider, ...tokens }) => ({
-        owner: {
-          grantId: index.sessionGrantId(principalKey, provider, sessionId),
-          ...{ principalKey, provider, sessionId, registration: tokens.registration },
-        },
-        tokens,
-      }));
-      await writerOf(partition).execute({
-        aggregates: [sessionId, ...held.map(({ owner }) => owner.grantId)],
-        decide: () => {
-          const endsAt = at + lifetimeSeconds * 1000;
-          const found = projection.findSession(sessionId);
-          const opened = decideSession(
-            { type: 'OpenSession', at, sessionId, principalKey, clientId, endsAt },
-            found
-              ? { status: 'open', principalKey: found.principalKey, endsAt: found.endsAt }
-              : { status: 'absent' },
-          );
-          if (!opened) return { changes: [], result: undefined };
-          const id = createEventId();
-          const session = {
-            aggregate: sessionId,
-            event: { metadata: { ...opened, id }, sealed: Buffer.alloc(0) },
-            replaces: false,
-            fact: sessionFact(id, opened),
-          };
-          const granted = held.map(({ owner, tokens }) =>
-            grants.changeFor(
-              { type: 'GrantTokens', at, ...owner, tokens: tokens.tokens, account: tokens.account },
-              owner,
-            ),
-          );
-          return { changes: [session, ...granted.filter((change) => change !== null)], result: undefined };
-        },
-      });
-      await signIn.forgetChain(interactionUid);
-      return { sessionId };
-    },
+    openSession: ifOwner(
+      async (partition, { interactionUid, principal, grantId, clientId, lifetimeSeconds }) => {
+        assertOurs(partition, principal);
+        const at = now();
+        const sessionId = sessionIdOf(grantId);
+        const principalKey = index.principalKey(principal);
+        const existing = projection.findSession(sessionId);
+        if (existing && existing.principalKey !== principalKey) {
+          throw new RefusedError('conflict', 'this grant has a session of somebody else');
+        }
+        if (existing) return { sessionId };
+        const chain = await signIn.findChain(interactionUid);
+        if (
+          chain.status !== 'complete' ||
+          chain.principal.sub !== principal.sub ||
+          chain.principal.iss !== principal.iss
+        ) {
+          throw new RefusedError('not-found', 'there is no complete sign-in of this person');
+        }
+        await dataKeys.ensure(principalKey);
+        const held = chain.collected.map(({ provider, ...tokens }) => ({
+          owner: {
+            grantId: index.sessionGrantId(principalKey, provider, sessionId),
+            ...{ principalKey, provider, sessionId, registration: tokens.registration },
+          },
+          tokens,
+        }));
+        await writerOf(partition).execute({
+          aggregates: [sessionId, ...held.map(({ owner }) => owner.grantId)],
+          decide: () => {
+            const endsAt = at + lifetimeSeconds * 1000;
+            const found = projection.findSession(sessionId);
+            const opened = decideSession(
+              { type: 'OpenSession', at, sessionId, principalKey, clientId, endsAt },
+              found
+                ? { status: 'open', principalKey: found.principalKey, endsAt: found.endsAt }
+                : { status: 'absent' },
+            );
+            if (!opened) return { changes: [], result: undefined };
+            const id = createEventId();
+            const session = {
+              aggregate: sessionId,
+              event: { metadata: { ...opened, id }, sealed: Buffer.alloc(0) },
+              replaces: false,
+              fact: sessionFact(id, opened),
+            };
+            const granted = held.map(({ owner, tokens }) =>
+              grants.changeFor(
+                { type: 'GrantTokens', at, ...owner, tokens: tokens.tokens, account: tokens.account },
+                owner,
+              ),
+            );
+            return { changes: [session, ...granted.filter((change) => change !== null)], result: undefined };
+          },
+        });
+        await signIn.forgetChain(interactionUid);
+        return { sessionId };
+      },
+    ),
 
-    signAccessToken: sign,
+    signAccessToken: ifOwner(sign),
 
-    async recordRefreshOutcome(partition, provider, { grantId, claimId, outcome }) {
+    recordRefreshOutcome: ifOwner(async (partition, provider, { grantId, claimId, outcome }) => {
       const grant = projection.findGrant(grantId);
       if (!grant) throw new RefusedError('not-found', 'there is no such grant');
       if (grant.provider !== provider || grant.partition !== partition) {
         throw new RefusedError('invalid-request', `this grant is not one of ${provider} in this partition`);
       }
       await refresher.record(partition, grantId, claimId, outcome);
-    },
+    }),
 
     async [Symbol.asyncDispose]() {
+      stop.abort();
+      refresher[Symbol.dispose]();
       await follower[Symbol.asyncDispose]();
       outbox[Symbol.dispose]();
       projection[Symbol.dispose]();

@@ -79,7 +79,7 @@ test('a retryable refusal to the end is that refusal: nothing was done', async (
   bus.server.serve(echo, served, () => {
     throw new RefusedError('not-owner', 'not mine', { retryAfterMs: 60_000 });
   });
-  const error = await failureOf(bus.client.request(echo, target, { text: 'x' }, { timeoutMs: 200 }));
+  const error = await failureOf(bus.client.request(echo, target, { text: 'x' }, { timeoutMs: 400 }));
   assert.instance(error, RefusedError);
   assert.is((error as RefusedError).code, 'not-owner');
   assert.is((error as RefusedError).retryable, true);
@@ -128,10 +128,10 @@ test('somebody who comes within the time is waited for', async () => {
 test('nobody there after one who heard it and was silent: unknown, not undone', async () => {
   await using bus = await openTestBus();
   const silent = bus.serverConnection.subscribe(subject);
+  await bus.serverConnection.flush();
   const request = bus.client.request(echo, target, { text: 'x' }, { timeoutMs: 900, failUnheard: true });
   const failure = failureOf(request);
   for await (const _ of silent) break;
-  await bus.serverConnection.flush();
   assert.instance(await failure, DeadlineExceededError);
 });
 

@@ -51,10 +51,14 @@ export interface EventLog {
   /** The last event of an aggregate, read from the leader. */
   findLast(partition: number, aggregate: string): Promise<{ sequence: number; eventId: string } | null>;
 
-  /** Every entry after a position, in order, then what comes, until the signal. Owner markers are skipped. */
+  /** Every entry and owner marker after a position, in order, then what comes, until the signal. */
   follow(
     afterSequence: number,
-    handlers: { onEntry: (entry: LogEntry) => void; onPosition: (sequence: number) => void },
+    handlers: {
+      onEntry: (entry: LogEntry) => void;
+      onOwner: (partition: number, worker: string) => void;
+      onPosition: (sequence: number) => void;
+    },
     signal: AbortSignal,
   ): Promise<void>;
 }

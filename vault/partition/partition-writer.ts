@@ -32,8 +32,10 @@ interface Options {
   readonly worker: string;
   readonly log: EventLog;
   readonly projection: Projection;
-  /** Called once; every later command is refused with `ownership-lost`. */
+  /** Called once, with `ownership-lost` or `projection-failed`; every later command is refused with the same. */
   readonly onLost: (error: VaultError) => void;
+  /** The worker stops: what a silent log made of an append is left to its successor. */
+  readonly signal: AbortSignal;
 }
 
 interface Waiting {
@@ -51,6 +53,7 @@ export function createPartitionWriter({
   log,
   projection,
   onLost,
+  signal,
 }: Options): PartitionWriter {
   const waiting: Waiting[] = [];
   let ownership = taken;
@@ -87,15 +90,23 @@ export function createPartitionWriter({
     }
     if (changes.length === 0) return;
     try {
-      const sequences = await append(changes);
+      project(changes, await append(changes));
+      for (const { waiting: done, result } of decided) done.resolve(result);
+    } catch (error) {
+      for (const { waiting: failed } of decided) failed.reject(error);
+    }
+  }
+
+  /** The log has them; a later command that decided on a state without them could send a refresh token again. */
+  function project(changes: readonly Change[], sequences: readonly number[]): void {
+    try {
       projection.transaction(() => {
         changes.forEach(({ event }, index) => {
           projection.apply({ sequence: sequences[index]!, partition: ownership.partition, event });
         });
       });
-      for (const { waiting: done, result } of decided) done.resolve(result);
-    } catch (error) {
-      for (const { waiting: failed } of decided) failed.reject(error);
+    } catch (cause) {
+      loseTo(new VaultError('projection-failed', 'the projection cannot be written', { cause }));
     }
   }
 
@@ -120,6 +131,7 @@ export function createPartitionWriter({
       const stored = await askLog(appends);
       if (stored === 'absent') throw new VaultError('append-refused', unknown.message, { retryable: true });
       if (stored !== 'unknown') return stored;
+      if (signal.aborted) throw unknown;
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
   }

@@ -30,7 +30,7 @@ import type { Vault } from '../../vault/vault.ts';
 import { toRefusal } from './refusal.ts';
 
 export interface VaultWorker {
-  /** Takes no new request; resolves when those under way are answered. */
+  /** Takes no new request; resolves when those under way are answered, and what they began is done. */
   stop(): Promise<void>;
 }
 
@@ -74,8 +74,8 @@ export function startVaultWorker({
     stops.push(bus.serve(operation, target, toRefusal(withPartition)));
   }
 
-  const once = <Response>({ commandId }: RequestContext, work: () => Promise<Response>) =>
-    holdFor(vault.commands.once(commandId, work));
+  const once = <Response>({ commandId, subject }: RequestContext, work: () => Promise<Response>) =>
+    holdFor(vault.commands.once(`${subject} ${commandId}`, work));
 
   serveOwner(findUpstreamTokens, (partition, request) => vault.findUpstreamTokens(partition, request));
   serveOwner(openSession, (partition, request, context) =>
@@ -126,6 +126,7 @@ export function startVaultWorker({
   return {
     async stop() {
       await Promise.all(stops.map((stop) => stop()));
+      await vault.commands.settled();
     },
   };
 }
