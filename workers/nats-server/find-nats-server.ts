@@ -58,8 +58,8 @@ export async function findNatsServer({
   for (const source of sources) {
     onFetch?.(source.name);
     const workFolder = join(binFolder, `${fetchPrefix}${randomUUID()}`);
-    await mkdir(workFolder, { recursive: true, mode: 0o700 });
     try {
+      await mkdir(workFolder, { recursive: true, mode: 0o700 });
       const fetched = await source.fetch(workFolder);
       const ready = join(workFolder, `ready-${program}`);
       await copyFile(fetched, ready);

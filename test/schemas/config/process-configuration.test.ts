@@ -27,16 +27,16 @@ test('what the process needs is read, the password of NATS with it', () => {
   assert.throws(() => configuration.read({}), /nats\.passwordEnv.*NATS_PASSWORD is not set/s);
 });
 
-test('where the environment says how NATS is reached, the password that the file names need not be there', () => {
+test('where the environment says who the process is, the password that the file names need not be there', () => {
   using configuration = openConfiguration();
-  const env = {
-    LATCHKEY_NATS_URL: 'nats://b:4222',
-    LATCHKEY_NATS_USER: 'vault',
-    LATCHKEY_NATS_PASSWORD: 'q',
-  };
-  const { nats, secrets } = configuration.read(env);
-  assert.equal(nats, { servers: ['nats://b:4222'], user: 'vault', password: 'q' });
+  const user = { LATCHKEY_NATS_USER: 'me', LATCHKEY_NATS_PASSWORD: 'q' };
+  const { nats, secrets } = configuration.read(user);
+  assert.equal(nats, { servers: ['nats://a:4222'], user: 'me', password: 'q' });
   assert.is(secrets.size, 0);
+  assert.equal(configuration.read({ LATCHKEY_NATS_URL: 'nats://b:4222', LATCHKEY_NATS_TOKEN: 't' }).nats, {
+    servers: ['nats://b:4222'],
+    token: 't',
+  });
 });
 
 test.run();

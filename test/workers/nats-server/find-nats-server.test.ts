@@ -160,6 +160,15 @@ test('where no source works, one message says what was tried and what to install
   assert.equal(readdirSync(join(folder.path, 'bin')), []);
 });
 
+test('a folder that cannot be written to is one message too', async () => {
+  using folder = openFolder();
+  writeFileSync(join(folder.path, 'bin'), 'a file in its place');
+  const sources = [{ name: 'never asked', fetch: async () => assert.unreachable() as never }];
+  const { code, message } = await refusal(findNatsServer({ env: {}, dataFolder: folder.path, sources }));
+  assert.is(code, 'nats-server-missing');
+  assert.match(message, /never asked: (ENOTDIR|EEXIST)/);
+});
+
 test('two starts at once do not break each other', async () => {
   using folder = openFolder();
   let arrived = 0;
