@@ -71,7 +71,8 @@ export async function findNatsServer({
     } catch (error) {
       tried.push(`  ${source.name}: ${(error as Error).message}`);
     } finally {
-      await rm(workFolder, { recursive: true, force: true });
+      // What cannot be removed is left to a later start.
+      await rm(workFolder, { recursive: true, force: true }).catch(() => undefined);
     }
   }
   throw new StartupError(
