@@ -67,7 +67,7 @@ export const streamSubjects = {
   gatewayFacts: 'latchkey.fact.gateway.*',
   keys: 'latchkey.key.*',
 } as const;
-export const bucketNames = { auth: 'AUTH' } as const;
+export const bucketNames = { auth: 'AUTH', leases: 'LEASES' } as const;
 
 /**
  * Each process has inboxes of its own, so that none can read another's replies. NATS permissions tell users apart, not

@@ -32,13 +32,16 @@ export interface EventLog {
   readonly incarnation: string;
 
   /**
-   * Makes the worker the owner. With `previous` only if nobody else took the partition since.
-   * @throws VaultError `ownership-lost` somebody else did; `append-unknown`
+   * Makes the worker the owner.
+   * @param conditions.previous only if nobody else took the partition since
+   * @param conditions.mayTake asked between reading the last marker and appending the next, which is refused if another
+   *   one was appended in between
+   * @throws VaultError `ownership-lost` somebody else did, or it may not be taken; `append-unknown`
    */
   takePartition(
     partition: number,
     worker: string,
-    previous?: PartitionOwnership,
+    conditions?: { previous?: PartitionOwnership; mayTake?: () => Promise<boolean> },
   ): Promise<PartitionOwnership>;
 
   /**

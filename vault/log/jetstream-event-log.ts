@@ -48,11 +48,12 @@ export async function openJetStreamEventLog({
   return {
     incarnation,
 
-    async takePartition(partition, worker, previous) {
+    async takePartition(partition, worker, { previous, mayTake } = {}) {
       const subject = ownerSubject(partition);
       const last = await lastMessage(subject);
       if (previous && last?.seq !== previous.epoch && textOf(last?.data) !== worker)
         throw partitionLost(partition);
+      if (mayTake && !(await mayTake())) throw partitionLost(partition);
       const head = headers();
       head.set('Nats-Expected-Last-Subject-Sequence', String(last?.seq ?? 0));
       // Markers of the past fence nothing.

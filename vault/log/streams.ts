@@ -79,6 +79,15 @@ export async function openStreams(
       allow_rollup_hdrs: true,
       allow_msg_ttl: true,
     }),
+    ensureStream(manager, {
+      ...common,
+      name: `KV_${bucketNames.leases}`,
+      subjects: [`$KV.${bucketNames.leases}.>`],
+      max_msgs_per_subject: 1,
+      allow_rollup_hdrs: true,
+      // Only tidies up: whether a lease lives is decided by those who watch it.
+      max_age: nanos(60 * 60_000),
+    }),
   ]);
   return { partitions, incarnations: { log: vault.created, keys: keys!.created } };
 }

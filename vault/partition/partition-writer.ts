@@ -23,6 +23,11 @@ export interface PartitionCommand<Result> {
 }
 
 export interface PartitionWriter {
+  readonly partition: number;
+  /** Appends a marker of its own again. @throws VaultError `ownership-lost` */
+  reaffirm(): Promise<void>;
+  /** Refuses further commands, and resolves when those under way have come to their end. */
+  close(): Promise<void>;
   /** @throws VaultError `append-refused` or `append-unknown` (retryable), `ownership-lost` */
   execute<Result>(command: PartitionCommand<Result>): Promise<Result>;
 }
@@ -57,13 +62,18 @@ export function createPartitionWriter({
 }: Options): PartitionWriter {
   const waiting: Waiting[] = [];
   let ownership = taken;
-  let running = false;
+  let idle: Promise<void> = Promise.resolve();
   let lost: VaultError | null = null;
 
+  /** Batches and markers of one partition never overlap. */
+  function serially(work: () => Promise<void>): Promise<void> {
+    const done = idle.then(work);
+    idle = done.catch(() => undefined);
+    return done;
+  }
+
   async function run(): Promise<void> {
-    running = true;
     while (waiting.length > 0) await runBatch();
-    running = false;
   }
 
   async function runBatch(): Promise<void> {
@@ -128,6 +138,7 @@ export function createPartitionWriter({
    */
   async function settle(appends: readonly Append[], unknown: VaultError): Promise<number[]> {
     for (;;) {
+      if (lost) throw lost;
       const stored = await askLog(appends);
       if (stored === 'absent') throw new VaultError('append-refused', unknown.message, { retryable: true });
       if (stored !== 'unknown') return stored;
@@ -138,7 +149,7 @@ export function createPartitionWriter({
 
   async function askLog(appends: readonly Append[]): Promise<number[] | 'absent' | 'unknown'> {
     try {
-      ownership = await log.takePartition(ownership.partition, worker, ownership);
+      ownership = await log.takePartition(ownership.partition, worker, { previous: ownership });
       const sequences: number[] = [];
       for (const { aggregate, event } of appends) {
         const last = await log.findLast(ownership.partition, aggregate);
@@ -162,10 +173,19 @@ export function createPartitionWriter({
   }
 
   return {
+    partition: taken.partition,
+    reaffirm: () =>
+      serially(async () => {
+        ownership = await log.takePartition(ownership.partition, worker, { previous: ownership });
+      }),
+    async close() {
+      lost ??= new VaultError('ownership-lost', `partition ${taken.partition} was given up`);
+      await idle;
+    },
     execute<Result>(command: PartitionCommand<Result>) {
       return new Promise<Result>((resolve, reject) => {
         waiting.push({ command, resolve: resolve as (result: unknown) => void, reject });
-        if (!running) void run();
+        if (waiting.length === 1) void serially(run);
       });
     },
   };

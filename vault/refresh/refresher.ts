@@ -4,12 +4,13 @@
  */
 
 import { holdFor, pending } from '../../schemas/bus.ts';
+import { RefusedError } from '../../schemas/failure.ts';
 import { createClaimId } from '../../schemas/ids.ts';
-import type { RefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
+import type { RefreshOutcome, RefreshOutcomeDelivery } from '../../schemas/messages/refresh-outcome.ts';
 import { VaultError } from '../errors.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
-import type { Outbox } from '../outbox/outbox.ts';
+import type { Outbox, OutboxEntry } from '../outbox/outbox.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
 import { openOutcome, sealOutcome } from '../sealing/grant-codec.ts';
@@ -24,6 +25,8 @@ export interface RefreshOrder {
 /** Gives a refresh to a provider worker. `not-sent` means that nobody has seen the refresh token. */
 export interface ProviderRefreshes {
   start(order: RefreshOrder): Promise<'accepted' | 'not-sent' | 'unknown'>;
+  /** Delivers an outcome to the owner of the partition, which is not this worker any more. Durable when it resolves. */
+  forward(partition: number, delivery: RefreshOutcomeDelivery): Promise<void>;
 }
 
 export interface Refresher extends Disposable {
@@ -53,7 +56,7 @@ interface Options {
   readonly random: () => number;
   readonly onProblem: (error: unknown) => void;
   /** A claim without an outcome may be taken over after this time. */
-  readonly claimMs?: number;
+  readonly claimMs: number;
 }
 
 const firstBackOffMs = 1000;
@@ -63,7 +66,7 @@ const logPatienceMs = 1000;
 const recoveryPauseMs = 1000;
 
 export function createRefresher(options: Options): Refresher {
-  const { writerOf, grants, dataKeys, outbox, providers, now, random, onProblem, claimMs = 30_000 } = options;
+  const { writerOf, grants, dataKeys, outbox, providers, now, random, onProblem, claimMs } = options;
   const awaited = new Map<string, { promise: Promise<void>; done: () => void }>();
   let recovery: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -152,6 +155,7 @@ export function createRefresher(options: Options): Refresher {
     },
 
     async record(partition, grantId, claimId, outcome) {
+      writerOf(partition);
       const grant = grants.find(grantId);
       if (!grant) return;
       if (outcome.status === 'failed') return recordFailure(partition, grant, claimId, outcome);
@@ -159,10 +163,11 @@ export function createRefresher(options: Options): Refresher {
       const sealed = sealOutcome(outcome, claimId, key);
       outbox.put({ claimId, partition, grantId, sealed, receivedAt: now() });
       const recorded = recordTokens(partition, grant, claimId, outcome).catch((error) => {
-        // It lies in the outbox: the log gets it as soon as it takes appends again.
-        if (!(error instanceof VaultError) || !error.retryable) throw error;
-        onProblem(error);
+        // It lies in the outbox: the log gets it as soon as it takes appends again, from here or from another owner.
+        if (!(error instanceof VaultError)) throw error;
         scheduleRecovery();
+        if (!error.retryable) throw error;
+        onProblem(error);
       });
       // A log that does not answer is not waited for: what is in the outbox is kept.
       if ((await holdFor(recorded, logPatienceMs)) === pending) recorded.catch(onProblem);
@@ -184,7 +189,21 @@ export function createRefresher(options: Options): Refresher {
       // Without its grant in the log it stays where it is: it may be the only copy.
       if (!grant || !key) continue;
       const outcome = openOutcome(entry.sealed, entry.claimId, key);
-      if (outcome.status === 'refreshed') await recordTokens(entry.partition, grant, entry.claimId, outcome);
+      if (outcome.status === 'refreshed') await bringIn(entry, grant, outcome);
+    }
+  }
+
+  async function bringIn(
+    { partition, grantId, claimId }: OutboxEntry,
+    grant: HeldGrant,
+    outcome: RefreshOutcome & { status: 'refreshed' },
+  ): Promise<void> {
+    try {
+      await recordTokens(partition, grant, claimId, outcome);
+    } catch (error) {
+      if (!isNotOwner(error)) throw error;
+      await providers.forward(partition, { provider: grant.provider, grantId, claimId, outcome });
+      outbox.markAppended(claimId, now());
     }
   }
 
@@ -198,4 +217,11 @@ export function createRefresher(options: Options): Refresher {
       });
     }, recoveryPauseMs);
   }
+}
+
+function isNotOwner(error: unknown): boolean {
+  return (
+    (error instanceof RefusedError && error.code === 'not-owner') ||
+    (error instanceof VaultError && error.code === 'ownership-lost')
+  );
 }

@@ -66,18 +66,18 @@ runProcess({
       now,
       random: Math.random,
       onProblem: (error) => log.warn({ err: error }, 'work in the background failed'),
-      onOwnershipLost: (error) => {
-        const advice = error.code === 'ownership-lost' ? ': run one vault worker for an instance' : '';
+      onFatal: (error) => {
         // Nobody waits for this: it ends the process with its one line.
-        void Promise.reject(new StartupError(error.code, error.message + advice, { cause: error }));
+        void Promise.reject(new StartupError(error.code, error.message, { cause: error }));
       },
     }).catch((error) => {
       if (error instanceof VaultError) throw new StartupError(error.code, error.message, { cause: error });
       throw error;
     });
     const worker = startVaultWorker({ bus, vault, providers });
+    await worker.ownership.settled();
     await connection.flush();
-    log.info({ partitions: vault.description.partitions }, 'serving');
+    log.info({ partitions: worker.ownership.serving().length }, 'serving');
     return {
       async stop() {
         await worker.stop();
