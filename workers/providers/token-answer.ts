@@ -4,10 +4,10 @@
  * all that it takes to be a success; a rotated refresh token is never lost to an oddity beside it.
  */
 import { Secret } from '../../schemas/secret.ts';
-import type { TokenResponse } from '../../schemas/token.ts';
+import type { TokenSet } from '../../schemas/token.ts';
 
 export type TokenAnswer =
-  | { readonly status: 'tokens'; readonly tokens: TokenResponse }
+  | { readonly status: 'tokens'; readonly tokens: TokenSet }
   /** The provider said no. `error` is a code of RFC 6749, or null. */
   | { readonly status: 'refused'; readonly error: OAuthErrorCode | null }
   | { readonly status: 'unavailable'; readonly retryAfterSeconds: number | null };
