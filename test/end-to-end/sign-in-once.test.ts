@@ -1,6 +1,6 @@
 /**
- * The main job: a person signs in once, and every tool call reaches its backend as that person. Two gateways and two
- * provider workers as processes of their own, the MCP SDK's client, a real OAuth flow.
+ * The main job: a person signs in once, and every tool call reaches its backend as that person. Two gateways, two
+ * vault workers and two provider workers as processes of their own, the MCP SDK's client, a real OAuth flow.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
@@ -21,7 +21,7 @@ async function whoAmI(client: unknown, backend: string): Promise<Record<string, 
 }
 
 test('two people through two gateways: each backend is reached as the one who calls', async () => {
-  await using installation = await openInstallation({ gateways: 2, providerWorkers: 2 });
+  await using installation = await openInstallation({ gateways: 2, providerWorkers: 2, vaultWorkers: 2 });
   const { mcpUrl, gitlab, corporate, corporateTools, gitlabTools } = installation;
   const [ofAlice, ofBob] = await Promise.all([
     connectAsPerson({ mcpUrl, person: alice }),

@@ -1,5 +1,5 @@
 /**
- * A whole installation as an operator runs it apart: one NATS, a vault worker, and any number of provider workers and
+ * A whole installation as an operator runs it apart: one NATS, and any number of vault workers, provider workers and
  * gateways, each a process of its own with its own key file; around it the identity providers and backends of the test
  * world, in the test's own process so that it can see what they were sent. Several gateways stand behind one address.
  */
@@ -21,6 +21,7 @@ import { openNatsServer, type TestNatsServer } from './nats-server.ts';
 export interface InstallationOptions {
   readonly gateways?: number;
   readonly providerWorkers?: number;
+  readonly vaultWorkers?: number;
   readonly gitlabAccessTokenSeconds?: number;
   /** Not there when everything starts; `openProvider` starts them. */
   readonly providersDown?: readonly ProviderName[];
@@ -69,7 +70,13 @@ const mains: Record<ProcessName, string> = {
 const natsToken = 'token-of-the-test-nats';
 
 export async function openInstallation(options: InstallationOptions = {}): Promise<Installation> {
-  const { gateways = 1, providerWorkers = 1, gitlabAccessTokenSeconds = 300, providersDown = [] } = options;
+  const {
+    gateways = 1,
+    providerWorkers = 1,
+    vaultWorkers = 1,
+    gitlabAccessTokenSeconds = 300,
+    providersDown = [],
+  } = options;
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-installation-'));
   const [front, corporatePort, gitlabPort, corporateToolsPort, gitlabToolsPort, ...gatewayPorts] =
     await findFreePorts(5 + gateways);
@@ -149,7 +156,9 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
 
   async function startAll(): Promise<void> {
     await Promise.all([
-      launch('vault', demo.file, ['--data', join(folder, 'vault')]),
+      ...Array.from({ length: vaultWorkers }, (_, index) =>
+        launch('vault', demo.file, ['--data', join(folder, `vault-${index}`)]),
+      ),
       ...Array.from({ length: providerWorkers }, () =>
         ownNats === undefined
           ? launch('provider', demo.file)
