@@ -23,29 +23,31 @@ export function createHomePage({ name, mcpUrl, readiness }: HomePageFacts): Page
 <p>One MCP endpoint in front of many tools. Sign in once, and each tool is reached as you.</p>
 ${readiness.status === 'ready' ? html`` : notReady}<h2>Address of the MCP endpoint</h2>
 <pre><code>${mcpUrl}</code></pre>
-<p class="soft">For any client that speaks streamable HTTP. It opens your browser to sign you in when it first connects.</p>
+<p class="soft">For any client that speaks streamable HTTP. It opens your browser to sign you in when it first connects. A click into a box selects all of it.</p>
 <h2>On the command line</h2>
 <pre><code>claude mcp add --transport http ${word} ${mcpUrl}</code></pre>
 <h2>As JSON</h2>
 <pre><code>${json}</code></pre>
 <h2>State</h2>
 <ul class="states">
-${state('Token vault', readiness.vault, readiness.vault === 'ok')}${state('Signing keys', readiness.keys, readiness.keys === 'ok')}${state('NATS', readiness.nats, readiness.nats === 'ok')}</ul>`,
+${state('Token vault', vaultWords[readiness.vault], readiness.vault === 'ok')}
+${state('Signing keys', keysWords[readiness.keys], readiness.keys === 'ok')}
+${state('NATS', natsWords[readiness.nats], readiness.nats === 'ok')}
+</ul>`,
   };
 }
 
 const notReady = html`<p class="warning" role="note">Not everything answers right now, so calls may fail. Nothing is lost: try again in a moment.</p>
 `;
 
-const words: Readonly<Record<Readiness['vault' | 'nats' | 'keys'], string>> = {
-  ok: 'answers',
-  'no-answer': 'does not answer',
+const natsWords = { ok: 'answers', 'no-answer': 'does not answer' } as const;
+const vaultWords = {
+  ...natsWords,
   'other-instance': 'belongs to another instance',
   'other-issuer': 'signs for another issuer',
-  unknown: 'not known',
-  none: 'there are none',
-};
+} as const;
+const keysWords = { ok: 'known', unknown: 'not known', none: 'there are none' } as const;
 
-function state(part: string, found: keyof typeof words, good: boolean): Html {
-  return html`<li class="${good ? 'good' : 'away'}">${part}<span>${words[found]}</span></li>\n`;
+function state(part: string, words: string, good: boolean): Html {
+  return html`<li class="${good ? 'good' : 'away'}">${part}<span>${words}</span></li>`;
 }

@@ -94,8 +94,8 @@ a { color: var(--accent); }
 .address { margin: 0; padding: .65rem .85rem; background: var(--fill); border: 1px solid var(--edge); border-radius: 10px; overflow-wrap: anywhere; }
 .address b { display: block; font-weight: 600; }
 code { font: .85em/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; color: var(--soft); overflow-wrap: anywhere; }
-pre { margin: 0; padding: .65rem .85rem; background: var(--fill); border: 1px solid var(--edge); border-radius: 10px; overflow-x: auto; }
-pre code { color: var(--text); white-space: pre; overflow-wrap: normal; user-select: all; -webkit-user-select: all; }
+pre { margin: 0; padding: .65rem .85rem; background: var(--fill); border: 1px solid var(--edge); border-radius: 10px; line-height: 1.4; white-space: pre-wrap; }
+pre code { color: var(--text); user-select: all; -webkit-user-select: all; }
 pre + .soft { margin-top: .65rem; }
 .states { margin: 0; padding: 0; list-style: none; }
 .states li { display: flex; align-items: baseline; gap: .6rem; padding: .2rem 0; }
