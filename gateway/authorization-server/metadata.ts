@@ -37,7 +37,7 @@ export function createMetadataDocuments(options: MetadataOptions): ReadonlyMap<s
   ]);
 }
 
-/** RFC 9728 section 3.1: the path of the resource follows. */
+/** RFC 9728 section 3.1: between host and path of the resource. */
 export function resourceMetadataPath(resource: string): string {
   const { pathname } = new URL(resource);
   return `/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`;

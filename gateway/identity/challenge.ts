@@ -3,6 +3,7 @@
  * 401 and 403 speak of that token alone, never of an upstream account, for both SDKs would sign the person in anew.
  * An outage is 503 without a challenge.
  */
+import { resourceMetadataPath } from '../authorization-server/metadata.ts';
 import { AccessTokenError, requiredScope } from './access-token.ts';
 import { SessionRefusedError, VaultUnavailableError } from './identity.ts';
 
@@ -10,12 +11,6 @@ export interface Refusal {
   readonly status: 401 | 403 | 503;
   readonly headers: Readonly<Record<string, string>>;
   readonly message: string;
-}
-
-/** RFC 9728 section 3.1: the well-known part goes between host and path. */
-export function protectedResourceMetadataUrl(mcpUrl: string): string {
-  const { origin, pathname } = new URL(mcpUrl);
-  return `${origin}/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`;
 }
 
 /** null: the error is none of these. */
@@ -44,7 +39,7 @@ export function refusalOf(error: unknown, mcpUrl: string): Refusal | null {
 function challenge(status: 401 | 403, mcpUrl: string, error: string | null, message: string): Refusal {
   const parameters = [
     ...(error === null ? [] : [`error="${error}"`, `error_description="${message}"`]),
-    `resource_metadata="${protectedResourceMetadataUrl(mcpUrl)}"`,
+    `resource_metadata="${new URL(mcpUrl).origin}${resourceMetadataPath(mcpUrl)}"`,
     `scope="${requiredScope}"`,
   ];
   return { status, headers: { 'www-authenticate': `Bearer ${parameters.join(', ')}` }, message };
