@@ -1,0 +1,97 @@
+import Database from 'better-sqlite3';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { openOutbox } from '../../../vault/outbox/outbox.ts';
+import { openTemporaryFolder } from '../../world/temporary-folder.ts';
+import { claim, grantId } from '../grant/commands.ts';
+
+const test = suite('outbox');
+const hourMs = 60 * 60_000;
+const entry = (n: number, sealed = `sealed-${n}`) => ({
+  claimId: claim(n),
+  partition: 7,
+  grantId,
+  sealed: Buffer.from(sealed),
+  receivedAt: 1000 + n,
+});
+
+test('an entry is pending, also after a restart, until it is marked as appended', () => {
+  using folder = openTemporaryFolder();
+  const file = folder.file('outbox.sqlite');
+  {
+    using outbox = openOutbox(file);
+    outbox.put(entry(2));
+    outbox.put(entry(1));
+  }
+  using outbox = openOutbox(file);
+  assert.equal(
+    outbox.pending().map(({ claimId, sealed }) => [claimId, sealed.toString()]),
+    [
+      [claim(1), 'sealed-1'],
+      [claim(2), 'sealed-2'],
+    ],
+  );
+  outbox.markAppended(claim(1), 5000);
+  assert.equal(
+    outbox.pending().map(({ claimId }) => claimId),
+    [claim(2)],
+  );
+});
+
+test('what is put is on disk when put returns: another connection reads it at once', () => {
+  using folder = openTemporaryFolder();
+  const file = folder.file('outbox.sqlite');
+  using outbox = openOutbox(file);
+  outbox.put(entry(1));
+  const other = new Database(file, { readonly: true });
+  assert.is((other.prepare('SELECT count(*) AS n FROM entries').get() as { n: number }).n, 1);
+  other.close();
+});
+
+test('every commit is synced', () => {
+  using folder = openTemporaryFolder();
+  const pragmas: unknown[] = [];
+  const pragma = Database.prototype.pragma;
+  Database.prototype.pragma = function (this: Database.Database, source: string, options?: never) {
+    pragmas.push(source);
+    return pragma.call(this, source, options);
+  } as typeof pragma;
+  try {
+    openOutbox(folder.file('outbox.sqlite'))[Symbol.dispose]();
+  } finally {
+    Database.prototype.pragma = pragma;
+  }
+  assert.ok(pragmas.includes('synchronous = FULL'));
+  assert.ok(pragmas.includes('fullfsync = ON'));
+});
+
+test('the same claim again changes nothing, not even what was appended', () => {
+  using folder = openTemporaryFolder();
+  using outbox = openOutbox(folder.file('outbox.sqlite'));
+  outbox.put(entry(1));
+  outbox.put(entry(1, 'another outcome'));
+  assert.is(outbox.pending()[0]!.sealed.toString(), 'sealed-1');
+  outbox.markAppended(claim(1), 5000);
+  outbox.put(entry(1));
+  assert.equal(outbox.pending(), []);
+});
+
+test('an entry stays an hour after its append, and for ever without one', () => {
+  using folder = openTemporaryFolder();
+  const file = folder.file('outbox.sqlite');
+  using outbox = openOutbox(file);
+  for (const n of [1, 2, 3]) outbox.put(entry(n));
+  outbox.markAppended(claim(1), 5000);
+  const kept = () => {
+    const other = new Database(file, { readonly: true });
+    const rows = other.prepare('SELECT claim_id AS id FROM entries ORDER BY id').all() as { id: string }[];
+    other.close();
+    return rows.map(({ id }) => id);
+  };
+  outbox.markAppended(claim(2), 5000 + hourMs);
+  assert.equal(kept(), [claim(1), claim(2), claim(3)]);
+  outbox.markAppended(claim(2), 5001 + hourMs);
+  assert.equal(kept(), [claim(2), claim(3)]);
+});
+
+test.run();
