@@ -3,7 +3,7 @@
  * deadline. Each attempt waits at most 250 ms and is then forgotten: a later answer to it is never read, for it can
  * have lain in the output buffer of a worker that lost its partition meanwhile. Long work is answered `pending`.
  */
-import { ErrorCode, type Msg, type NatsConnection, type NatsError } from 'nats';
+import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
 import * as z from 'zod';
 import {
   type BusError,
@@ -124,7 +124,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
           last = failureOfAttempt(error, operation.name, timeoutMs);
           if (last instanceof DeadlineExceededError) perhapsHeard = true;
           // Nobody listens: a worker is starting or handing over. What cannot be opened can come at any rate.
-          if (last instanceof NoRespondersError || last.cause instanceof SealedEnvelopeError) pauseMs = 50;
+          if (last instanceof NoRespondersError || !isTimeout(last.cause)) pauseMs = 50;
         }
         if (last instanceof RefusedError && !last.retryable) throw last;
         if (last instanceof NoRespondersError && failUnheard && !perhapsHeard) throw last;
@@ -257,12 +257,17 @@ function failureOfAttempt(
   name: string,
   timeoutMs: number,
 ): NoRespondersError | DeadlineExceededError {
-  const code = (error as NatsError).code;
+  const code = error instanceof NatsError ? error.code : undefined;
   if (code === ErrorCode.NoResponders) return new NoRespondersError(`nobody answers ${name}`);
-  if (code === ErrorCode.Timeout || error instanceof SealedEnvelopeError) {
+  // A connection that is cut or closing, or a server that refuses the subject: whether anybody heard is unknown too.
+  if (error instanceof NatsError || error instanceof SealedEnvelopeError) {
     return new DeadlineExceededError(`no answer to ${name} within ${timeoutMs} ms`, { cause: error });
   }
   throw error;
+}
+
+function isTimeout(cause: unknown): boolean {
+  return cause instanceof NatsError && cause.code === ErrorCode.Timeout;
 }
 
 function describe(error: z.ZodError): string {

@@ -84,8 +84,11 @@ export const openSession = defineOperation(
     principal: principalSchema,
     grantId: z.string().min(16).max(256),
     clientId: z.string().min(1).max(2048),
-    /** Absolute end of the session, seconds from now. */
-    lifetimeSeconds: z.int().min(60),
+    /** Absolute end of the session, seconds from now; 31 days at most, whoever asks. */
+    lifetimeSeconds: z
+      .int()
+      .min(60)
+      .max(31 * 86_400),
   }),
   z.object({ sessionId: sessionIdSchema }),
 );
