@@ -83,13 +83,22 @@ test('each key is mounted by the one process that needs it, which cannot change 
     holdersOf('root-key').map(([name]) => name),
     ['keys'],
   );
-  const allowed = ['provider-corporate', 'provider-gitlab', 'demo-config'].sort();
-  assert.equal(
-    holdersOf('provider-secrets')
-      .map(([name]) => name)
-      .sort(),
-    allowed,
-  );
+});
+
+test('the client secret of a provider is mounted by its worker alone, beside what puts it there in the demo', () => {
+  for (const [name, service] of [...providers, ['gateway', compose.services.gateway!] as const]) {
+    const secrets = mountsOf(service).filter(({ target }) => target === '/run/secrets');
+    assert.equal(secrets, [{ source: `${name}-secrets`, target: '/run/secrets', mode: 'ro' }]);
+    const holders = holdersOf(`${name}-secrets`).map(([holder]) => holder);
+    assert.equal(holders.sort(), name === 'gateway' ? ['gateway'] : ['demo-config', name].sort());
+  }
+});
+
+test('no secret stands in it', () => {
+  for (const [name, { environment = {} }] of services)
+    for (const [variable, value] of Object.entries(environment))
+      if (/PASSWORD|SECRET|TOKEN/.test(variable))
+        assert.match(value, /^\$\{\w+:\?[^}]+\}$/, `${name}: ${variable}`);
 });
 
 test('each process has the NATS user of its role, and no password but its own', () => {

@@ -143,6 +143,7 @@ const everybodys = [
   'latchkey.>',
   'latchkey.log.>',
   '$KV.>',
+  '$KV.LEASES.*',
   '$JS.>',
   '$SYS.>',
 ];
@@ -150,7 +151,7 @@ const streamRequests = [
   '$JS.API.INFO',
   '$JS.API.STREAM.NAMES',
   '$JS.API.STREAM.LIST',
-  ...['VAULT', 'KEYS', 'AUDIT', 'KV_AUTH'].flatMap((stream) => [
+  ...['VAULT', 'KEYS', 'AUDIT', 'KV_AUTH', 'KV_LEASES'].flatMap((stream) => [
     `$JS.API.STREAM.INFO.${stream}`,
     `$JS.API.STREAM.MSG.GET.${stream}`,
     `$JS.API.STREAM.MSG.DELETE.${stream}`,
@@ -174,6 +175,7 @@ const vaultsOwn = [
   'latchkey.fact.0.tokens-granted.gitlab',
   'latchkey.key.alice',
   '$KV.AUTH.Client.x',
+  '$KV.LEASES.boot_x',
   'latchkey.provider.gitlab.refresh',
   'latchkey.provider.gitlab.refresh.boot_x',
   'latchkey.admin.0.revoke',
