@@ -97,6 +97,8 @@ export interface TestVaultOptions {
   readonly folder?: string;
   readonly keyRing?: KeyRingFile;
   readonly providers?: PlayedProviders;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
 }
 
 export async function openTestVault(options: TestVaultOptions): Promise<TestVault> {
@@ -114,7 +116,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     maxAccessTokenSeconds: 3600,
     refreshAheadSeconds: 60,
     replicas: 1,
-    now: Date.now,
+    now: options.now ?? Date.now,
     random: Math.random,
     onProblem: (error) => problems.push(error),
     onFatal: (error) => problems.push(error),
