@@ -1,0 +1,184 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NatsConnection } from 'nats';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { RefusedError } from '../../../schemas/failure.ts';
+import { createBootId, createCommandId, createInstanceId } from '../../../schemas/ids.ts';
+import { openNatsConnection } from '../../../schemas/nats-connection.ts';
+import { type AuthRecords, createAuthRecords } from '../../../vault/authorization/auth-records.ts';
+import { type AuthStore, openAuthStore } from '../../../vault/authorization/auth-store.ts';
+import { openStreams } from '../../../vault/log/streams.ts';
+import { createKeyRingFile, openKeyRing } from '../../../vault/sealing/key-ring.ts';
+import { openNatsServer, type TestNatsServer } from '../../world/nats-server.ts';
+
+const test = suite('auth records');
+
+interface World extends AsyncDisposable {
+  readonly nats: TestNatsServer;
+  readonly connection: NatsConnection;
+  readonly store: AuthStore;
+  readonly records: AuthRecords;
+  readonly clock: { aheadMs: number };
+  /** Everything that lies in the bucket: subjects, headers and values. */
+  contents(): Promise<string>;
+  count(): Promise<number>;
+}
+
+async function openWorld(): Promise<World> {
+  const nats = await openNatsServer();
+  const connection = await openNatsConnection({ servers: [nats.url], role: 'vault', bootId: createBootId() });
+  const keyRing = openKeyRing(createKeyRingFile(createInstanceId()));
+  await openStreams(connection, keyRing.instanceId, 1);
+  const clock = { aheadMs: 0 };
+  const now = () => Date.now() + clock.aheadMs;
+  const store = await openAuthStore({ connection, keyRing, now });
+  const manager = await connection.jetstreamManager();
+  return {
+    ...{ nats, connection, store, clock },
+    records: createAuthRecords({ store, now }),
+    async contents() {
+      const { state } = await manager.streams.info('KV_AUTH');
+      let all = '';
+      for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
+        const message = await manager.streams.getMessage('KV_AUTH', { seq }).catch(() => null);
+        if (message)
+          all += `${message.subject} ${message.header} ${Buffer.from(message.data).toString('latin1')}\n`;
+      }
+      return all;
+    },
+    count: async () => (await manager.streams.info('KV_AUTH')).state.messages,
+    async [Symbol.asyncDispose]() {
+      await connection.close();
+      await nats[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function refusalOf(work: Promise<unknown>): Promise<string> {
+  const error = await work.then(
+    () => null,
+    (caught) => caught,
+  );
+  assert.instance(error, RefusedError);
+  return (error as RefusedError).code;
+}
+
+test('a record comes back with its id, and neither the id nor the record stands in the bucket', async () => {
+  await using w = await openWorld();
+  const payload = { jti: 'bearer-value-of-a-code', uid: 'uid-in-the-clear-1', accountId: 'clear-account' };
+  await w.records.put('AuthorizationCode', 'bearer-value-of-a-code', payload, 60);
+  assert.equal(await w.records.findById('AuthorizationCode', 'bearer-value-of-a-code'), payload);
+  assert.equal(await w.records.findByUid('AuthorizationCode', 'uid-in-the-clear-1'), payload);
+  const contents = await w.contents();
+  assert.ok(contents.includes('$KV.AUTH.AuthorizationCode.'));
+  for (const clear of ['bearer-value', 'uid-in-the-clear', 'clear-account', 'accountId'])
+    assert.not(contents.includes(clear), `${clear} lies in the bucket`);
+});
+
+test('kinds do not see each other’s records', async () => {
+  await using w = await openWorld();
+  await w.records.put('Grant', 'the-same-id', { a: 1 });
+  assert.is(await w.records.findById('RefreshToken', 'the-same-id'), null);
+  assert.is(await w.records.findById('Grant', 'the-other-id'), null);
+});
+
+test('put again it is replaced, and deleted it is gone; deleting twice is no error', async () => {
+  await using w = await openWorld();
+  await w.records.put('Session', 'id', { n: 1 }, 60);
+  await w.records.put('Session', 'id', { n: 2 }, 60);
+  assert.equal(await w.records.findById('Session', 'id'), { n: 2, jti: 'id' });
+  await w.records.delete('Session', 'id');
+  await w.records.delete('Session', 'id');
+  assert.is(await w.records.findById('Session', 'id'), null);
+  assert.is(await refusalOf(w.records.consume('Session', 'id', createCommandId())), 'not-found');
+  await w.records.put('Session', 'id', { n: 3 }, 60);
+  assert.equal(await w.records.findById('Session', 'id'), { n: 3, jti: 'id' });
+});
+
+test('a record is not found after its end, whether NATS has removed it or not', async () => {
+  await using w = await openWorld();
+  await w.records.put('AuthorizationCode', 'id', {}, 60);
+  w.clock.aheadMs = 59_000;
+  assert.ok(await w.records.findById('AuthorizationCode', 'id'));
+  w.clock.aheadMs = 60_000;
+  assert.is(await w.records.findById('AuthorizationCode', 'id'), null);
+  assert.is(await refusalOf(w.records.consume('AuthorizationCode', 'id', createCommandId())), 'not-found');
+  assert.is(await w.count(), 1);
+});
+
+test('NATS removes an expired record by itself, and keeps one without an end', async () => {
+  await using w = await openWorld();
+  await w.records.put('AuthorizationCode', 'short', {}, 1);
+  await w.records.put('Client', 'for-ever', {});
+  assert.is(await w.count(), 2);
+  for (let attempt = 0; (await w.count()) > 1; attempt++) {
+    assert.ok(attempt < 50, 'it is still there');
+    await sleep(100);
+  }
+  assert.ok(await w.records.findById('Client', 'for-ever'));
+});
+
+test('of twenty who consume at once one succeeds, and the rest are told of a conflict', async () => {
+  await using w = await openWorld();
+  await w.records.put('RefreshToken', 'id', { accountId: 'a' }, 60);
+  const all = await Promise.allSettled(
+    Array.from({ length: 20 }, () => w.records.consume('RefreshToken', 'id', createCommandId())),
+  );
+  const refused = all.flatMap((one) => (one.status === 'rejected' ? [one.reason.code] : []));
+  assert.is(refused.length, 19);
+  assert.equal(new Set(refused), new Set(['conflict']));
+  const record = await w.records.findById('RefreshToken', 'id');
+  assert.is(typeof record!.consumed, 'number');
+  assert.is(record!.accountId, 'a');
+});
+
+test('the same command consumes once and is told so each time, also twenty at once', async () => {
+  await using w = await openWorld();
+  await w.records.put('RefreshToken', 'id', {}, 60);
+  const commandId = createCommandId();
+  await Promise.all(Array.from({ length: 20 }, () => w.records.consume('RefreshToken', 'id', commandId)));
+  await w.records.consume('RefreshToken', 'id', commandId);
+  assert.is(await refusalOf(w.records.consume('RefreshToken', 'id', createCommandId())), 'conflict');
+});
+
+test('a consumed record keeps its end', async () => {
+  await using w = await openWorld();
+  await w.records.put('RefreshToken', 'id', {}, 60);
+  await w.records.consume('RefreshToken', 'id', createCommandId());
+  w.clock.aheadMs = 61_000;
+  assert.is(await w.records.findById('RefreshToken', 'id'), null);
+});
+
+test('under an expected revision a record is written once', async () => {
+  await using w = await openWorld();
+  await w.store.put('chain', 'id', { n: 1 }, null, 0);
+  assert.is(await refusalOf(w.store.put('chain', 'id', { n: 2 }, null, 0)), 'conflict');
+  const { revision } = (await w.store.find('chain', 'id'))!;
+  await w.store.put('chain', 'id', { n: 2 }, null, revision);
+  assert.is(await refusalOf(w.store.put('chain', 'id', { n: 3 }, null, revision)), 'conflict');
+  assert.equal((await w.store.find('chain', 'id'))!.value, { n: 2 });
+});
+
+test('a value that was put under another key does not open there', async () => {
+  await using w = await openWorld();
+  await w.records.put('Grant', 'mine', { accountId: 'me' });
+  await w.records.put('Grant', 'theirs', { accountId: 'them' });
+  const manager = await w.connection.jetstreamManager();
+  const [mine, theirs] = await Promise.all(
+    [1, 2].map((seq) => manager.streams.getMessage('KV_AUTH', { seq })),
+  );
+  await w.connection.jetstream().publish(mine!.subject, theirs!.data);
+  const error = await w.records.findById('Grant', 'mine').catch((caught) => caught);
+  assert.is(error.code, 'sealed-value-invalid');
+});
+
+test('a bucket that does not answer is unavailable, not empty', async () => {
+  await using w = await openWorld();
+  const manager = await w.connection.jetstreamManager();
+  await manager.streams.delete('KV_AUTH');
+  assert.is(await refusalOf(w.records.findById('Grant', 'id')), 'unavailable');
+  assert.is(await refusalOf(w.records.put('Grant', 'id', {})), 'unavailable');
+  assert.is(await refusalOf(w.records.delete('Grant', 'id')), 'unavailable');
+});
+
+test.run();
