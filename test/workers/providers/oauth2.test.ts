@@ -11,10 +11,10 @@ import { type Answer, openAnsweringServer } from './answering-server.ts';
 import {
   clientSecret,
   createDependencies,
-  never,
   oauth2Settings,
   parametersOf,
   redirectUri,
+  unhurried,
 } from './provider-settings.ts';
 
 const test = suite('oauth2');
@@ -30,7 +30,7 @@ async function signIn(provider: Provider, username = 'alice') {
 }
 
 const refreshWith = (provider: Provider, refreshToken: Secret | null): Promise<RefreshOutcome> =>
-  provider.refresh({ refreshToken: refreshToken!, registration, sendBefore: never() });
+  provider.refresh({ refreshToken: refreshToken!, registration, ...unhurried() });
 
 function refreshed(outcome: RefreshOutcome) {
   if (outcome.status !== 'refreshed') return assert.unreachable(`failed: ${outcome.reason}`) as never;
@@ -191,7 +191,7 @@ test('a grant of a registration that is not configured any more is not sent', as
     const outcome = await odd.provider.refresh({
       refreshToken: new Secret('r'),
       registration: other,
-      sendBefore: never(),
+      ...unhurried(),
     });
     assert.equal(outcome, { status: 'failed', reason: 'registration-gone', retryAfterSeconds: null });
     const token = { token: new Secret('r'), tokenTypeHint: 'refresh_token', registration: other } as const;
@@ -256,6 +256,7 @@ test('nothing is sent after the deadline of the claim', async () => {
   const outcome = await odd.provider.refresh({
     refreshToken: new Secret('r'),
     registration,
+    ...unhurried(),
     sendBefore: AbortSignal.abort(),
   });
   assert.is(outcome.status === 'failed' && outcome.reason, 'provider-unavailable');

@@ -10,10 +10,10 @@ import { openCorporateProvider } from '../../world/identity-providers/corporate.
 import {
   clientSecret,
   createDependencies,
-  never,
   oidcSettings,
   parametersOf,
   redirectUri,
+  unhurried,
 } from './provider-settings.ts';
 
 const test = suite('oidc');
@@ -135,7 +135,7 @@ test('a provider that is down fails its own legs, and is found when it is back',
   await first.close();
   const provider = createOidcProvider(oidcSettings(issuer), createDependencies());
   assert.is((await refusal(provider.authorize())).code, 'upstream-unavailable');
-  const request = { refreshToken: new Secret('r'), registration, sendBefore: never() };
+  const request = { refreshToken: new Secret('r'), registration, ...unhurried() };
   assert.equal(await provider.refresh(request), {
     status: 'failed',
     reason: 'provider-unavailable',
@@ -224,7 +224,7 @@ test('a refresh is delivered whatever its ID token looks like, and the problem i
     const outcome = await provider.refresh({
       refreshToken: refreshToken!,
       registration,
-      sendBefore: never(),
+      ...unhurried(),
     });
     if (outcome.status !== 'refreshed') return assert.unreachable(outcome.reason);
     assert.is.not(outcome.tokens.refreshToken!.reveal(), refreshToken!.reveal());
@@ -266,7 +266,7 @@ test('revocation by the endpoint of the discovery document', async () => {
   assert.equal(await provider.revoke({ token, tokenTypeHint: 'refresh_token', registration }), {
     revoked: true,
   });
-  const outcome = await provider.refresh({ refreshToken: token, registration, sendBefore: never() });
+  const outcome = await provider.refresh({ refreshToken: token, registration, ...unhurried() });
   assert.is(outcome.status === 'failed' && outcome.reason, 'invalid-grant');
 });
 
