@@ -205,6 +205,37 @@ test('an ID token with another nonce, signature, audience or none at all signs n
   assert.is((await refusal(provider.exchange({ leg: mixed, parameters }))).code, 'upstream-unavailable');
 });
 
+test('tokens that came with an ID token that proves nothing are revoked', async () => {
+  await using corporate = await openCorporateProvider(options);
+  const spoiling: Spoiling = { requests: [] };
+  const dependencies = createDependencies({ fetch: spoiledBy(spoiling) });
+  const provider = createOidcProvider(oidcSettings(corporate.issuer), dependencies);
+  const signedIn = await signIn(provider);
+  spoiling.token = ({ id_token: _, ...body }) => body;
+  await refusal(provider.exchange(signedIn));
+  const { pathname } = new URL(corporate.revocationEndpoint);
+  while (!spoiling.requests.includes(`POST ${pathname}`))
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  const issued = corporate.tokenRequests.at(-1)!.issued;
+  delete spoiling.token;
+  const outcome = async () =>
+    provider.refresh({ refreshToken: new Secret(issued.refreshToken!), registration, ...unhurried() });
+  assert.is((await outcome()).status, 'failed');
+});
+
+test('a discovery document leads nowhere that is not allowed', async () => {
+  await using corporate = await openCorporateProvider(options);
+  const spoiling: Spoiling = {
+    requests: [],
+    discovery: (body) => ({ ...body, token_endpoint: 'http://169.254.169.254/latest/meta-data/' }),
+  };
+  const dependencies = createDependencies({ fetch: spoiledBy(spoiling) });
+  const provider = createOidcProvider(oidcSettings(corporate.issuer), dependencies);
+  const { leg, parameters } = await signIn(provider);
+  assert.is((await refusal(provider.exchange({ leg, parameters }))).code, 'upstream-unavailable');
+  assert.match(dependencies.lines.join(''), /address-refused/);
+});
+
 test('a refresh is delivered whatever its ID token looks like, and the problem is told without values', async () => {
   await using corporate = await openCorporateProvider(options);
   const spoiling: Spoiling = { requests: [] };
