@@ -11,7 +11,7 @@ import { createHealth } from './health.ts';
 import { createOriginCheck } from './http/request-origin.ts';
 import { createAccessTokenVerifier } from './identity/access-token.ts';
 import { createIdentities, VaultUnavailableError } from './identity/identity.ts';
-import { createInstance } from './instance.ts';
+import type { Instance } from './instance.ts';
 import type { Backend } from './mcp/backend.ts';
 import { createBackendCalls } from './mcp/backend-call.ts';
 import { createBackendConnector } from './mcp/backend-connection.ts';
@@ -20,7 +20,7 @@ import { createMcpEndpoint } from './mcp/mcp-endpoint.ts';
 import { createSessionIds } from './mcp/session-ids.ts';
 import { createToolNames } from './mcp/tool-names.ts';
 import { createTools } from './mcp/tools.ts';
-import { createStartPage } from './pages/start-page.ts';
+import { createHomePage } from './pages/home-page.ts';
 import { createGatewayServer, type RequestHandler } from './server.ts';
 import { createHeaderInjection } from './strategies/header-injection.ts';
 import type { OutgoingStrategy } from './strategies/outgoing-strategy.ts';
@@ -37,7 +37,7 @@ export interface GatewayOptions {
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly authorizationServer: RequestHandler;
   readonly vault: Pick<VaultClient, 'findUpstreamTokens'>;
-  readonly description: InstanceDescription;
+  readonly instance: Instance;
   readonly fetchDescription: () => Promise<InstanceDescription>;
   readonly pingNats: () => Promise<unknown>;
   readonly publish: AcknowledgedPublish;
@@ -64,12 +64,8 @@ export interface Gateway {
 }
 
 export function createGateway(options: GatewayOptions): Gateway {
-  const { settings, description, log, now = Date.now, limits = {} } = options;
-  const instance = createInstance({
-    description,
-    fetchDescription: options.fetchDescription,
-    elapsed: () => performance.now(),
-  });
+  const { settings, instance, log, now = Date.now, limits = {} } = options;
+  const { instanceId, realm } = instance.description;
   const facts = createGatewayFacts({ publish: options.publish, bootId: options.bootId, now, log });
   const gateway = { name: settings.name, version: options.version };
   const pool = createConnectionPool({ connector: createBackendConnector({ gateway }) });
@@ -77,7 +73,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const names = createToolNames(backends);
   const mcp = createMcpEndpoint({
     mcpUrl: settings.resource,
-    realm: description.realm,
+    realm,
     gateway,
     backends,
     checkOrigin: createOriginCheck(settings.mcpUrl),
@@ -93,7 +89,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     }),
     identities: createIdentities({
       vault: options.vault,
-      realm: description.realm,
+      realm,
       minValidSeconds: settings.minValidSeconds,
       ...(limits.lookUpMs === undefined ? {} : { limitMs: limits.lookUpMs }),
     }),
@@ -118,10 +114,10 @@ export function createGateway(options: GatewayOptions): Gateway {
     health: createHealth({
       pingNats: options.pingNats,
       fetchDescription: options.fetchDescription,
-      instanceId: description.instanceId,
+      instanceId,
       issuer: settings.issuer,
     }),
-    startPage: createStartPage({ name: settings.name, mcpUrl: settings.mcpUrl }),
+    homePage: (readiness) => createHomePage({ name: settings.name, mcpUrl: settings.mcpUrl, readiness }),
     log,
   });
 

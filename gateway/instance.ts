@@ -24,8 +24,8 @@ export function createInstance(options: {
 
   async function fetchOnce(): Promise<void> {
     const fetched = await options.fetchDescription();
-    if (fetched.instanceId !== description.instanceId)
-      throw new Error('the vault that answers belongs to another instance');
+    if (fetched.instanceId !== description.instanceId || fetched.issuer !== description.issuer)
+      throw new Error('the vault that answers belongs to another instance or issuer');
     // The same object while nothing changed, so that what is derived from it is kept.
     if (JSON.stringify(fetched) !== JSON.stringify(description)) description = fetched;
     fetchedAt = options.elapsed();

@@ -20,10 +20,13 @@ import { createSealedEnvelopes } from '../schemas/sealed-envelope.ts';
 import { createAuthorizationServer } from './authorization-server/authorization-server.ts';
 import { createJetStreamPublish } from './facts.ts';
 import { createGateway } from './gateway.ts';
+import { createInstance } from './instance.ts';
 import { createVaultClient, fetchInstanceDescription } from './vault-client.ts';
 
 /** How long the vault may take to answer the first question. */
 const vaultLimitMs = 30_000;
+/** New signing keys are shown in the JWKS for longer than this before they sign. */
+const descriptionIntervalMs = 60_000;
 /** Below the limit of whoever supervises the process. */
 const drainLimitMs = 5_000;
 
@@ -53,14 +56,16 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
   });
   try {
     const description = await findInstance(bus, settings, keys.instanceId);
+    const fetchDescription = () => fetchInstanceDescription(bus, 1_000);
+    const instance = createInstance({ description, fetchDescription, elapsed: () => performance.now() });
     const vault = createVaultClient(bus, description.partitions);
     const gateway = createGateway({
       settings,
       secrets,
-      authorizationServer: await createAuthorizationServer({
+      authorizationServer: createAuthorizationServer({
         issuer: settings.issuer,
         mcpUrl: settings.resource,
-        description,
+        instance,
         vault,
         upstreams: settings.upstreams.map(({ name, displayName, host, scopes, callbackUrl }) => ({
           name,
@@ -74,8 +79,8 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
         log,
       }),
       vault,
-      description,
-      fetchDescription: () => fetchInstanceDescription(bus, 1_000),
+      instance,
+      fetchDescription,
       pingNats: () => connection.flush(),
       publish: createJetStreamPublish(connection),
       sessionIdKeys: deriveFromPair(keys, 'gateway-vault', 'mcp session ids'),
@@ -88,9 +93,13 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
       throw cannotListen(host, port, cause);
     });
     log.info({ host, port: listening, mcpUrl: settings.mcpUrl }, 'the gateway serves');
+    const freshness = setInterval(() => {
+      instance.refresh().catch((error) => log.debug({ error }, 'the vault did not describe the instance'));
+    }, descriptionIntervalMs);
     return {
       ready: { port: listening, mcpUrl: settings.mcpUrl },
       async stop() {
+        clearInterval(freshness);
         await gateway.close(drainLimitMs);
         await closeConnection(connection, log);
       },

@@ -6,7 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Log } from '../schemas/log.ts';
-import type { Health } from './health.ts';
+import type { Health, Readiness } from './health.ts';
 import { parseRequestTarget } from './http/request.ts';
 import { sendJson } from './http/respond.ts';
 import { type Page, sendPage } from './pages/page.ts';
@@ -25,7 +25,7 @@ export interface GatewayServerOptions {
   readonly https: boolean;
   readonly health: Health;
   /** For a person who opens the bare address. */
-  readonly startPage: Page;
+  readonly homePage: (readiness: Readiness) => Page;
   readonly log: Pick<Log, 'error'>;
 }
 
@@ -40,22 +40,24 @@ const maxHeaderSize = 16 * 1024;
 const ownPaths: readonly string[] = ['/', '/health', '/readyz'];
 
 export function createGatewayServer(options: GatewayServerOptions): GatewayServer {
-  const { authorizationServer, mcp, mcpPath, https, health, startPage, log } = options;
+  const { authorizationServer, mcp, mcpPath, https, health, homePage, log } = options;
 
   async function route(req: IncomingMessage, res: ServerResponse): Promise<void> {
     res.setHeader('x-content-type-options', 'nosniff');
     if (https) res.setHeader('strict-transport-security', 'max-age=31536000');
     const target = parseRequestTarget(req.url);
-    if (target === null) return sendJson(res, 400, { error: 'bad_request' }, { connection: 'close' });
+    // RFC 9112 section 3.2: of two Hosts a proxy in front may have believed the other one.
+    if (target === null || (req.headersDistinct.host ?? []).length > 1)
+      return sendJson(res, 400, { error: 'bad_request' }, { connection: 'close' });
     if (await authorizationServer.handle(req, res)) return;
     const { pathname } = target;
     if (pathname === mcpPath) return await mcp.handle(req, res);
     if (!ownPaths.includes(pathname)) return sendJson(res, 404, { error: 'not_found' });
     if (req.method !== 'GET' && req.method !== 'HEAD')
       return sendJson(res, 405, { error: 'method_not_allowed' }, { allow: 'GET, HEAD' });
-    if (pathname === '/') return sendPage(res, 200, startPage);
     if (pathname === '/health') return sendJson(res, 200, { status: 'alive' });
     const readiness = await health.check();
+    if (pathname === '/') return sendPage(res, 200, homePage(readiness));
     sendJson(res, readiness.status === 'ready' ? 200 : 503, readiness);
   }
 

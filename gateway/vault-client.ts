@@ -117,7 +117,11 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
     },
 
     beginLeg: (interactionUid) => askAny(beginLeg, { interactionUid }, providerTimeoutMs),
-    completeLeg: (request) => askAny(completeLeg, request, providerTimeoutMs),
+    async completeLeg(request) {
+      // With nobody there the browser is told sooner than a slow provider would need.
+      await askAny(describeInstance, {});
+      return askAny(completeLeg, request, providerTimeoutMs);
+    },
     findChain: (interactionUid) => askAny(findChain, { interactionUid }),
     openSession: (request) =>
       bus.request(openSession, toOwner(openSession, request.principal), request, {

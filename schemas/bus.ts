@@ -17,8 +17,11 @@ import { commandIdSchema, createCommandId } from './ids.ts';
 import type { Operation } from './messages/operation.ts';
 import type { RolePair } from './role-keys.ts';
 import { SealedEnvelopeError, type SealedEnvelopes } from './sealed-envelope.ts';
+import { toWire } from './secret.ts';
+import { isInbox } from './subjects.ts';
 
 export const attemptMs = 250;
+const shortestAttemptMs = 5;
 /** A handler that needs longer than this answers `pending` first. */
 export const holdMs = 180;
 
@@ -53,7 +56,9 @@ export interface Bus {
     options: { timeoutMs: number; commandId?: string; failUnheard?: boolean },
   ): Promise<Response>;
 
-  /** Answers requests until the returned function is called. Workers with the same `queue` share them. */
+  /**
+   * Answers requests until the returned function is called, which resolves when those under way are answered. Workers with the same `queue` share them.
+   */
   serve<Request, Response>(
     operation: Operation<Request, Response>,
     target: RequestTarget & { queue: string },
@@ -89,13 +94,14 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       request,
       { timeoutMs, commandId = createCommandId(), failUnheard = false },
     ) {
-      const body = z.encode(operation.request, request);
+      const body = toWire(request);
       const deadline = performance.now() + timeoutMs;
       let last: BusError | undefined;
       let perhapsHeard = false;
       for (;;) {
         const left = deadline - performance.now();
-        if (left <= 0) {
+        // Timers run out a little early; an attempt too short for any answer would turn a refusal into "unknown".
+        if (left < (last ? shortestAttemptMs : 0)) {
           if (last && (!perhapsHeard || last instanceof DeadlineExceededError)) throw last;
           throw new DeadlineExceededError(
             `no answer to ${operation.name} within ${timeoutMs} ms`,
@@ -117,8 +123,8 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
         } catch (error) {
           last = failureOfAttempt(error, operation.name, timeoutMs);
           if (last instanceof DeadlineExceededError) perhapsHeard = true;
-          // Nobody listens: a worker is starting or handing over.
-          else pauseMs = 50;
+          // Nobody listens: a worker is starting or handing over. What cannot be opened can come at any rate.
+          if (last instanceof NoRespondersError || last.cause instanceof SealedEnvelopeError) pauseMs = 50;
         }
         if (last instanceof RefusedError && !last.retryable) throw last;
         if (last instanceof NoRespondersError && failUnheard && !perhapsHeard) throw last;
@@ -129,14 +135,21 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
     },
 
     serve(operation, target, handle) {
+      const answering = new Set<Promise<void>>();
       const subscription = connection.subscribe(target.subject, {
         queue: target.queue,
         callback: (error, message) => {
           if (error) return onProblem?.({ subject: target.subject, error });
-          void answer(operation, target.pair, handle, message);
+          const answered = answer(operation, target.pair, handle, message);
+          if (!answered) return;
+          answering.add(answered);
+          void answered.then(() => answering.delete(answered));
         },
       });
-      return () => subscription.drain();
+      return async () => {
+        await subscription.drain();
+        await Promise.all(answering);
+      };
     },
   };
 
@@ -150,41 +163,54 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
     return readReply(envelopes.openReply(pair, subject, sealed.messageId, reply.data));
   }
 
-  async function answer<Request, Response>(
+  /** Answers at once what needs no waiting: a look-up of a live token does not leave this call. */
+  function answer<Request, Response>(
     operation: Operation<Request, Response>,
     pair: RolePair,
     handle: (request: Request, context: RequestContext) => Promise<Response | Pending> | Response | Pending,
     message: Msg,
-  ): Promise<void> {
+  ): Promise<void> | undefined {
+    const { subject } = message;
     let messageId: Buffer;
     let frame: z.infer<typeof requestFrameSchema>;
+    // The requester chooses the subject of the reply: any other than an inbox, such as one of the log, would be
+    // published to in the name and with the rights of this process.
+    if (!isInbox(message.reply)) {
+      const error = new RefusedError('invalid-request', 'the subject of the reply is no inbox');
+      onProblem?.({ subject, error });
+      return;
+    }
     try {
-      const opened = envelopes.openRequest(pair, message.subject, message.data);
+      const opened = envelopes.openRequest(pair, subject, message.data);
       messageId = opened.messageId;
       frame = requestFrameSchema.parse(JSON.parse(opened.body.toString()));
     } catch (error) {
-      onProblem?.({ subject: message.subject, error });
+      onProblem?.({ subject, error });
       return;
     }
-    let reply: unknown;
+    const respond = (reply: unknown) => {
+      try {
+        message.respond(envelopes.sealReply(pair, subject, messageId, Buffer.from(JSON.stringify(reply))));
+      } catch (error) {
+        onProblem?.({ subject, error });
+      }
+    };
+    const succeed = (outcome: Response | Pending) =>
+      respond(outcome === pending ? { pending: true } : { ok: toWire(outcome) });
+    const fail = (error: unknown) => {
+      if (!(error instanceof RefusedError)) onProblem?.({ subject, error });
+      respond({ failure: failureOf(error) });
+    };
     try {
       const request = operation.request.safeParse(frame.body);
       if (!request.success)
         throw new RefusedError('invalid-request', `${operation.name}: ${describe(request.error)}`);
-      const context = { commandId: frame.id, subject: message.subject, remainingMs: frame.left };
-      const outcome = await handle(request.data, context);
-      reply =
-        outcome === pending ? { pending: true } : { ok: z.encode(operation.response, outcome as Response) };
+      const context = { commandId: frame.id, subject, remainingMs: frame.left };
+      const outcome = handle(request.data, context);
+      if (outcome instanceof Promise) return outcome.then(succeed, fail);
+      succeed(outcome);
     } catch (error) {
-      if (!(error instanceof RefusedError)) onProblem?.({ subject: message.subject, error });
-      reply = { failure: failureOf(error) };
-    }
-    try {
-      message.respond(
-        envelopes.sealReply(pair, message.subject, messageId, Buffer.from(JSON.stringify(reply))),
-      );
-    } catch (error) {
-      onProblem?.({ subject: message.subject, error });
+      fail(error);
     }
   }
 }
@@ -203,7 +229,9 @@ export async function holdFor<T>(work: Promise<T>, limitMs: number = holdMs): Pr
 }
 
 function readReply(body: Buffer): z.infer<typeof replyFrameSchema> {
-  return replyFrameSchema.parse(JSON.parse(body.toString()));
+  const frame = JSON.parse(body.toString());
+  // What comes most often; its body is parsed by the schema of the operation.
+  return frame !== null && frame.ok !== undefined ? frame : replyFrameSchema.parse(frame);
 }
 
 function refusedError(failure: Failure): RefusedError {

@@ -62,11 +62,19 @@ export const keySubject = (name: string) => `latchkey.key.${checked(name, 'key n
 export const streamNames = { vault: 'VAULT', audit: 'AUDIT', keys: 'KEYS' } as const;
 export const streamSubjects = {
   log: 'latchkey.log.>',
-  facts: 'latchkey.fact.>',
+  /** Those of the vault; a gateway's have one part less. */
+  facts: 'latchkey.fact.*.*.*',
+  gatewayFacts: 'latchkey.fact.gateway.*',
   keys: 'latchkey.key.*',
 } as const;
-export const bucketNames = { auth: 'AUTH' } as const;
+export const bucketNames = { auth: 'AUTH', leases: 'LEASES' } as const;
 
-/** Each process has inboxes of its own, so that none can read another's replies. */
-export const inboxPrefix = (role: string, bootId: string) =>
-  `_INBOX_${checked(role, 'role')}.${checked(bootId, 'boot id')}`;
+/**
+ * Each process has inboxes of its own, so that none can read another's replies. NATS permissions tell users apart, not
+ * processes: a process with a NATS user has the user's name in place of its role, if that can be part of a subject.
+ */
+export const inboxPrefix = (role: string, bootId: string, user?: string) =>
+  `_INBOX_${checked(user !== undefined && token.test(user) ? user : role, 'role')}.${checked(bootId, 'boot id')}`;
+
+/** A subject for replies: of a process as above, of another client, or of a requester in another NATS account. */
+export const isInbox = (subject: string | undefined) => /^(_INBOX[._]|_R_\.)/.test(subject ?? '');

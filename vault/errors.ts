@@ -8,6 +8,7 @@ export type VaultErrorCode =
   | 'ownership-lost'
   | 'append-refused'
   | 'append-unknown'
+  | 'projection-failed'
   | 'stored-event-invalid';
 
 export class VaultError extends Error {
@@ -20,4 +21,8 @@ export class VaultError extends Error {
     this.code = code;
     this.retryable = options.retryable ?? false;
   }
+}
+
+export function partitionLost(partition: number): VaultError {
+  return new VaultError('ownership-lost', `another worker took partition ${partition}`);
 }

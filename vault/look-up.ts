@@ -80,7 +80,8 @@ export function createLookUp(options: Options): LookUp {
     if (rejectedVersion === null) {
       if (row.expiresAt === null || row.expiresAt > neededUntil) return current(row);
       if (row.expiresAt > at) {
-        refresher.refresh(partition, grantId, { neededUntil, rejectedVersion }).catch(onProblem);
+        if (mayStartRefresh(row, at))
+          refresher.refresh(partition, grantId, { neededUntil, rejectedVersion }).catch(onProblem);
         return current(row);
       }
     }
@@ -123,6 +124,11 @@ export function createLookUp(options: Options): LookUp {
       ? caller.then((verified) => answer(partition, request, verified))
       : answer(partition, request, caller);
   };
+}
+
+/** Whether asking can lead to a refresh: while one runs, waits or is refused for good it only costs. */
+function mayStartRefresh({ refreshStatus, refreshUntil }: GrantRow, at: number): boolean {
+  return refreshStatus === 'idle' || (refreshUntil !== null && refreshUntil <= at);
 }
 
 function remember<Value extends object | string>(

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import { RefusedError } from '../schemas/failure.ts';
 import { type Principal, partitionOf, realmOf } from '../schemas/identity.ts';
-import { createEventId, sessionIdOf } from '../schemas/ids.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import type { RefreshOutcomeDelivery } from '../schemas/messages/refresh-outcome.ts';
 import { streamNames, streamSubjects } from '../schemas/subjects.ts';
@@ -15,13 +14,15 @@ import { openAuthStore } from './authorization/auth-store.ts';
 import { createSignIn, type ProviderSignIns, type SignIn } from './authorization/sign-in.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
 import type { VaultError } from './errors.ts';
-import { sessionFact } from './grant/facts.ts';
 import { createGrantStore } from './grant/grant-store.ts';
 import { openJetStreamEventLog } from './log/jetstream-event-log.ts';
 import { followStream } from './log/stream-follower.ts';
 import { openStreams } from './log/streams.ts';
 import { createLookUp, type LookUp } from './look-up.ts';
 import { openOutbox } from './outbox/outbox.ts';
+import { openJetStreamLeaseStore } from './ownership/jetstream-lease-store.ts';
+import { createLeaseClock } from './ownership/lease-clock.ts';
+import { type Ownership, type OwnershipTimes, startOwnership } from './ownership/ownership.ts';
 import { createPartitionWriter, type PartitionWriter } from './partition/partition-writer.ts';
 import { openProjection } from './projection/projection.ts';
 import { createProjectionFollower } from './projection/projection-follower.ts';
@@ -29,7 +30,7 @@ import { createRefresher, type ProviderRefreshes } from './refresh/refresher.ts'
 import { createDataKeys } from './sealing/data-keys.ts';
 import { createIdentityIndex } from './sealing/identity-index.ts';
 import type { KeyRing } from './sealing/key-ring.ts';
-import { decideSession } from './session/session.ts';
+import { createSessionOpener, type OpenSessionFromChain } from './session/session-opener.ts';
 import { createAccessTokenSigner } from './signing/access-token-signer.ts';
 import { createAccessTokenVerifier } from './signing/access-token-verifier.ts';
 import { openSigningKeys } from './signing/signing-keys.ts';
@@ -40,20 +41,20 @@ export interface Vault extends AsyncDisposable {
   readonly signIn: SignIn;
   readonly commands: CommandMemory;
   readonly findUpstreamTokens: LookUp;
-  openSession(
-    partition: number,
-    request: {
-      interactionUid: string;
-      principal: Principal;
-      grantId: string;
-      clientId: string;
-      lifetimeSeconds: number;
-    },
-  ): Promise<{ sessionId: string }>;
+  readonly openSession: OpenSessionFromChain;
   /** @returns r || s in base64url */
   signAccessToken(partition: number, kid: string, signingInput: string): string;
   /** `provider`: whose worker delivers it; it can speak for grants of no other. Durable when it resolves. */
   recordRefreshOutcome(partition: number, provider: string, delivery: RefreshOutcomeDelivery): Promise<void>;
+  /** Begins to take partitions; ends, in order, when the result is disposed. */
+  own(serving: Serving): Ownership;
+}
+
+/** How the partitions that this worker owns come to be answered for. */
+export interface Serving {
+  serve(partition: number): unknown;
+  /** Resolves when no request of this partition is taken any more. */
+  release(partition: number): Promise<void>;
 }
 
 export interface VaultOptions {
@@ -77,9 +78,13 @@ export interface VaultOptions {
   readonly now: () => number;
   readonly random: () => number;
   readonly onProblem: (error: unknown) => void;
-  /** Another worker took a partition: this one must stop. */
-  readonly onOwnershipLost: (error: VaultError) => void;
+  readonly ownershipTimes?: OwnershipTimes;
+  /** The projection cannot be written: this worker must stop. */
+  readonly onFatal: (error: VaultError) => void;
 }
+
+/** A claim without an outcome may be taken over after this time. */
+const claimMs = 30_000;
 
 export async function openVault(options: VaultOptions): Promise<Vault> {
   const { connection, keyRing, issuer, audiences, folder, worker, now, onProblem } = options;
@@ -87,6 +92,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const signingKeys = await openSigningKeys({ connection, keyRing });
   const store = await openAuthStore({ connection, keyRing, now });
   const log = await openJetStreamEventLog({ connection, incarnation: streams.incarnations.log });
+  const leases = await openJetStreamLeaseStore(connection);
 
   const lastSequences = await lastSequencesOf(connection);
   const projection = openProjection(join(folder, 'projection.sqlite'), [
@@ -96,6 +102,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const outbox = openOutbox(join(folder, 'outbox.sqlite'));
   const dataKeys = createDataKeys({ connection, keyRing, projection });
 
+  const stop = new AbortController();
+  /** The partitions of this worker, and since when. */
+  const owned = new Map<number, { writer: PartitionWriter; epoch: number; takenAt: number }>();
+  let ownership: Ownership | undefined;
   const follower = createProjectionFollower({
     projection,
     log,
@@ -106,36 +116,49 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
         ({ subject, data, seq }) => onKey(subject.split('.')[2]!, data, seq),
         signal,
       ),
+    // A lease says it first; the log is what counts.
+    onOwner(partition, owner) {
+      if (owner !== worker && owned.has(partition)) ownership?.lose(partition);
+    },
     onProblem,
   });
 
-  const partitions = Array.from({ length: streams.partitions }, (_, partition) => partition);
-  const ownerships = await Promise.all(partitions.map((partition) => log.takePartition(partition, worker)));
-  // Nothing is answered before the log was read up to the own markers, and every key that lay in KEYS then.
-  await follower.caughtUp({
-    log: Math.max(...ownerships.map(({ epoch }) => epoch)),
-    keys: lastSequences.keys,
-  });
-  const writers = ownerships.map((ownership) =>
-    createPartitionWriter({ ownership, worker, log, projection, onLost: options.onOwnershipLost }),
-  );
   const writerOf = (partition: number): PartitionWriter => {
-    const writer = writers[partition];
-    if (!writer) throw new RefusedError('invalid-request', 'there is no such partition');
-    return writer;
+    const found = owned.get(partition);
+    if (!found) throw new RefusedError('not-owner', 'this worker does not own the partition');
+    return found.writer;
   };
 
   const index = createIdentityIndex(keyRing);
   const realm = realmOf(keyRing.instanceId);
-  const grants = createGrantStore({ projection, dataKeys });
-  const refresher = createRefresher({ ...options, writerOf, grants, dataKeys, outbox });
-  await refresher.recover();
+  const grants = createGrantStore({
+    projection,
+    dataKeys,
+    // A claim of a former owner runs anew from when this one first saw it: the clocks of two machines differ.
+    claimEndsAfter: (partition, sequence) => {
+      const found = owned.get(partition);
+      return found && sequence < found.epoch ? found.takenAt + claimMs : 0;
+    },
+  });
+  const refresher = createRefresher({ ...options, writerOf, grants, dataKeys, outbox, claimMs });
 
   const assertOurs = (partition: number, principal: Principal): void => {
     if (partitionOf(principal, streams.partitions) !== partition) {
       throw new RefusedError('invalid-request', 'this principal is not of this partition');
     }
   };
+
+  const openSession = createSessionOpener({
+    projection,
+    grants,
+    dataKeys,
+    index,
+    writerOf,
+    now,
+    chainOf: (interactionUid) => signIn.findChain(interactionUid),
+    forgetChain: (interactionUid) => signIn.forgetChain(interactionUid),
+    assertOurs,
+  });
 
   const signIn = createSignIn({
     store,
@@ -181,63 +204,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       verify: createAccessTokenVerifier({ keys: signingKeys, issuer, audiences, now }),
     }),
 
-    async openSession(partition, { interactionUid, principal, grantId, clientId, lifetimeSeconds }) {
-      assertOurs(partition, principal);
-      const at = now();
-      const sessionId = sessionIdOf(grantId);
-      const principalKey = index.principalKey(principal);
-      const existing = projection.findSession(sessionId);
-      if (existing && existing.principalKey !== principalKey) {
-        throw new RefusedError('conflict', 'this grant has a session of somebody else');
-      }
-      if (existing) return { sessionId };
-      const chain = await signIn.findChain(interactionUid);
-      if (
-        chain.status !== 'complete' ||
-        chain.principal.sub !== principal.sub ||
-        chain.principal.iss !== principal.iss
-      ) {
-        throw new RefusedError('not-found', 'there is no complete sign-in of this person');
-      }
-      await dataKeys.ensure(principalKey);
-      const held = chain.collected.map(({ provider, ...tokens }) => ({
-        owner: {
-          grantId: index.sessionGrantId(principalKey, provider, sessionId),
-          ...{ principalKey, provider, sessionId, registration: tokens.registration },
-        },
-        tokens,
-      }));
-      await writerOf(partition).execute({
-        aggregates: [sessionId, ...held.map(({ owner }) => owner.grantId)],
-        decide: () => {
-          const endsAt = at + lifetimeSeconds * 1000;
-          const found = projection.findSession(sessionId);
-          const opened = decideSession(
-            { type: 'OpenSession', at, sessionId, principalKey, clientId, endsAt },
-            found
-              ? { status: 'open', principalKey: found.principalKey, endsAt: found.endsAt }
-              : { status: 'absent' },
-          );
-          if (!opened) return { changes: [], result: undefined };
-          const id = createEventId();
-          const session = {
-            aggregate: sessionId,
-            event: { metadata: { ...opened, id }, sealed: Buffer.alloc(0) },
-            replaces: false,
-            fact: sessionFact(id, opened),
-          };
-          const granted = held.map(({ owner, tokens }) =>
-            grants.changeFor(
-              { type: 'GrantTokens', at, ...owner, tokens: tokens.tokens, account: tokens.account },
-              owner,
-            ),
-          );
-          return { changes: [session, ...granted.filter((change) => change !== null)], result: undefined };
-        },
-      });
-      await signIn.forgetChain(interactionUid);
-      return { sessionId };
-    },
+    openSession,
 
     signAccessToken: sign,
 
@@ -250,7 +217,53 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       await refresher.record(partition, grantId, claimId, outcome);
     },
 
+    own(serving) {
+      const started = startOwnership({
+        ...{ worker, log, onProblem },
+        partitions: streams.partitions,
+        leases,
+        clock: createLeaseClock({ monotonic: () => performance.now(), wall: now }),
+        ...(options.ownershipTimes && { times: options.ownershipTimes }),
+        handlers: {
+          async take(ownerships) {
+            const { keys } = await lastSequencesOf(connection);
+            await follower.caughtUp({ log: Math.max(...ownerships.map(({ epoch }) => epoch)), keys });
+            for (const taken of ownerships) {
+              const { partition, epoch } = taken;
+              const onLost = (error: VaultError) => {
+                if (error.code === 'projection-failed') options.onFatal(error);
+                started.lose(partition);
+              };
+              const { signal } = stop;
+              const writer = createPartitionWriter({
+                ownership: taken,
+                worker,
+                log,
+                projection,
+                onLost,
+                signal,
+              });
+              owned.set(partition, { writer, epoch, takenAt: now() });
+            }
+            refresher.recover().catch(onProblem);
+          },
+          serve: (partition) => void serving.serve(partition),
+          async release(partition) {
+            await serving.release(partition);
+            const found = owned.get(partition);
+            owned.delete(partition);
+            await found?.writer.close();
+          },
+          reaffirm: (partition) => writerOf(partition).reaffirm(),
+        },
+      });
+      ownership = started;
+      return started;
+    },
+
     async [Symbol.asyncDispose]() {
+      stop.abort();
+      refresher[Symbol.dispose]();
       await follower[Symbol.asyncDispose]();
       outbox[Symbol.dispose]();
       projection[Symbol.dispose]();

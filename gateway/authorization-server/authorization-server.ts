@@ -20,7 +20,8 @@ export interface AuthorizationServerOptions {
   readonly issuer: string;
   /** The resource for which tokens are issued; the issuer's `/mcp` if it is left out. */
   readonly mcpUrl?: string;
-  readonly description: InstanceDescription;
+  /** Its signing keys may become others at run time. */
+  readonly instance: { readonly description: InstanceDescription };
   readonly vault: VaultClient;
   /** The chain, in order. */
   readonly upstreams: readonly Upstream[];
@@ -43,37 +44,41 @@ export class AuthorizationServerConfigurationError extends Error {
   readonly code = 'authorization-server-configuration';
 }
 
-export async function createAuthorizationServer(
-  options: AuthorizationServerOptions,
-): Promise<AuthorizationServer> {
-  const { description, vault, upstreams, cookieKeys, log } = options;
+export function createAuthorizationServer(options: AuthorizationServerOptions): AuthorizationServer {
+  const { instance, vault, upstreams, cookieKeys, log } = options;
   const issuer = readIssuer(options);
   const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
   const settings = { ...defaultSettings, ...options.settings };
-  const provider = createProvider({
-    issuer,
-    issuerIdentifier: options.issuer,
-    resource,
-    description,
-    vault,
-    settings,
-    cookieKeys,
-    log,
-  });
-  const chain = createChain({
-    issuer,
-    provider,
-    resource,
-    realm: description.realm,
-    sessionSeconds: settings.sessionSeconds,
-    upstreams,
-    vault,
-    keys: cookieKeys,
-    log,
-  });
-  const { signingKeys } = description;
-  const documents = createMetadataDocuments({ issuer: options.issuer, resource, signingKeys });
-  const answer = createRouter({ issuer, resource, chain, documents, library: provider.callback(), log });
+
+  /** The library reads its keys once. All that it keeps is in the vault, so another one goes on in mid-chain. */
+  function createFor(description: InstanceDescription) {
+    const provider = createProvider({
+      issuer,
+      issuerIdentifier: options.issuer,
+      resource,
+      description,
+      vault,
+      settings,
+      cookieKeys,
+      log,
+    });
+    const chain = createChain({
+      issuer,
+      provider,
+      resource,
+      realm: description.realm,
+      sessionSeconds: settings.sessionSeconds,
+      upstreams,
+      vault,
+      keys: cookieKeys,
+      log,
+    });
+    const { signingKeys } = description;
+    const documents = createMetadataDocuments({ issuer: options.issuer, resource, signingKeys });
+    const answer = createRouter({ issuer, resource, chain, documents, library: provider.callback(), log });
+    return { description, answer };
+  }
+  let serving = createFor(instance.description);
 
   return {
     resource,
@@ -81,13 +86,14 @@ export async function createAuthorizationServer(
     async handle(request, response) {
       const target = parseRequestTarget(request.url);
       if (target === null || !/^\/(oauth|\.well-known)(\/|$)/.test(target.pathname)) return false;
-      await answer(request, response, target);
+      if (serving.description !== instance.description) serving = createFor(instance.description);
+      await serving.answer(request, response, target);
       return true;
     },
   };
 }
 
-function readIssuer({ issuer, description, cookieKeys, upstreams }: AuthorizationServerOptions): URL {
+function readIssuer({ issuer, instance, cookieKeys, upstreams }: AuthorizationServerOptions): URL {
   const refuse = (rule: string) => {
     throw new AuthorizationServerConfigurationError(rule);
   };
@@ -96,9 +102,9 @@ function readIssuer({ issuer, description, cookieKeys, upstreams }: Authorizatio
     return refuse(`issuer ${issuer} must be an http or https URL`);
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '')
     return refuse(`issuer ${issuer} must be an origin: a path is not supported`);
-  if (description.issuer !== issuer)
+  if (instance.description.issuer !== issuer)
     return refuse(
-      `the vault signs for the issuer ${description.issuer} and the gateway is configured with ${issuer}`,
+      `the vault signs for the issuer ${instance.description.issuer} and the gateway is configured with ${issuer}`,
     );
   if (cookieKeys.length === 0) return refuse('cookieKeys must have at least one key');
   if (upstreams.length === 0) return refuse('upstreams must have at least one provider');

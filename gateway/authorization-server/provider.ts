@@ -13,7 +13,7 @@ import Provider, {
 import { sessionIdOf } from '../../schemas/ids.ts';
 import type { Log } from '../../schemas/log.ts';
 import type { InstanceDescription } from '../../schemas/messages/describe-instance.ts';
-import { createErrorPage, errorTexts } from '../pages/error-page.ts';
+import { createErrorPage, type ErrorText, errorTexts } from '../pages/error-page.ts';
 import { renderPage, setPageHeaders } from '../pages/page.ts';
 import type { VaultClient } from '../vault-client.ts';
 import { createAdapterFactory } from './adapter.ts';
@@ -24,6 +24,7 @@ import type { AuthorizationServerSettings } from './settings.ts';
 import { VaultSigningKey } from './signer.ts';
 import { restoreUnusedGrantSource } from './unused-grant-source.ts';
 import { retryAfterSeconds } from './vault-failure.ts';
+import { findWayBack } from './way-back.ts';
 
 export interface ProviderOptions {
   readonly issuer: URL;
@@ -43,6 +44,7 @@ export function createProvider(options: ProviderOptions): Provider {
   provider.proxy = true;
   provider.use(async (ctx, next) => {
     await next();
+    showWayBack(ctx as unknown as KoaContextWithOIDC, options.issuer);
     if (ctx.status >= 500) await restoreUnusedGrantSource(ctx as unknown as KoaContextWithOIDC, options.log);
     if (ctx.status === 503) ctx.set('Retry-After', String(retryAfterSeconds));
   });
@@ -113,11 +115,7 @@ function createConfiguration(options: ProviderOptions): Configuration {
       'grantId' in token && token.grantId !== undefined ? { tsid: sessionIdOf(token.grantId) } : undefined,
 
     renderError: (ctx, out) => {
-      const text =
-        out.error === 'temporarily_unavailable' ? errorTexts.unavailable : refusedRequest(out.error);
-      const detail = [out.error, out.error_description].filter(Boolean).join(': ');
-      setPageHeaders((name, value) => ctx.set(name, value));
-      ctx.body = renderPage(createErrorPage({ ...text, detail }, issuer.host));
+      showRefusal(ctx, { error: out.error, description: out.error_description }, issuer);
     },
 
     features: {
@@ -171,11 +169,34 @@ function remainingSeconds(ctx: KoaContextWithOIDC): number {
   return Math.max(1, ctx.oidc.entities.Grant?.remainingTTL ?? 1);
 }
 
-function refusedRequest(error: string) {
+/** Instead of a redirect to an address that nobody has looked at. */
+function showWayBack(ctx: KoaContextWithOIDC, issuer: URL): void {
+  const wayBack = findWayBack(ctx, issuer);
+  if (wayBack === null) return;
+  ctx.remove('location');
+  ctx.status = wayBack.error === 'temporarily_unavailable' ? 503 : 400;
+  showRefusal(ctx, wayBack, issuer);
+}
+
+interface ShownRefusal {
+  readonly error: string;
+  readonly description: string | undefined;
+  readonly target?: URL;
+}
+
+function showRefusal(
+  ctx: KoaContextWithOIDC,
+  { error, description, target }: ShownRefusal,
+  issuer: URL,
+): void {
+  const detail = [error, description].filter(Boolean).join(': ');
+  const text = { ...textOf(error, target), detail, ...(target === undefined ? {} : { wayBack: target }) };
+  setPageHeaders((name, value) => ctx.set(name, value));
+  ctx.body = renderPage(createErrorPage(text, issuer.host));
+}
+
+function textOf(error: string, target: URL | undefined): ErrorText {
+  if (error === 'temporarily_unavailable') return errorTexts.unavailable;
   if (error === 'server_error') return errorTexts.broken;
-  return {
-    heading: 'This request cannot be answered',
-    explanation:
-      'The application sent a request that this server does not accept, and it is not safe to send you back there.',
-  };
+  return target === undefined ? errorTexts.refused : errorTexts.refusedWithWayBack;
 }

@@ -14,8 +14,6 @@ const keptFields = [
   'tos_uri',
   'policy_uri',
   'contacts',
-  'software_id',
-  'software_version',
   'application_type',
   'response_types',
   'grant_types',
@@ -67,14 +65,16 @@ export function findRedirectUriProblem(uri: unknown): string | null {
   const url = URL.parse(uri);
   if (url === null) return 'must only contain valid URIs';
   if (uri.includes('#')) return 'must not contain a fragment';
-  if (url.username !== '' || url.password !== '' || authorityOf(uri).includes('@'))
-    return 'must not contain user information';
+  const authority = authorityOf(uri);
+  if (authority?.includes('@')) return 'must not contain user information';
+  // http://0x7f.1/ or https:host: readers disagree about where these lead.
+  if (authority?.toLowerCase() !== url.host) return 'must have its host and port in their normal form';
   if (url.protocol === 'https:') return null;
   if (url.protocol === 'http:' && loopbackHosts.has(url.hostname)) return null;
   return 'must be https, or http to localhost, 127.0.0.1 or [::1]';
 }
 
 /** As it was written: the parser forgets an empty `@`. */
-function authorityOf(uri: string): string {
-  return /^[a-z][a-z0-9+.-]*:\/*([^/?]*)/i.exec(uri)?.[1] ?? '';
+function authorityOf(uri: string): string | undefined {
+  return /^[a-z][a-z0-9+.-]*:\/\/([^/?]*)/i.exec(uri)?.[1];
 }

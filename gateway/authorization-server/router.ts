@@ -133,6 +133,8 @@ export function createRouter({ issuer, resource, chain, documents, library, log 
     try {
       await route.answer(request, response, target);
     } catch (err) {
+      // The client went away in the middle of its request.
+      if (request.destroyed && !request.complete) return;
       if (response.headersSent) {
         log.error({ err }, 'answer broken off');
         response.destroy();
@@ -146,16 +148,16 @@ export function createRouter({ issuer, resource, chain, documents, library, log 
   };
 }
 
-/** Anything that is not a JSON object goes to the library as it is, which answers with the error of RFC 7591. */
+/** What is not a JSON object goes to the library all the same, which answers with the error of RFC 7591. */
 function normalizeRegistrationBody(body: Buffer): string | Buffer {
-  let metadata: unknown;
   try {
-    metadata = JSON.parse(body.toString('utf8'));
+    const metadata: unknown = JSON.parse(body.toString('utf8'));
+    if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) return body;
+    return JSON.stringify(normalizeRegistration(metadata as Record<string, unknown>));
   } catch {
-    return body;
+    // No JSON, or nested so deeply that it cannot be written again. Not handed on: nothing has looked at it.
+    return '';
   }
-  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) return body;
-  return JSON.stringify(normalizeRegistration(metadata as Record<string, unknown>));
 }
 
 /** Fetch standard, CORS-preflight fetch. */

@@ -277,12 +277,13 @@ function describeFailure(error: EndError, provider: string): string {
 
 /** Null if a parameter comes twice (RFC 6749 section 3.1). Empty ones count as left out. */
 function readCallbackParameters(search: string): Record<string, Secret> | null {
-  const parameters: Record<string, Secret> = {};
+  const parameters = new Map<string, Secret>();
   for (const [name, value] of new URLSearchParams(search)) {
-    if (Object.hasOwn(parameters, name)) return null;
-    if (value !== '') parameters[name] = new Secret(value);
+    if (parameters.has(name)) return null;
+    if (value !== '') parameters.set(name, new Secret(value));
   }
-  return parameters;
+  // A parameter may be called as it likes, also `__proto__`.
+  return Object.fromEntries(parameters);
 }
 
 function redirect(response: ServerResponse, location: string, setCookie: readonly string[] = []): void {

@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { isLoopback } from '../../schemas/config/address.ts';
+import { parseHost } from './request.ts';
 
 export type OriginVerdict = 'ok' | 'foreign-host' | 'foreign-origin';
 
@@ -14,7 +15,7 @@ export function createOriginCheck(publicUrl: string): (req: IncomingMessage) => 
     url !== null && (url.hostname === own.hostname || (isLoopback(own) && isLoopback(url)));
 
   return ({ headers: { host, origin } }) => {
-    if (!isOwnName(URL.parse(`http://${host ?? ''}`))) return 'foreign-host';
+    if (!isOwnName(parseHost(host, own.protocol))) return 'foreign-host';
     if (origin !== undefined && !isOwnName(URL.parse(origin))) return 'foreign-origin';
     return 'ok';
   };

@@ -19,10 +19,14 @@ export function parseRequestTarget(url: string | undefined): RequestTarget | nul
   return { pathname: path, search: rest.join('?') };
 }
 
+/** The Host header as a URL of this protocol; null if it is more or less than host and port. */
+export function parseHost(host: string | undefined, protocol: string): URL | null {
+  if (host === undefined || !/^[^/?#@\\\s]+$/.test(host)) return null;
+  return URL.parse(`${protocol}//${host}`);
+}
+
 export function isRequestFor(issuer: URL, request: IncomingMessage): boolean {
-  const { host } = request.headers;
-  if (host === undefined || !/^[^/?#@\\\s]+$/.test(host)) return false;
-  return URL.parse(`${issuer.protocol}//${host}`)?.host === issuer.host;
+  return parseHost(request.headers.host, issuer.protocol)?.host === issuer.host;
 }
 
 export function pinToIssuer(issuer: URL, request: IncomingMessage): void {
@@ -34,18 +38,29 @@ export function pinToIssuer(issuer: URL, request: IncomingMessage): void {
 export class BodyTooLargeError extends Error {
   override readonly name = 'BodyTooLargeError';
   readonly code = 'body-too-large';
+
+  constructor() {
+    super('the body is too large');
+  }
 }
 
+/**
+ * What is over the limit is read and dropped, up to as much again and a megabyte: a connection that is closed while
+ * its client still sends is reset, and the client never sees why (RFC 9112 section 9.6).
+ */
+const moreToDrop = 1024 * 1024;
+
 export async function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
-  if (Number(request.headers['content-length'] ?? 0) > limit)
-    throw new BodyTooLargeError('the body is too large');
+  const hardLimit = 2 * limit + moreToDrop;
+  if (Number(request.headers['content-length'] ?? 0) > hardLimit) throw new BodyTooLargeError();
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     length += chunk.length;
-    if (length > limit) throw new BodyTooLargeError('the body is too large');
-    chunks.push(chunk);
+    if (length > hardLimit) break;
+    if (length <= limit) chunks.push(chunk);
   }
+  if (length > limit) throw new BodyTooLargeError();
   return Buffer.concat(chunks, length);
 }
 

@@ -115,8 +115,10 @@ export function createAccessTokenVerifier(options: {
 /** RFC 6750 section 2.1; the scheme is case-insensitive (RFC 9110 section 11.1). */
 export function parseBearer(authorization: readonly string[]): string {
   const [header, ...others] = authorization;
-  const [, scheme, credentials] = /^\s*([^\s]+)(?:\s+(.*?))?\s*$/.exec(header ?? '') ?? [];
-  if (scheme?.toLowerCase() !== 'bearer' || credentials === undefined || credentials === '')
+  // Split, not matched: a pattern with free spaces on both sides takes quadratic time on a long header.
+  const [scheme, ...credentialParts] = (header ?? '').trim().split(/\s/);
+  const credentials = credentialParts.join(' ').trimStart();
+  if (scheme?.toLowerCase() !== 'bearer' || credentials === '')
     throw new AccessTokenError('missing-token', 'this resource needs a Bearer access token');
   if (others.length > 0 || credentials.length > maxTokenLength || !tokenPattern.test(credentials))
     throw new AccessTokenError('invalid-token', 'the Authorization header is malformed');

@@ -2,6 +2,7 @@
  * Shown before anyone is sent to a provider: who asks, where the person returns to, and where they will sign in
  * (RFC 6749 section 10.2, RFC 8252 section 8.6). Whatever the client says of itself is shown as its own claim.
  */
+import { isLoopback } from '../../schemas/config/address.ts';
 import { type Html, html, type Page } from './page.ts';
 
 export interface ConsentProvider {
@@ -22,8 +23,6 @@ export interface ConsentRequest {
   readonly host: string;
 }
 
-const loopbackHosts: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
-
 export function createConsentPage(request: ConsentRequest): Page {
   const name = displayedName(request.clientName);
   const redirect = new URL(request.redirectUri);
@@ -42,7 +41,7 @@ ${
 ${request.providers.map(providerItem)}</ol>
 <p class="soft">Latchkey keeps the access it gets there. The application never sees it.</p>
 <h2>Then you return to</h2>
-${loopbackHosts.has(redirect.hostname) ? loopbackTarget(redirect) : webTarget(redirect)}
+${isLoopback(redirect) ? loopbackTarget(redirect) : webTarget(redirect)}
 <form method="post">
 <input type="hidden" name="csrf" value="${request.csrfToken}">
 <div class="actions">

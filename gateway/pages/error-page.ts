@@ -1,11 +1,13 @@
 /** Says what went wrong where no client can be told, and what the person can do. Holds nothing of an upstream. */
-import { html, type Page } from './page.ts';
+import { type Html, html, type Page } from './page.ts';
 
 export interface ErrorText {
   readonly heading: string;
   readonly explanation: string;
   /** An error code of OAuth, or a detail for the developer of the client. */
   readonly detail?: string;
+  /** Where the application waits; the person decides whether to go there. */
+  readonly wayBack?: URL;
 }
 
 export function createErrorPage(text: ErrorText, host: string): Page {
@@ -14,8 +16,15 @@ export function createErrorPage(text: ErrorText, host: string): Page {
     host,
     body: html`<h1>${text.heading}</h1>
 <p>${text.explanation}</p>
-${text.detail === undefined ? html`` : html`<p><code>${text.detail}</code></p>`}`,
+${text.detail === undefined ? html`` : html`<p><code>${text.detail}</code></p>`}
+${text.wayBack === undefined ? html`` : wayBackTo(text.wayBack)}`,
   };
+}
+
+function wayBackTo(target: URL): Html {
+  return html`<h2>The application waits at</h2>
+<p class="address"><b>${target.host}</b><code>${target.origin}${target.pathname}</code></p>
+<div class="actions"><a class="button" href="${target.href}">Return to it</a></div>`;
 }
 
 export const errorTexts = {
@@ -32,6 +41,16 @@ export const errorTexts = {
   broken: {
     heading: 'Something went wrong',
     explanation: 'The request could not be completed. Go back to your application and start again.',
+  },
+  refused: {
+    heading: 'This request cannot be answered',
+    explanation:
+      'The application sent a request that this server does not accept, and it is not safe to send you back there.',
+  },
+  refusedWithWayBack: {
+    heading: 'This request cannot be answered',
+    explanation:
+      'An application sent a request that this server does not accept. Return to it only if you know its address and have just started to sign in there.',
   },
   notFound: {
     heading: 'Page not found',

@@ -51,12 +51,14 @@ const style = `
   --ground: #f2f4f7; --card: #ffffff; --edge: #dfe3ea; --text: #16202e; --soft: #5a6678;
   --accent: #1f5fbf; --accent-text: #ffffff; --accent-hover: #174c9c; --fill: #f5f7fa;
   --warn-fill: #fff6e0; --warn-edge: #e8c368; --warn-text: #5f4300;
+  --good: #2b8a57; --bad: #c2362f;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --ground: #0f141b; --card: #18202a; --edge: #2c3745; --text: #e7ecf3; --soft: #9aa7b8;
     --accent: #7fb0ff; --accent-text: #0b1a30; --accent-hover: #a3c6ff; --fill: #1f2935;
     --warn-fill: #2e2714; --warn-edge: #75602a; --warn-text: #f3dda2;
+    --good: #5cc48a; --bad: #ff7a70;
   }
 }
 * { box-sizing: border-box; }
@@ -92,6 +94,14 @@ a { color: var(--accent); }
 .address { margin: 0; padding: .65rem .85rem; background: var(--fill); border: 1px solid var(--edge); border-radius: 10px; overflow-wrap: anywhere; }
 .address b { display: block; font-weight: 600; }
 code { font: .85em/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; color: var(--soft); overflow-wrap: anywhere; }
+pre { margin: 0; padding: .65rem .85rem; background: var(--fill); border: 1px solid var(--edge); border-radius: 10px; overflow-x: auto; }
+pre code { color: var(--text); white-space: pre; overflow-wrap: normal; user-select: all; -webkit-user-select: all; }
+pre + .soft { margin-top: .65rem; }
+.states { margin: 0; padding: 0; list-style: none; }
+.states li { display: flex; align-items: baseline; gap: .6rem; padding: .2rem 0; }
+.states li::before { content: ""; flex: none; width: .6rem; height: .6rem; border-radius: 50%; background: var(--good); }
+.states .away::before { background: var(--bad); }
+.states span { margin-left: auto; color: var(--soft); font-size: .9rem; text-align: right; }
 .warning { margin: .75rem 0 0; padding: .7rem .85rem; background: var(--warn-fill); border: 1px solid var(--warn-edge); border-radius: 10px; color: var(--warn-text); font-size: .9rem; }
 .actions { display: flex; gap: .75rem; margin-top: 1.75rem; }
 button, .button {

@@ -26,8 +26,9 @@ export function findUrl(text: string | undefined): URL | null {
   return text === undefined ? null : URL.parse(text);
 }
 
+/** `localhost` and the names below it are this machine (RFC 6761 section 6.3). */
 export function isLoopback(url: URL): boolean {
-  return url.hostname === 'localhost' || isInRange(url, loopbackRanges);
+  return /(^|\.)localhost$/.test(url.hostname) || isInRange(url, loopbackRanges);
 }
 
 /** A literal address of a private or link-local network; a host name is only known when it is resolved. */

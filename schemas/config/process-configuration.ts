@@ -6,7 +6,7 @@ import { StartupError } from '../run-process.ts';
 import type { Secret } from '../secret.ts';
 import type { Config } from './config.ts';
 import { loadConfig } from './load-config.ts';
-import { type NatsAddress, natsAddress } from './nats-environment.ts';
+import { isNatsUserInEnvironment, type NatsAddress, natsAddress } from './nats-environment.ts';
 import type { ProcessSettings } from './process-settings.ts';
 import { formatReport } from './report.ts';
 import { readSecrets } from './secret-reference.ts';
@@ -31,7 +31,9 @@ export function readProcessConfiguration<Settings extends ProcessSettings>(
   const { config, problems } = loadConfig(file);
   if (config === null) throw unusable(formatReport(problems).trimEnd());
   const settings = select(config);
-  const read = readSecrets(settings.secrets, env);
+  const unused = isNatsUserInEnvironment(env) ? settings.nats?.password : undefined;
+  const needed = settings.secrets.filter((reference) => reference !== unused);
+  const read = readSecrets(needed, env);
   if (read.problems.length > 0) throw unusable(formatReport([...problems, ...read.problems]).trimEnd());
   return { settings, secrets: read.secrets, nats: natsAddress(settings.nats, env) };
 }

@@ -34,7 +34,7 @@ process.once('message', async ({ url, people, rootKey }: Order) => {
     }),
   );
   const bootId = 'boot_vaultvaultvaultvault00';
-  startVaultWorker({
+  const worker = startVaultWorker({
     bus: createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) }),
     vault,
     providers: ['corporate', 'gitlab'],
@@ -44,6 +44,7 @@ process.once('message', async ({ url, people, rootKey }: Order) => {
       message.respond(new Uint8Array(Number(message.headers?.get('Reply-Size'))));
     },
   });
+  await worker.ownership.settled();
   await connection.flush();
 
   const callers: { partition: number; accessToken: string }[] = [];

@@ -4,6 +4,7 @@ import { createGatewayFacts, createJetStreamPublish } from '../../gateway/facts.
 import { gatewayFactSchema } from '../../schemas/events/facts.ts';
 import { createBootId } from '../../schemas/ids.ts';
 import { openNatsConnection } from '../../schemas/nats-connection.ts';
+import { streamSubjects } from '../../schemas/subjects.ts';
 import { openNatsServer } from '../world/nats-server.ts';
 
 const test = suite('gateway/facts');
@@ -71,9 +72,9 @@ test('JetStream stores a fact, and a repeated one once', async () => {
       () => {},
     );
     const manager = await connection.jetstreamManager();
-    await manager.streams.add({ name: 'VAULT', subjects: ['latchkey.fact.>'] });
+    await manager.streams.add({ name: 'AUDIT', subjects: [streamSubjects.gatewayFacts] });
     for (const id of ['evt_1', 'evt_1', 'evt_2']) await publish(subject, body, id);
-    assert.is((await manager.streams.info('VAULT')).state.messages, 2);
+    assert.is((await manager.streams.info('AUDIT')).state.messages, 2);
   } finally {
     await connection.close();
   }

@@ -3,7 +3,7 @@
  * bus), real ES256 signatures, and providers that are played by one small HTTP server. It can be away, and fail in
  * the middle.
  */
-import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import * as z from 'zod';
 import type { BeginLegResponse, VaultClient } from '../../gateway/vault-client.ts';
@@ -11,7 +11,7 @@ import { NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { realmOf } from '../../schemas/identity.ts';
 import { createInstanceId, derivedId, legIdOf, sessionIdOf } from '../../schemas/ids.ts';
 import { findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
-import type { InstanceDescription } from '../../schemas/messages/describe-instance.ts';
+import type { InstanceDescription, PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
   beginLeg,
@@ -43,6 +43,8 @@ export type InMemoryVault = VaultClient & {
   readonly unreachable: Set<string>;
   /** The next so many requests of this kind find nobody. */
   failNext(name: Name, times?: number): void;
+  /** A new key signs; the former ones still verify. */
+  rotateSigningKey(): void;
   endSessions(): void;
   /** As when ten minutes have passed. */
   forgetChains(): void;
@@ -62,17 +64,21 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
   const callbackUrl = options.callbackUrl ?? ((provider) => `${issuer}/oauth/callback/${provider}`);
   const instanceId = createInstanceId();
   const realm = realmOf(instanceId);
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const jwk = publicKey.export({ format: 'jwk' });
-  const description: InstanceDescription = {
+  const privateKeys = new Map<string, KeyObject>();
+  let description: InstanceDescription = {
     instanceId,
     issuer,
     realm,
     partitions: 64,
-    signingKeys: [
-      { kid: 'test-key-1', alg: 'ES256', use: 'sig', kty: 'EC', crv: 'P-256', x: jwk.x!, y: jwk.y! },
-    ],
+    signingKeys: [createSigningKey()],
   };
+  function createSigningKey(): PublicSigningKey {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
+    const kid = `test-key-${privateKeys.size + 1}`;
+    privateKeys.set(kid, privateKey);
+    return { kid, alg: 'ES256', use: 'sig', kty: 'EC', crv: 'P-256', x, y };
+  }
   const rows = new Map<string, Row>();
   const chains = new Map<string, ChainState>();
   const legs = new Map<string, Leg>();
@@ -99,7 +105,12 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
   };
 
   const vault: InMemoryVault = {
-    description,
+    get description() {
+      return description;
+    },
+    rotateSigningKey() {
+      description = { ...description, signingKeys: [createSigningKey(), ...description.signingKeys] };
+    },
     rows,
     sessions,
     calls,
@@ -224,17 +235,13 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       enter('signAccessToken');
       overTheBus(signAccessToken, { kid, signingInput });
       const claims = decodeJwt(`${signingInput}.`);
-      if (
-        claims.iss !== issuer ||
-        principal.iss !== realm ||
-        claims.sub !== principal.sub ||
-        kid !== 'test-key-1'
-      )
+      const key = privateKeys.get(kid);
+      if (claims.iss !== issuer || principal.iss !== realm || claims.sub !== principal.sub || !key)
         throw new RefusedError('invalid-request', 'not a token that this vault would issue');
       const session = sessions.get(String(claims.tsid));
       if (session?.sub !== claims.sub) throw new RefusedError('session-ended', 'the session has ended');
       const signature = sign('sha256', Buffer.from(signingInput), {
-        key: privateKey,
+        key,
         dsaEncoding: 'ieee-p1363',
       });
       return answered(signAccessToken, { signature: signature.toString('base64url') });

@@ -2,14 +2,15 @@ import { connect } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createHealth } from '../../gateway/health.ts';
-import { createStartPage } from '../../gateway/pages/start-page.ts';
+import { createHomePage } from '../../gateway/pages/home-page.ts';
 import { createGatewayServer, type GatewayServer, type GatewayServerOptions } from '../../gateway/server.ts';
 import { createInstanceId } from '../../schemas/ids.ts';
 import type { InstanceDescription } from '../../schemas/messages/describe-instance.ts';
 import { createTestSigner, issuer } from './signing.ts';
 
 const test = suite('gateway/server');
-const startPage = createStartPage({ name: 'team <tools>', mcpUrl: 'http://localhost:4483/mcp' });
+const homePage: GatewayServerOptions['homePage'] = (readiness) =>
+  createHomePage({ name: 'team <tools>', mcpUrl: 'http://localhost:4483/mcp', readiness });
 const signer = await createTestSigner();
 const description: InstanceDescription = {
   instanceId: createInstanceId(),
@@ -44,7 +45,7 @@ async function start(
     },
     mcpPath: '/mcp',
     https: false,
-    startPage,
+    homePage,
     health: createHealth({
       pingNats: async () => {},
       fetchDescription: async () => description,
@@ -202,9 +203,30 @@ test('the bare address tells a person how to connect a client', async () => {
   assert.is(response.status, 200);
   assert.match(response.headers.get('content-security-policy') ?? '', "default-src 'none'");
   const page = await response.text();
-  assert.match(page, 'Add team &lt;tools&gt; to your MCP client');
+  assert.match(page, 'Connect your MCP client to team &lt;tools&gt;');
   assert.match(page, 'claude mcp add --transport http latchkey http://localhost:4483/mcp');
+  assert.is(page.match(/<li class="good">/g)?.length, 3);
+  assert.not.match(page, 'Not everything answers');
+  assert.not.match(page, description.instanceId);
   assert.is((await fetch(`${started.origin}/`, { method: 'POST' })).status, 405);
+});
+
+test('and what does not answer, from the same source as /readyz', async () => {
+  const away = () => Promise.reject(new Error('nats://secret-host:4222 is away'));
+  await using started = await start({}, { pingNats: away, fetchDescription: away });
+  const response = await fetch(`${started.origin}/`);
+  assert.is(response.status, 200);
+  const page = await response.text();
+  assert.match(page, 'Not everything answers right now');
+  assert.match(page, '<li class="away">NATS<span>does not answer</span></li>');
+  assert.match(page, '<li class="away">Token vault<span>does not answer</span></li>');
+  assert.not.match(page, 'secret-host');
+});
+
+test('two Hosts in one request are refused', async () => {
+  await using started = await start();
+  const lines = ['GET / HTTP/1.1', 'Host: localhost', 'Host: evil.example', '', ''];
+  assert.match(await raw(started.port, lines.join('\r\n')), /^HTTP\/1\.1 400 /);
 });
 
 test('a port in use is the error of the operating system', async () => {
@@ -215,7 +237,7 @@ test('a port in use is the error of the operating system', async () => {
     mcp: { handle: async () => {} },
     mcpPath: '/mcp',
     https: false,
-    startPage,
+    homePage,
     health: { check: async () => ({ status: 'ready', nats: 'ok', vault: 'ok', keys: 'ok' }) },
     log: { error: () => {} } as never,
   });

@@ -4,6 +4,7 @@ import { Client as OlderClient } from '@modelcontextprotocol/sdk/client/index.js
 import { StreamableHTTPClientTransport as OlderTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { pino } from 'pino';
 import { createGateway, type Gateway, type GatewayOptions } from '../../gateway/gateway.ts';
+import { createInstance } from '../../gateway/instance.ts';
 import type { BackendStrategy } from '../../schemas/config/gateway-config.ts';
 import type { GatewayFact } from '../../schemas/events/facts.ts';
 import { realmOf } from '../../schemas/identity.ts';
@@ -71,7 +72,11 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     secrets: new Map(),
     authorizationServer: { handle: async () => false },
     vault,
-    description,
+    instance: createInstance({
+      description,
+      fetchDescription: async () => description,
+      elapsed: () => performance.now(),
+    }),
     fetchDescription: async () => description,
     pingNats: async () => {},
     publish:

@@ -47,7 +47,8 @@ export function writeDemoConfiguration(options: DemoOptions): DemoConfiguration 
     gitlab: join(stateDir, 'gitlab-client-secret'),
   };
   const file = join(stateDir, 'latchkey.yaml');
-  writeFileSync(file, formatConfiguration(origins, ports.gateway, secretFiles));
+  const listen = { port: ports.gateway, host: options.listenOn ?? '127.0.0.1' };
+  writeFileSync(file, formatConfiguration(origins, listen, secretFiles));
   return {
     file,
     stateDir,
@@ -72,7 +73,7 @@ function keepSecret(file: string): string {
 
 function formatConfiguration(
   origins: Record<DemoPlace, string>,
-  gatewayPort: number,
+  listen: { host: string; port: number },
   secretFiles: { corporate: string; gitlab: string },
 ): string {
   return `# The demo's configuration, written anew at each start. Copy it to change it, and run
@@ -147,6 +148,7 @@ aggregation:
 
 gateway:
   listen:
-    port: ${gatewayPort}
+    host: ${listen.host}
+    port: ${listen.port}
 `;
 }

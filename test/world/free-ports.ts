@@ -1,20 +1,24 @@
 // Ports that were free a moment ago, for servers whose address must be known before they start, or stay the same
-// over a restart. All are held open until the last one is found, so no two are the same.
+// over a restart. They lie below the range from which systems give ports to outgoing connections and to `listen(0)`
+// (from 32768), so nobody is given one between the look and the use; all are held open until the last one is found.
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import net, { type AddressInfo } from 'node:net';
+import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+const lowestPort = 20_000;
+const highestPort = 32_000;
+
 export async function findFreePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = net.createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
+  const held = new Map<number, net.Server>();
+  while (held.size < count) {
+    const port = randomInt(lowestPort, highestPort + 1);
+    if (held.has(port)) continue;
+    const server = await tryListen(port, '127.0.0.1');
+    if (server !== null) held.set(port, server);
+  }
+  await Promise.all([...held.values()].map((server) => once(server.close(), 'close')));
+  return [...held.keys()];
 }
 
 /**
@@ -33,13 +37,20 @@ export async function findPortInUse(ports: number[], host: string, waitMs: numbe
 }
 
 async function isInUse(port: number, host: string): Promise<boolean> {
+  const server = await tryListen(port, host);
+  if (server === null) return true;
+  await once(server.close(), 'close');
+  return false;
+}
+
+/** Null where somebody listens already. */
+async function tryListen(port: number, host: string): Promise<net.Server | null> {
   const server = net.createServer().listen(port, host);
   try {
     await once(server, 'listening');
+    return server;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return true;
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return null;
     throw error;
   }
-  await once(server.close(), 'close');
-  return false;
 }

@@ -22,6 +22,15 @@ export interface InstallationOptions {
   readonly gateways?: number;
   readonly providerWorkers?: number;
   readonly gitlabAccessTokenSeconds?: number;
+  /** Not there when everything starts; `openProvider` starts them. */
+  readonly providersDown?: readonly ProviderName[];
+  /** Another NATS than one that takes a token from everybody. */
+  readonly openNats?: () => Promise<InstallationNats>;
+}
+
+/** Where each process is a user of its own, there is a worker process for each provider. */
+export interface InstallationNats extends TestNatsServer {
+  environmentOf(user: string): NodeJS.ProcessEnv;
 }
 
 export interface Installation extends AsyncDisposable {
@@ -33,10 +42,13 @@ export interface Installation extends AsyncDisposable {
   readonly nats: TestNatsServer;
   readonly corporate: CorporateProvider;
   readonly gitlab: GitlabProvider;
+  openProvider(name: ProviderName): Promise<void>;
   readonly corporateTools: WhoamiBackend;
   readonly gitlabTools: WhoamiBackend;
   /** Everything that the processes wrote to stdout and stderr. */
   output(): string;
+  /** Past the balancer, which speaks only well-formed HTTP. */
+  readonly gatewayPorts: readonly number[];
   /** How many requests each gateway got. */
   readonly requestsByGateway: readonly number[];
   processes(name: ProcessName): readonly ChildProcess[];
@@ -45,6 +57,8 @@ export interface Installation extends AsyncDisposable {
   startAll(): Promise<void>;
 }
 
+const providerNames = ['corporate', 'gitlab'] as const;
+type ProviderName = (typeof providerNames)[number];
 type ProcessName = 'vault' | 'provider' | 'gateway';
 
 const mains: Record<ProcessName, string> = {
@@ -55,7 +69,7 @@ const mains: Record<ProcessName, string> = {
 const natsToken = 'token-of-the-test-nats';
 
 export async function openInstallation(options: InstallationOptions = {}): Promise<Installation> {
-  const { gateways = 1, providerWorkers = 1, gitlabAccessTokenSeconds = 300 } = options;
+  const { gateways = 1, providerWorkers = 1, gitlabAccessTokenSeconds = 300, providersDown = [] } = options;
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-installation-'));
   const [front, corporatePort, gitlabPort, corporateToolsPort, gitlabToolsPort, ...gatewayPorts] =
     await findFreePorts(5 + gateways);
@@ -75,20 +89,22 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     return file;
   });
   const keys = join(folder, 'keys');
-  ensureKeyFolder(keys, ['corporate', 'gitlab']);
+  ensureKeyFolder(keys, providerNames);
 
-  const nats = await openNatsServer({ token: natsToken });
-  const corporate = await openCorporateProvider({
-    port: ports.corporate,
-    clientSecret: demo.clientSecrets.corporate,
-    redirectUris: demo.redirectUris.corporate,
-  });
-  const gitlab = await openGitlabProvider({
-    port: ports.gitlab,
-    clientSecret: demo.clientSecrets.gitlab,
-    redirectUris: demo.redirectUris.gitlab,
-    accessTokenSeconds: gitlabAccessTokenSeconds,
-  });
+  const ownNats = await options.openNats?.();
+  const nats = ownNats ?? (await openNatsServer({ token: natsToken }));
+  let corporate: CorporateProvider | null = null;
+  let gitlab: GitlabProvider | null = null;
+  async function openProvider(name: ProviderName): Promise<void> {
+    const options = {
+      port: ports[name],
+      clientSecret: demo.clientSecrets[name],
+      redirectUris: demo.redirectUris[name],
+    };
+    if (name === 'corporate') corporate = await openCorporateProvider(options);
+    else gitlab = await openGitlabProvider({ ...options, accessTokenSeconds: gitlabAccessTokenSeconds });
+  }
+  for (const name of providerNames) if (!providersDown.includes(name)) await openProvider(name);
   const corporateTools = await openWhoamiBackend({
     name: 'corporate-tools',
     userinfoUrl: `${demo.origins.corporate}/userinfo`,
@@ -105,10 +121,19 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
   const children = new Map<ProcessName, ChildProcess[]>();
   const output: string[] = [];
 
-  function launch(name: ProcessName, config: string, more: readonly string[] = []): Promise<unknown> {
+  function launch(
+    name: ProcessName,
+    config: string,
+    more: readonly string[] = [],
+    user: string = name,
+  ): Promise<unknown> {
     const main = fileURLToPath(new URL(`../../${mains[name]}`, import.meta.url));
     const child = spawn(process.execPath, [main, '--config', config, '--keys', keys, ...more], {
-      env: { PATH: process.env.PATH, LATCHKEY_NATS_URL: nats.url, LATCHKEY_NATS_TOKEN: natsToken },
+      env: {
+        PATH: process.env.PATH,
+        LATCHKEY_NATS_URL: nats.url,
+        ...(ownNats?.environmentOf(user) ?? { LATCHKEY_NATS_TOKEN: natsToken }),
+      },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     for (const stream of [child.stdout!, child.stderr!])
@@ -125,7 +150,15 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
   async function startAll(): Promise<void> {
     await Promise.all([
       launch('vault', demo.file, ['--data', join(folder, 'vault')]),
-      ...Array.from({ length: providerWorkers }, () => launch('provider', demo.file)),
+      ...Array.from({ length: providerWorkers }, () =>
+        ownNats === undefined
+          ? launch('provider', demo.file)
+          : Promise.all(
+              providerNames.map((name) =>
+                launch('provider', demo.file, ['--only', name], `provider-${name}`),
+              ),
+            ),
+      ),
       ...gatewayFiles.map((file) => launch('gateway', file)),
     ]);
   }
@@ -145,7 +178,16 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
 
   await startAll();
   return {
-    ...{ folder, keys, nats, corporate, gitlab, corporateTools, gitlabTools, requestsByGateway, startAll },
+    ...{ folder, keys, nats, openProvider, corporateTools, gitlabTools },
+    ...{ gatewayPorts, requestsByGateway, startAll },
+    get corporate() {
+      if (corporate === null) throw new Error('the provider corporate is down');
+      return corporate;
+    },
+    get gitlab() {
+      if (gitlab === null) throw new Error('the provider gitlab is down');
+      return gitlab;
+    },
     mcpUrl: `${demo.origins.gateway}/mcp`,
     issuer: demo.origins.gateway,
     configFile: demo.file,
@@ -158,7 +200,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
       await endAll('SIGTERM');
       balancer.closeAllConnections();
       balancer.close();
-      await Promise.all([corporate.close(), gitlab.close(), corporateTools.close(), gitlabTools.close()]);
+      await Promise.all([corporate?.close(), gitlab?.close(), corporateTools.close(), gitlabTools.close()]);
       await nats[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true, force: true });
     },

@@ -2,7 +2,7 @@
  * A vault in the test's own process, on a real NATS and real SQLite files, with providers that the test plays. Opened
  * again on the same folder and key ring it is the same vault after a restart.
  */
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -44,7 +44,6 @@ export function tokenSet(name: string, expiresAt: number | null, refresh = true)
 }
 
 export function createPlayedProviders(): PlayedProviders {
-  let legs = 0;
   const played: PlayedProviders = {
     tokens: new Map(),
     subject: 'alice@corporate.example',
@@ -52,25 +51,27 @@ export function createPlayedProviders(): PlayedProviders {
     revoked: [],
     onStart: async () => 'accepted',
     async authorize(provider) {
-      legs += 1;
+      const state = `state-of-a-leg-${randomBytes(16).toString('base64url')}`;
       return {
-        authorizationUrl: `https://${provider}.example/authorize?leg=${legs}`,
+        authorizationUrl: `https://${provider}.example/authorize?state=${state}`,
         leg: {
-          state: new Secret(`state-of-leg-${legs}-${'x'.repeat(20)}`),
+          state: new Secret(state),
           nonce: null,
           codeVerifier: new Secret('v'.repeat(43)),
           redirectUri: `${issuer}/oauth/callback/${provider}`,
         },
       };
     },
-    async exchange(provider) {
-      const account = { subject: played.subject, name: 'Alice Example', email: 'alice@corporate.example' };
+    async exchange(provider, _leg, parameters) {
+      const subject = parameters.code?.reveal() ?? played.subject;
+      const account = { subject, name: 'Alice Example', email: 'alice@corporate.example' };
       const tokens = played.tokens.get(provider) ?? tokenSet(provider, Date.now() + 3_600_000);
       return { tokens, account, registration: { clientId: 'latchkey', generation: 0 } };
     },
     async revoke(provider) {
       played.revoked.push(provider);
     },
+    async forward() {},
     async start(order) {
       played.refreshes.push(order);
       return played.onStart(order);
@@ -96,7 +97,6 @@ export interface TestVaultOptions {
   readonly folder?: string;
   readonly keyRing?: KeyRingFile;
   readonly providers?: PlayedProviders;
-  readonly onOwnershipLost?: () => void;
 }
 
 export async function openTestVault(options: TestVaultOptions): Promise<TestVault> {
@@ -117,9 +117,12 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     now: Date.now,
     random: Math.random,
     onProblem: (error) => problems.push(error),
-    onOwnershipLost: () => options.onOwnershipLost?.(),
+    onFatal: (error) => problems.push(error),
   });
+  const ownership = vault.own({ serve: () => {}, release: async () => {} });
+  await ownership.settled();
   const close = async () => {
+    await ownership[Symbol.asyncDispose]();
     await vault[Symbol.asyncDispose]();
     await connection.close();
   };
@@ -147,14 +150,11 @@ export interface SignedIn {
 export async function signIn({ vault }: Pick<TestVault, 'vault'>, uid: string): Promise<SignedIn> {
   for (;;) {
     const leg = await vault.signIn.beginLeg(uid);
-    const { authorizationUrl } = leg;
-    const state = new Secret(
-      `state-of-leg-${new URL(authorizationUrl).searchParams.get('leg')}-${'x'.repeat(20)}`,
-    );
+    const state = new Secret(new URL(leg.authorizationUrl).searchParams.get('state')!);
     const { status } = await vault.signIn.completeLeg(
       {
         provider: leg.provider,
-        parameters: { state, code: new Secret('code') },
+        parameters: { state },
         browserBinding: leg.browserBinding,
       },
       `cmd_${uid.padEnd(22, 'x').slice(0, 22)}`,

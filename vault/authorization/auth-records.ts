@@ -64,7 +64,12 @@ export function createAuthRecords({ store, now }: { store: AuthStore; now: () =>
       if (record.consumedBy === commandId) return;
       if (record.consumedBy !== null) throw new RefusedError('conflict', `this ${kind} was used before`);
       const payload = { ...record.payload, consumed: Math.floor(now() / 1000) };
-      await store.put(kind, id, { payload, consumedBy: commandId }, record.expiresAt, record.revision);
+      const used = { payload, consumedBy: commandId };
+      await store.put(kind, id, used, record.expiresAt, record.revision).catch(async (error) => {
+        // An earlier attempt of the same order may have come in between.
+        const winner = await find(kind, id);
+        if (winner?.consumedBy !== commandId) throw error;
+      });
     },
 
     delete: (kind, id) => store.delete(kind, id),

@@ -93,13 +93,18 @@ export function createSignIn({
   /** Ends the flow: what it collected is removed here and, where the provider can, there. */
   async function fail(uid: string, provider: string, error: ChainFailure['error']): Promise<'failed'> {
     const { chain, revision } = await readChain(uid);
-    await writeChain(uid, { status: 'failed', provider, error }, revision);
-    if (chain.status !== 'failed') {
-      for (const collected of chain.collected) {
-        providers.revoke(collected.provider, collected.tokens, collected.registration).catch(onProblem);
-      }
+    try {
+      await writeChain(uid, { status: 'failed', provider, error }, revision);
+    } catch (conflict) {
+      if (isConflict(conflict)) return fail(uid, provider, error);
+      throw conflict;
     }
+    if (chain.status !== 'failed') chain.collected.forEach(revoke);
     return 'failed';
+  }
+
+  function revoke({ provider, tokens, registration }: Collected): void {
+    providers.revoke(provider, tokens, registration).catch(onProblem);
   }
 
   async function exchange(leg: Leg, parameters: Record<string, Secret>): Promise<LegStatus> {
@@ -118,21 +123,37 @@ export function createSignIn({
 
   async function keep(uid: string, collected: Collected): Promise<LegStatus> {
     const { chain, revision } = await readChain(uid);
-    const visited = chain.status === 'open' ? chain.collected.length : -1;
-    if (chain.status !== 'open' || order[visited] !== collected.provider) {
-      return fail(uid, collected.provider, 'server_error');
+    if (chain.status !== 'open' || nextOf(chain) !== collected.provider) {
+      // Another leg of the same provider was faster; what this one got has no place.
+      revoke(collected);
+      throw unknownLeg();
     }
     const principal = chain.principal ?? principalOf(collected.provider, collected.account.subject);
     const all = [...chain.collected, collected];
     const status = all.length === order.length ? 'complete' : 'open';
-    await writeChain(uid, { status, principal, collected: all }, revision);
+    try {
+      await writeChain(uid, { status, principal, collected: all }, revision);
+    } catch (error) {
+      if (isConflict(error)) return keep(uid, collected);
+      throw error;
+    }
     return status === 'complete' ? 'complete' : 'next-leg';
+  }
+
+  /** The provider whose leg comes next; none where the chain is complete or failed. */
+  const nextOf = (chain: Chain) => (chain.status === 'open' ? order[chain.collected.length] : undefined);
+
+  /** What a leg came to, where the worker that completed it did not live to write it down. */
+  function outcomeIn(chain: Chain, provider: string): LegStatus | null {
+    if (chain.status === 'failed') return 'failed';
+    if (!chain.collected.some((collected) => collected.provider === provider)) return null;
+    return chain.status === 'complete' ? 'complete' : 'next-leg';
   }
 
   return {
     async beginLeg(interactionUid) {
       const { chain, revision } = await readChain(interactionUid);
-      const provider = chain.status === 'open' ? order[chain.collected.length] : undefined;
+      const provider = nextOf(chain);
       if (provider === undefined)
         throw new RefusedError('invalid-request', 'the chain of this sign-in has no open leg');
       const { authorizationUrl, leg } = await providers.authorize(provider).catch(async (error) => {
@@ -149,7 +170,10 @@ export function createSignIn({
         claimedBy: null,
         outcome: null,
       });
-      if (revision === 0) await writeChain(interactionUid, chain, 0).catch(ignoreConflict);
+      // A chain lives as long as its last leg.
+      await writeChain(interactionUid, chain, revision).catch((error) => {
+        if (!isConflict(error)) throw error;
+      });
       return {
         provider,
         authorizationUrl,
@@ -170,11 +194,15 @@ export function createSignIn({
         throw new RefusedError('invalid-request', 'this browser did not begin the sign-in');
       }
       const { interactionUid } = leg;
+      const { chain, revision } = await readChain(interactionUid);
       if (leg.claimedBy !== null) {
         if (leg.claimedBy !== commandId) throw unknownLeg();
-        if (leg.outcome) return { interactionUid, status: leg.outcome };
+        const status = leg.outcome ?? outcomeIn(chain, provider);
+        if (status) return { interactionUid, status };
         throw new RefusedError('unavailable', 'this leg is being completed');
       }
+      // Another leg of this provider came back first, or the chain is over.
+      if (revision === 0 || nextOf(chain) !== provider) throw unknownLeg();
       await writeLeg({ ...leg, claimedBy: commandId }, record.revision);
       const status = await exchange(leg, parameters);
       await writeLeg({ ...leg, claimedBy: commandId, outcome: status });
@@ -211,6 +239,6 @@ function matches(binding: string, hash: string): boolean {
   return timingSafeEqual(Buffer.from(hashOf(binding)), Buffer.from(hash));
 }
 
-function ignoreConflict(error: unknown): void {
-  if (!(error instanceof RefusedError && error.code === 'conflict')) throw error;
+function isConflict(error: unknown): boolean {
+  return error instanceof RefusedError && error.code === 'conflict';
 }

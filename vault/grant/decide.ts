@@ -7,6 +7,9 @@ import type { GrantCommand, RecordRefreshed, RecordRefreshFailure, StartRefresh 
 import type { GrantEvent } from './events.ts';
 import type { GrantState, HeldGrant } from './state.ts';
 
+/** An outcome is delivered within minutes; a provider that is down for days must not make a grant grow. */
+const rememberedClaims = 16;
+
 /** At most one event; none where there is nothing to do. */
 export function decide(command: GrantCommand, state: GrantState): GrantEvent | null {
   switch (command.type) {
@@ -40,15 +43,18 @@ function startRefresh(command: StartRefresh, grant: HeldGrant): GrantEvent | nul
     return { type: 'ReauthRequired', at, grantId: grant.grantId, claimId: null, reason: 'no-refresh-token' };
   }
   const reason = rejected ? 'rejected' : 'expiring';
-  return { type: 'RefreshStarted', at, grantId: grant.grantId, claimId, deadlineAt, reason };
+  const startedClaims = [...grant.startedClaims, claimId].slice(-rememberedClaims);
+  return { type: 'RefreshStarted', at, grantId: grant.grantId, claimId, deadlineAt, reason, startedClaims };
 }
 
 /**
- * Tokens that a provider gave are kept even if their claim was taken over meanwhile: as long as no other token set
- * came since, they are the newest there is. A repeated delivery finds the grant idle and changes nothing.
+ * Tokens that a provider gave are kept even if their claim was taken over, failed or was given up meanwhile: as long
+ * as no later claim brought any, they are the newest there is. A repeated delivery finds its claim gone and changes
+ * nothing, even while the next refresh runs.
  */
 function recordRefreshed(command: RecordRefreshed, grant: HeldGrant): GrantEvent | null {
-  if (grant.refresh.status === 'idle') return null;
+  const place = grant.startedClaims.indexOf(command.claimId);
+  if (place < 0) return null;
   const { grantId, principalKey, provider, sessionId, registration, account } = grant;
   return {
     type: 'TokensRefreshed',
@@ -57,6 +63,7 @@ function recordRefreshed(command: RecordRefreshed, grant: HeldGrant): GrantEvent
     ...{ grantId, principalKey, provider, sessionId, registration, account },
     version: grant.version + 1,
     tokens: mergeTokens(grant.tokens, command.tokens),
+    startedClaims: grant.startedClaims.slice(place + 1),
   };
 }
 

@@ -32,6 +32,8 @@ export interface RefreshStarted {
   readonly claimId: string;
   readonly deadlineAt: number;
   readonly reason: RefreshReason;
+  /** With this one last: see `HeldGrant`. */
+  readonly startedClaims: readonly string[];
 }
 
 export interface TokensRefreshed extends GrantOwner {
@@ -41,6 +43,8 @@ export interface TokensRefreshed extends GrantOwner {
   readonly version: number;
   readonly tokens: TokenSet;
   readonly account: UpstreamAccount;
+  /** The claims that were started after the one that this is the outcome of. */
+  readonly startedClaims: readonly string[];
 }
 
 /** The provider could not be used; the grant stays and is tried again after `retryAt`. */

@@ -8,14 +8,23 @@ export function evolve(state: GrantState, event: GrantEvent): GrantState {
     case 'TokensRefreshed': {
       const { grantId, principalKey, provider, sessionId, registration, version, tokens, account } = event;
       const owner = { grantId, principalKey, provider, sessionId, registration };
-      return { status: 'held', ...owner, version, tokens, account, refresh: { status: 'idle' } };
+      const startedClaims = event.type === 'TokensRefreshed' ? event.startedClaims : [];
+      return {
+        status: 'held',
+        ...owner,
+        version,
+        tokens,
+        account,
+        refresh: { status: 'idle' },
+        startedClaims,
+      };
     }
     case 'RefreshStarted': {
       if (state.status === 'absent') return state;
       const failures =
         state.refresh.status === 'waiting' || state.refresh.status === 'claimed' ? state.refresh.failures : 0;
-      const { claimId, deadlineAt } = event;
-      return { ...state, refresh: { status: 'claimed', claimId, deadlineAt, failures } };
+      const { claimId, deadlineAt, startedClaims } = event;
+      return { ...state, refresh: { status: 'claimed', claimId, deadlineAt, failures }, startedClaims };
     }
     case 'RefreshFailed': {
       if (state.status === 'absent') return state;

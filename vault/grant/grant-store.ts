@@ -23,13 +23,14 @@ export interface GrantStore {
   changeFor(command: GrantCommand, owner: GrantOwner): Change | null;
 }
 
-export function createGrantStore({
-  projection,
-  dataKeys,
-}: {
-  projection: Projection;
-  dataKeys: DataKeys;
-}): GrantStore {
+interface Options {
+  readonly projection: Projection;
+  readonly dataKeys: DataKeys;
+  /** Before this time a claim whose event has this sequence is not over, whatever its own deadline says; 0: no such time. */
+  readonly claimEndsAfter: (partition: number, sequence: number) => number;
+}
+
+export function createGrantStore({ projection, dataKeys, claimEndsAfter }: Options): GrantStore {
   function dataKey(principalKey: string) {
     const key = dataKeys.find(principalKey);
     if (!key) throw new VaultError('key-unknown', 'the data key of this person is not there any more');
@@ -38,7 +39,11 @@ export function createGrantStore({
 
   function find(grantId: string): HeldGrant | null {
     const row = projection.findGrant(grantId);
-    return row && openGrant(row, dataKey(row.principalKey));
+    if (!row) return null;
+    const grant = openGrant(row, dataKey(row.principalKey));
+    if (grant.refresh.status !== 'claimed') return grant;
+    const deadlineAt = Math.max(grant.refresh.deadlineAt, claimEndsAfter(row.partition, row.sequence));
+    return { ...grant, refresh: { ...grant.refresh, deadlineAt } };
   }
 
   function changeOf(event: GrantEvent, owner: GrantOwner): Change {

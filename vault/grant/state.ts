@@ -21,6 +21,11 @@ export interface HeldGrant extends GrantOwner {
   readonly tokens: TokenSet;
   readonly account: UpstreamAccount;
   readonly refresh: RefreshState;
+  /**
+   * The claims, oldest first, whose tokens would be newer than the held ones: those that were taken over at their
+   * deadline and the last one. A claim that is not among them was recorded already, or is overtaken.
+   */
+  readonly startedClaims: readonly string[];
 }
 
 export type GrantState = { readonly status: 'absent' } | HeldGrant;

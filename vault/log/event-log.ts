@@ -32,13 +32,16 @@ export interface EventLog {
   readonly incarnation: string;
 
   /**
-   * Makes the worker the owner. With `previous` only if nobody else took the partition since.
-   * @throws VaultError `ownership-lost` somebody else did; `append-unknown`
+   * Makes the worker the owner.
+   * @param conditions.previous only if nobody else took the partition since
+   * @param conditions.mayTake asked between reading the last marker and appending the next, which is refused if another
+   *   one was appended in between
+   * @throws VaultError `ownership-lost` somebody else did, or it may not be taken; `append-unknown`
    */
   takePartition(
     partition: number,
     worker: string,
-    previous?: PartitionOwnership,
+    conditions?: { previous?: PartitionOwnership; mayTake?: () => Promise<boolean> },
   ): Promise<PartitionOwnership>;
 
   /**
@@ -51,10 +54,14 @@ export interface EventLog {
   /** The last event of an aggregate, read from the leader. */
   findLast(partition: number, aggregate: string): Promise<{ sequence: number; eventId: string } | null>;
 
-  /** Every entry after a position, in order, then what comes, until the signal. Owner markers are skipped. */
+  /** Every entry and owner marker after a position, in order, then what comes, until the signal. */
   follow(
     afterSequence: number,
-    handlers: { onEntry: (entry: LogEntry) => void; onPosition: (sequence: number) => void },
+    handlers: {
+      onEntry: (entry: LogEntry) => void;
+      onOwner: (partition: number, worker: string) => void;
+      onPosition: (sequence: number) => void;
+    },
     signal: AbortSignal,
   ): Promise<void>;
 }

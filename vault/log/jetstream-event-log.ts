@@ -13,7 +13,7 @@ import {
   streamNames,
   streamSubjects,
 } from '../../schemas/subjects.ts';
-import { VaultError } from '../errors.ts';
+import { partitionLost, VaultError } from '../errors.ts';
 import type { Append, EventLog, PartitionOwnership } from './event-log.ts';
 import { decodeStoredEvent, encodeStoredEvent } from './stored-event.ts';
 import { followStream } from './stream-follower.ts';
@@ -48,16 +48,26 @@ export async function openJetStreamEventLog({
   return {
     incarnation,
 
-    async takePartition(partition, worker, previous) {
+    async takePartition(partition, worker, { previous, mayTake } = {}) {
       const subject = ownerSubject(partition);
       const last = await lastMessage(subject);
-      if (previous && last?.seq !== previous.epoch && textOf(last?.data) !== worker) throw lost(partition);
+      if (previous && last?.seq !== previous.epoch && textOf(last?.data) !== worker)
+        throw partitionLost(partition);
+      if (mayTake && !(await mayTake())) throw partitionLost(partition);
       const head = headers();
       head.set('Nats-Expected-Last-Subject-Sequence', String(last?.seq ?? 0));
       // Markers of the past fence nothing.
       head.set('Nats-Rollup', 'sub');
-      const epoch = await commit(partition, { subject, data: Buffer.from(worker), headers: head });
-      return { partition, epoch };
+      try {
+        const epoch = await commit(partition, { subject, data: Buffer.from(worker), headers: head });
+        return { partition, epoch };
+      } catch (error) {
+        if (!(error instanceof VaultError && error.code === 'ownership-lost')) throw error;
+        // The conflict may be with oneself: an earlier attempt was stored, and its answer lost.
+        const winner = await lastMessage(subject);
+        if (!winner || textOf(winner.data) !== worker) throw error;
+        return { partition, epoch: winner.seq };
+      }
     },
 
     async append(ownership, appends) {
@@ -81,13 +91,15 @@ export async function openJetStreamEventLog({
       return message && { sequence: message.seq, eventId: decodeStoredEvent(message.data).metadata.id };
     },
 
-    async follow(afterSequence, { onEntry, onPosition }, signal) {
+    async follow(afterSequence, { onEntry, onOwner, onPosition }, signal) {
       await followStream(
         connection,
         { stream: streamNames.vault, filterSubject: streamSubjects.log, afterSequence },
         (message) => {
           const [, , partition, aggregate] = message.subject.split('.');
-          if (aggregate !== 'owner') {
+          if (aggregate === 'owner') {
+            onOwner(Number(partition), textOf(message.data)!);
+          } else {
             onEntry({
               sequence: message.seq,
               partition: Number(partition),
@@ -131,7 +143,7 @@ export async function openJetStreamEventLog({
     }
     if (answer.seq && !answer.error) return answer.seq;
     const code = answer.error?.err_code;
-    if (code === wrongLastSequence || code === wrongLastSequenceConstant) throw lost(partition);
+    if (code === wrongLastSequence || code === wrongLastSequenceConstant) throw partitionLost(partition);
     throw new VaultError(
       'append-refused',
       `the log refused an append: ${answer.error?.description} (${code})`,
@@ -161,10 +173,6 @@ export async function openJetStreamEventLog({
       },
     ];
   }
-}
-
-function lost(partition: number): VaultError {
-  return new VaultError('ownership-lost', `another worker took partition ${partition}`);
 }
 
 function textOf(data: Uint8Array | undefined): string | null {

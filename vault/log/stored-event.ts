@@ -17,6 +17,8 @@ import { VaultError } from '../errors.ts';
 const format = 1;
 const headLength = 5;
 
+const startedClaimsSchema = z.array(claimIdSchema).readonly();
+
 const common = { id: eventIdSchema, at: timestampSchema };
 
 const tokenBearing = {
@@ -33,7 +35,12 @@ const tokenBearing = {
 
 export const eventMetadataSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('TokensGranted'), ...tokenBearing }),
-  z.object({ type: z.literal('TokensRefreshed'), ...tokenBearing, claimId: claimIdSchema }),
+  z.object({
+    type: z.literal('TokensRefreshed'),
+    ...tokenBearing,
+    claimId: claimIdSchema,
+    startedClaims: startedClaimsSchema,
+  }),
   z.object({
     type: z.literal('RefreshStarted'),
     ...common,
@@ -41,6 +48,7 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     claimId: claimIdSchema,
     deadlineAt: timestampSchema,
     reason: z.enum(['expiring', 'rejected']),
+    startedClaims: startedClaimsSchema,
   }),
   z.object({
     type: z.literal('RefreshFailed'),
@@ -89,9 +97,17 @@ export function decodeStoredEvent(data: Uint8Array): StoredEvent {
   if (bytes.length < headLength || bytes[0] !== format) throw invalid('its format is unknown');
   const end = headLength + bytes.readUInt32BE(1);
   if (end > bytes.length) throw invalid('it is cut off');
-  const parsed = eventMetadataSchema.safeParse(JSON.parse(bytes.toString('utf8', headLength, end)));
+  const parsed = eventMetadataSchema.safeParse(parseJson(bytes.toString('utf8', headLength, end)));
   if (!parsed.success) throw invalid('its metadata does not fit its type');
   return { metadata: parsed.data, sealed: bytes.subarray(end) };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw invalid('its metadata is not JSON');
+  }
 }
 
 function invalid(why: string): VaultError {

@@ -62,9 +62,13 @@ export async function openStreams(
       max_msgs_per_subject: 1,
       allow_rollup_hdrs: true,
     }),
+    // What a gateway publishes comes here directly. `VAULT` must not take it: where roll-ups are allowed, one message
+    // of any publisher with `Nats-Rollup: all` removes everything before it.
     ensureStream(manager, {
       ...common,
       name: streamNames.audit,
+      subjects: [streamSubjects.gatewayFacts],
+      duplicate_window: nanos(60_000),
       sources: [{ name: streamNames.vault, filter_subject: streamSubjects.facts }],
     }),
     ensureStream(manager, {
@@ -74,6 +78,15 @@ export async function openStreams(
       max_msgs_per_subject: 1,
       allow_rollup_hdrs: true,
       allow_msg_ttl: true,
+    }),
+    ensureStream(manager, {
+      ...common,
+      name: `KV_${bucketNames.leases}`,
+      subjects: [`$KV.${bucketNames.leases}.>`],
+      max_msgs_per_subject: 1,
+      allow_rollup_hdrs: true,
+      // Only tidies up: whether a lease lives is decided by those who watch it.
+      max_age: nanos(60 * 60_000),
     }),
   ]);
   return { partitions, incarnations: { log: vault.created, keys: keys!.created } };

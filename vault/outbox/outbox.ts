@@ -4,9 +4,20 @@
  * never deleted automatically.
  */
 import Database from 'better-sqlite3';
-import { and, asc, eq, isNotNull, isNull, lt } from 'drizzle-orm';
-import { drizzle } from 'drizzle-orm/better-sqlite3';
-import { blob, index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import {
+  and,
+  asc,
+  blob,
+  drizzle,
+  eq,
+  index,
+  integer,
+  isNotNull,
+  isNull,
+  lt,
+  sqliteTable,
+  text,
+} from '../sqlite/drizzle.ts';
 
 const entries = sqliteTable(
   'entries',

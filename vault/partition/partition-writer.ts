@@ -23,6 +23,11 @@ export interface PartitionCommand<Result> {
 }
 
 export interface PartitionWriter {
+  readonly partition: number;
+  /** Appends a marker of its own again. @throws VaultError `ownership-lost` */
+  reaffirm(): Promise<void>;
+  /** Refuses further commands, and resolves when those under way have come to their end. */
+  close(): Promise<void>;
   /** @throws VaultError `append-refused` or `append-unknown` (retryable), `ownership-lost` */
   execute<Result>(command: PartitionCommand<Result>): Promise<Result>;
 }
@@ -32,8 +37,10 @@ interface Options {
   readonly worker: string;
   readonly log: EventLog;
   readonly projection: Projection;
-  /** Called once; every later command is refused with `ownership-lost`. */
+  /** Called once, with `ownership-lost` or `projection-failed`; every later command is refused with the same. */
   readonly onLost: (error: VaultError) => void;
+  /** The worker stops: what a silent log made of an append is left to its successor. */
+  readonly signal: AbortSignal;
 }
 
 interface Waiting {
@@ -51,16 +58,22 @@ export function createPartitionWriter({
   log,
   projection,
   onLost,
+  signal,
 }: Options): PartitionWriter {
   const waiting: Waiting[] = [];
   let ownership = taken;
-  let running = false;
+  let idle: Promise<void> = Promise.resolve();
   let lost: VaultError | null = null;
 
+  /** Batches and markers of one partition never overlap. */
+  function serially(work: () => Promise<void>): Promise<void> {
+    const done = idle.then(work);
+    idle = done.catch(() => undefined);
+    return done;
+  }
+
   async function run(): Promise<void> {
-    running = true;
     while (waiting.length > 0) await runBatch();
-    running = false;
   }
 
   async function runBatch(): Promise<void> {
@@ -87,15 +100,23 @@ export function createPartitionWriter({
     }
     if (changes.length === 0) return;
     try {
-      const sequences = await append(changes);
+      project(changes, await append(changes));
+      for (const { waiting: done, result } of decided) done.resolve(result);
+    } catch (error) {
+      for (const { waiting: failed } of decided) failed.reject(error);
+    }
+  }
+
+  /** The log has them; a later command that decided on a state without them could send a refresh token again. */
+  function project(changes: readonly Change[], sequences: readonly number[]): void {
+    try {
       projection.transaction(() => {
         changes.forEach(({ event }, index) => {
           projection.apply({ sequence: sequences[index]!, partition: ownership.partition, event });
         });
       });
-      for (const { waiting: done, result } of decided) done.resolve(result);
-    } catch (error) {
-      for (const { waiting: failed } of decided) failed.reject(error);
+    } catch (cause) {
+      loseTo(new VaultError('projection-failed', 'the projection cannot be written', { cause }));
     }
   }
 
@@ -117,16 +138,18 @@ export function createPartitionWriter({
    */
   async function settle(appends: readonly Append[], unknown: VaultError): Promise<number[]> {
     for (;;) {
+      if (lost) throw lost;
       const stored = await askLog(appends);
       if (stored === 'absent') throw new VaultError('append-refused', unknown.message, { retryable: true });
       if (stored !== 'unknown') return stored;
+      if (signal.aborted) throw unknown;
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
   }
 
   async function askLog(appends: readonly Append[]): Promise<number[] | 'absent' | 'unknown'> {
     try {
-      ownership = await log.takePartition(ownership.partition, worker, ownership);
+      ownership = await log.takePartition(ownership.partition, worker, { previous: ownership });
       const sequences: number[] = [];
       for (const { aggregate, event } of appends) {
         const last = await log.findLast(ownership.partition, aggregate);
@@ -150,10 +173,19 @@ export function createPartitionWriter({
   }
 
   return {
+    partition: taken.partition,
+    reaffirm: () =>
+      serially(async () => {
+        ownership = await log.takePartition(ownership.partition, worker, { previous: ownership });
+      }),
+    async close() {
+      lost ??= new VaultError('ownership-lost', `partition ${taken.partition} was given up`);
+      await idle;
+    },
     execute<Result>(command: PartitionCommand<Result>) {
       return new Promise<Result>((resolve, reject) => {
         waiting.push({ command, resolve: resolve as (result: unknown) => void, reject });
-        if (!running) void run();
+        if (waiting.length === 1) void serially(run);
       });
     },
   };

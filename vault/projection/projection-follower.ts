@@ -20,6 +20,8 @@ interface Options {
     onKey: (name: string, wrapped: Uint8Array, sequence: number) => void,
     signal: AbortSignal,
   ) => Promise<void>;
+  /** Who took a partition, in the order of the log. */
+  readonly onOwner: (partition: number, worker: string) => void;
   readonly onProblem: (error: unknown) => void;
 }
 
@@ -30,6 +32,7 @@ export function createProjectionFollower({
   projection,
   log,
   followKeys,
+  onOwner,
   onProblem,
 }: Options): ProjectionFollower {
   const stop = new AbortController();
@@ -83,6 +86,7 @@ export function createProjectionFollower({
       at.log,
       {
         onEntry: (entry) => entries.push(entry),
+        onOwner,
         onPosition: (sequence) => {
           read = { ...read, log: sequence };
           schedule();

@@ -3,12 +3,13 @@
  * stored in one transaction. Applying an event twice changes nothing, so the owner may apply what it appended before
  * the log brings it back.
  */
+
 import { existsSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { and, eq, lt, sql } from 'drizzle-orm';
-import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3';
+import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { LRUCache } from 'lru-cache';
 import type { StoredEvent } from '../log/stored-event.ts';
+import { and, drizzle, eq, lt, sql } from '../sqlite/drizzle.ts';
 import {
   createTables,
   dataKeys,
@@ -139,6 +140,7 @@ function applyEvent(db: BetterSQLite3Database, { sequence, partition, event }: P
         sealed,
         refreshStatus: 'idle' as const,
         ...{ claimId: null, refreshUntil: null, failures: 0, reason: null },
+        startedClaims: metadata.type === 'TokensRefreshed' ? metadata.startedClaims : [],
         eventId: metadata.id,
         sequence,
       };
@@ -153,6 +155,7 @@ function applyEvent(db: BetterSQLite3Database, { sequence, partition, event }: P
         refreshStatus: 'claimed',
         claimId: metadata.claimId,
         refreshUntil: metadata.deadlineAt,
+        startedClaims: metadata.startedClaims,
         eventId: metadata.id,
       });
       return;

@@ -2,10 +2,10 @@
  * Tables of `projection.sqlite`: what the log says, in a form that answers a look-up. Tokens and personal data are
  * the sealed bytes of the log. The file is disposable; whatever does not fit is thrown away and rebuilt.
  */
-import { blob, index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { blob, index, integer, sqliteTable, text } from '../sqlite/drizzle.ts';
 
 /** Raised with every change of a table: an older file is rebuilt from the log. */
-export const schemaVersion = 1;
+export const schemaVersion = 2;
 
 export const grants = sqliteTable(
   'grants',
@@ -30,6 +30,8 @@ export const grants = sqliteTable(
     refreshUntil: integer('refresh_until'),
     failures: integer('failures').notNull(),
     reason: text('reason'),
+    /** A list of claim ids as JSON. */
+    startedClaims: text('started_claims', { mode: 'json' }).$type<readonly string[]>().notNull(),
     eventId: text('event_id').notNull(),
     sequence: integer('sequence').notNull(),
   },
@@ -73,7 +75,7 @@ export const createTables = `
     provider TEXT NOT NULL, session_id TEXT NOT NULL, client_id TEXT NOT NULL, client_generation INTEGER NOT NULL,
     version INTEGER NOT NULL, expires_at INTEGER, refresh_expires_at INTEGER, sealed BLOB NOT NULL,
     refresh_status TEXT NOT NULL, claim_id TEXT, refresh_until INTEGER, failures INTEGER NOT NULL, reason TEXT,
-    event_id TEXT NOT NULL, sequence INTEGER NOT NULL
+    started_claims TEXT NOT NULL, event_id TEXT NOT NULL, sequence INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX grants_by_principal ON grants (principal_key);
   CREATE TABLE sessions (

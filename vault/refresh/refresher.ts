@@ -3,12 +3,14 @@
  * meanwhile waits for the one outcome, and tokens that a provider gave are on disk before anything else can fail.
  */
 
+import { holdFor, pending } from '../../schemas/bus.ts';
+import { RefusedError } from '../../schemas/failure.ts';
 import { createClaimId } from '../../schemas/ids.ts';
-import type { RefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
+import type { RefreshOutcome, RefreshOutcomeDelivery } from '../../schemas/messages/refresh-outcome.ts';
 import { VaultError } from '../errors.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
-import type { Outbox } from '../outbox/outbox.ts';
+import type { Outbox, OutboxEntry } from '../outbox/outbox.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
 import { openOutcome, sealOutcome } from '../sealing/grant-codec.ts';
@@ -23,9 +25,11 @@ export interface RefreshOrder {
 /** Gives a refresh to a provider worker. `not-sent` means that nobody has seen the refresh token. */
 export interface ProviderRefreshes {
   start(order: RefreshOrder): Promise<'accepted' | 'not-sent' | 'unknown'>;
+  /** Delivers an outcome to the owner of the partition, which is not this worker any more. Durable when it resolves. */
+  forward(partition: number, delivery: RefreshOutcomeDelivery): Promise<void>;
 }
 
-export interface Refresher {
+export interface Refresher extends Disposable {
   /**
    * Starts a refresh if the grant needs one and none is open. Resolves when the grant has changed or there was
    * nothing to do; while a refresh is open, when its outcome is in.
@@ -35,7 +39,7 @@ export interface Refresher {
     grantId: string,
     need: { neededUntil: number; rejectedVersion: number | null },
   ): Promise<void>;
-  /** A delivered outcome. Durable when it resolves. A repeated delivery changes nothing. */
+  /** A delivered outcome. In the log or in the outbox when it resolves. A repeated delivery changes nothing. */
   record(partition: number, grantId: string, claimId: string, outcome: RefreshOutcome): Promise<void>;
   /** Appends what an earlier run of this worker had received and not appended. */
   recover(): Promise<void>;
@@ -52,15 +56,20 @@ interface Options {
   readonly random: () => number;
   readonly onProblem: (error: unknown) => void;
   /** A claim without an outcome may be taken over after this time. */
-  readonly claimMs?: number;
+  readonly claimMs: number;
 }
 
 const firstBackOffMs = 1000;
 const longestBackOffMs = 5 * 60_000;
+/** Longer than a log takes that works; the provider worker gives a delivery 2 s. */
+const logPatienceMs = 1000;
+const recoveryPauseMs = 1000;
 
 export function createRefresher(options: Options): Refresher {
-  const { writerOf, grants, dataKeys, outbox, providers, now, random, onProblem, claimMs = 30_000 } = options;
-  const settled = new Map<string, Set<() => void>>();
+  const { writerOf, grants, dataKeys, outbox, providers, now, random, onProblem, claimMs } = options;
+  const awaited = new Map<string, { promise: Promise<void>; done: () => void }>();
+  let recovery: NodeJS.Timeout | undefined;
+  let stopped = false;
   const starting = new Map<string, Promise<void>>();
 
   async function start(
@@ -82,23 +91,23 @@ export function createRefresher(options: Options): Refresher {
     }
   }
 
+  /** One for all who wait: a thousand requests may want the same token. */
   function outcomeOf(grantId: string, deadlineAt: number): Promise<void> {
-    return new Promise((resolve) => {
-      const waiting = settled.get(grantId) ?? new Set();
-      settled.set(grantId, waiting);
-      const timer = setTimeout(done, Math.max(0, deadlineAt - now()));
-      function done() {
-        clearTimeout(timer);
-        waiting.delete(done);
-        if (waiting.size === 0) settled.delete(grantId);
-        resolve();
-      }
-      waiting.add(done);
-    });
+    const known = awaited.get(grantId);
+    if (known) return known.promise;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(done, Math.max(0, deadlineAt - now()));
+    function done() {
+      clearTimeout(timer);
+      awaited.delete(grantId);
+      resolve();
+    }
+    awaited.set(grantId, { promise, done });
+    return promise;
   }
 
   function announce(grantId: string): void {
-    for (const done of [...(settled.get(grantId) ?? [])]) done();
+    awaited.get(grantId)?.done();
   }
 
   async function recordTokens(
@@ -146,23 +155,31 @@ export function createRefresher(options: Options): Refresher {
     },
 
     async record(partition, grantId, claimId, outcome) {
+      writerOf(partition);
       const grant = grants.find(grantId);
       if (!grant) return;
       if (outcome.status === 'failed') return recordFailure(partition, grant, claimId, outcome);
       const key = dataKeys.find(grant.principalKey)!;
       const sealed = sealOutcome(outcome, claimId, key);
       outbox.put({ claimId, partition, grantId, sealed, receivedAt: now() });
-      try {
-        await recordTokens(partition, grant, claimId, outcome);
-      } catch (error) {
-        // It lies in the outbox: the log gets it as soon as it takes appends again.
-        if (!(error instanceof VaultError) || !error.retryable) throw error;
-        onProblem(error);
+      const recorded = recordTokens(partition, grant, claimId, outcome).catch((error) => {
+        // It lies in the outbox: the log gets it as soon as it takes appends again, from here or from another owner.
+        if (!(error instanceof VaultError)) throw error;
         scheduleRecovery();
-      }
+        if (!error.retryable) throw error;
+        onProblem(error);
+      });
+      // A log that does not answer is not waited for: what is in the outbox is kept.
+      if ((await holdFor(recorded, logPatienceMs)) === pending) recorded.catch(onProblem);
     },
 
     recover,
+
+    [Symbol.dispose]() {
+      stopped = true;
+      clearTimeout(recovery);
+      for (const { done } of [...awaited.values()]) done();
+    },
   };
 
   async function recover(): Promise<void> {
@@ -172,16 +189,39 @@ export function createRefresher(options: Options): Refresher {
       // Without its grant in the log it stays where it is: it may be the only copy.
       if (!grant || !key) continue;
       const outcome = openOutcome(entry.sealed, entry.claimId, key);
-      if (outcome.status === 'refreshed') await recordTokens(entry.partition, grant, entry.claimId, outcome);
+      if (outcome.status === 'refreshed') await bringIn(entry, grant, outcome);
+    }
+  }
+
+  async function bringIn(
+    { partition, grantId, claimId }: OutboxEntry,
+    grant: HeldGrant,
+    outcome: RefreshOutcome & { status: 'refreshed' },
+  ): Promise<void> {
+    try {
+      await recordTokens(partition, grant, claimId, outcome);
+    } catch (error) {
+      if (!isNotOwner(error)) throw error;
+      await providers.forward(partition, { provider: grant.provider, grantId, claimId, outcome });
+      outbox.markAppended(claimId, now());
     }
   }
 
   function scheduleRecovery(): void {
-    setTimeout(() => {
+    if (stopped || recovery) return;
+    recovery = setTimeout(() => {
+      recovery = undefined;
       recover().catch((error) => {
         onProblem(error);
         scheduleRecovery();
       });
-    }, 1000).unref();
+    }, recoveryPauseMs);
   }
+}
+
+function isNotOwner(error: unknown): boolean {
+  return (
+    (error instanceof RefusedError && error.code === 'not-owner') ||
+    (error instanceof VaultError && error.code === 'ownership-lost')
+  );
 }

@@ -30,10 +30,10 @@ export function sealGrantEvent(event: GrantEvent, id: string, key: KeyObject): S
 export function openGrant(row: GrantRow, key: KeyObject): HeldGrant {
   const clear = JSON.parse(openValue(key, contextOf(row), row.sealed).toString());
   const { tokens, account } = sealedGrantSchema.parse(clear);
-  const { grantId, principalKey, provider, sessionId, version } = row;
+  const { grantId, principalKey, provider, sessionId, version, startedClaims } = row;
   const registration = { clientId: row.clientId, generation: row.clientGeneration };
   const owner = { grantId, principalKey, provider, sessionId, registration };
-  return { status: 'held', ...owner, version, tokens, account, refresh: refreshStateOf(row) };
+  return { status: 'held', ...owner, version, tokens, account, refresh: refreshStateOf(row), startedClaims };
 }
 
 /** An outcome as it waits in the outbox. */

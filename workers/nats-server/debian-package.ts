@@ -1,20 +1,14 @@
 /**
  * The package `nats-server` of Debian or Ubuntu, taken from the mirror that the machine is configured for, with an apt
- * state of its own: no root, nothing installed. apt checks the mirror's signature as it always does.
+ * state of its own: no root, nothing installed, none of the machine's apt hooks run. apt checks the mirror's signature
+ * as it always does.
  */
 import { execFile } from 'node:child_process';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { type AptSource, readAptSources } from './apt-sources.ts';
 import { isVersionUsable, readNatsServerVersion } from './nats-server-binary.ts';
-
-export interface AptSource {
-  readonly uri: string;
-  readonly suites: readonly string[];
-  readonly components: readonly string[];
-  /** Path of a keyring, or null for apt's own. */
-  readonly signedBy: string | null;
-}
 
 interface Options {
   /** An empty folder that the caller removes. */
@@ -25,37 +19,57 @@ interface Options {
   readonly releaseFile: string;
 }
 
-const run = promisify(execFile);
+interface Distribution {
+  readonly id: string;
+  /** `bookworm`, `noble`, ... */
+  readonly codename: string;
+  /** The part of the archive that has nats-server. */
+  readonly component: string;
+  /** Suites with newer packages than the configured ones. */
+  readonly newerSuites: readonly string[];
+}
 
-/** Suites that carry newer packages than the configured ones, tried after them. */
-const newerSuites: Readonly<Record<string, readonly string[]>> = {
-  debian: ['forky', 'testing', 'sid'],
-  ubuntu: ['devel'],
-};
+type Attempt = { path: string } | { why: string; isUnreachable?: boolean };
+
+const run = promisify(execFile);
 
 /** @returns the path of the unpacked program. @throws Error one sentence that says why not */
 export async function fetchDebianPackage({ workFolder, aptFolder, releaseFile }: Options): Promise<string> {
   const distribution = await readDistribution(releaseFile);
-  const newer = distribution && newerSuites[distribution];
-  if (!newer) throw new Error('this is not Debian or Ubuntu');
-  const sources = (await readAptSources(aptFolder)).filter(({ uri }) =>
-    new URL(uri).pathname.includes(distribution),
-  );
-  if (sources.length === 0) throw new Error(`apt knows no mirror of ${distribution}`);
-  const component = distribution === 'ubuntu' ? 'universe' : 'main';
+  if (!distribution) throw new Error('this is not Debian or Ubuntu');
+  const { id, component, newerSuites } = distribution;
+  const sources = mirrorsOf(distribution, await readAptSources(aptFolder));
+  if (sources.length === 0) throw new Error(`apt knows no mirror of ${id}`);
+  const transport = await readTransport();
   const found: string[] = [];
-  for (const source of sources) {
+  for (const [mirror, source] of sources.entries()) {
     // The newest first: what the configured suites carry is too old more often than not.
-    for (const suite of [...newer, ...source.suites]) {
-      const folder = join(workFolder, `${found.length}`);
-      const outcome = await tryPackage({ folder, source, suite, component });
-      if (outcome.path) return outcome.path;
-      found.push(`${suite}: ${outcome.why}`);
+    for (const suite of new Set([...newerSuites, ...source.suites])) {
+      const folder = join(workFolder, `${mirror}-${suite.replaceAll('/', '-')}`);
+      const attempt = await tryPackage({ folder, source, suite, component, transport });
+      if ('path' in attempt) return attempt.path;
+      found.push(`${attempt.isUnreachable ? 'mirror' : suite}: ${attempt.why}`);
+      if (attempt.isUnreachable) break;
     }
   }
-  throw new Error(
-    `the mirror of ${distribution} has no nats-server that is new enough (${found.join('; ')})`,
-  );
+  throw new Error(`apt found no nats-server that is new enough (${[...new Set(found)].join('; ')})`);
+}
+
+/** The distribution's own archive, not that of its security updates, and only then others that look like it. */
+function mirrorsOf({ id, codename, component }: Distribution, sources: readonly AptSource[]): AptSource[] {
+  const isNamed = ({ uri }: AptSource) => uri.includes(id);
+  const mirrors = new Map<string, AptSource>();
+  for (const source of sources) {
+    const suites = source.suites.filter((suite) => !/-security$|\/updates$/.test(suite));
+    const fits = source.components.includes(component) || source.components.includes('main');
+    if (suites.length === 0 || !fits || !(isNamed(source) || suites.includes(codename))) continue;
+    const known = mirrors.get(source.uri);
+    mirrors.set(
+      source.uri,
+      known ? { ...known, suites: [...known.suites, ...suites] } : { ...source, suites },
+    );
+  }
+  return [...mirrors.values()].sort((a, b) => Number(isNamed(b)) - Number(isNamed(a)));
 }
 
 async function tryPackage(options: {
@@ -63,41 +77,51 @@ async function tryPackage(options: {
   source: AptSource;
   suite: string;
   component: string;
-}): Promise<{ path: string; why?: never } | { path?: never; why: string }> {
-  const { folder, source, suite, component } = options;
+  transport: string;
+}): Promise<Attempt> {
+  const { folder, source, suite, component, transport } = options;
   for (const part of ['lists/partial', 'cache/archives/partial', 'state'])
     await mkdir(join(folder, part), { recursive: true });
   const list = join(folder, 'sources.list');
   const signedBy = source.signedBy === null ? '' : `[signed-by=${source.signedBy}] `;
   await writeFile(list, `deb ${signedBy}${source.uri} ${suite} ${component}\n`);
+  // Read before the machine's own configuration, of which it keeps only how to reach the mirror: its hooks would run
+  // programs as soon as apt has updated, and its pins and default release are about other packages.
+  const config = join(folder, 'apt.conf');
+  await writeFile(config, `Dir::Etc::main "/dev/null";\nDir::Etc::parts "/dev/null";\n${transport}`, {
+    mode: 0o600,
+  });
   const settings = {
     'Dir::Etc::sourcelist': list,
     'Dir::Etc::sourceparts': '/dev/null',
+    'Dir::Etc::preferences': '/dev/null',
+    'Dir::Etc::preferencesparts': '/dev/null',
     'Dir::State': join(folder, 'state'),
     'Dir::State::lists': join(folder, 'lists'),
     'Dir::State::status': '/dev/null',
     'Dir::Cache': join(folder, 'cache'),
     // As root, apt would become the user _apt, who may not write here.
     'APT::Sandbox::User': 'root',
+    'APT::Update::Error-Mode': 'any',
     'Acquire::Languages': 'none',
     'Acquire::Retries': '1',
     'Acquire::http::Timeout': '15',
     'Acquire::https::Timeout': '15',
   };
   const flags = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
-  const apt = (args: string[]) =>
+  const apt = (...args: string[]) =>
     run('apt-get', ['-qq', ...flags, ...args], {
       cwd: folder,
       timeout: 120_000,
-      env: { ...process.env, LC_ALL: 'C' },
+      env: { ...process.env, APT_CONFIG: config, LC_ALL: 'C' },
     });
   try {
-    await apt(['-o', 'APT::Update::Error-Mode=any', 'update']);
-  } catch {
-    return { why: 'cannot be read' };
+    await apt('update');
+  } catch (error) {
+    return whyNotUpdated(error as NodeJS.ErrnoException & { stderr?: string });
   }
   try {
-    await apt(['download', 'nats-server']);
+    await apt('download', 'nats-server');
     const name = (await readdir(folder)).find((entry) => entry.endsWith('.deb'));
     await run('dpkg-deb', ['-x', join(folder, name!), join(folder, 'package')]);
   } catch {
@@ -109,6 +133,28 @@ async function tryPackage(options: {
   return isVersionUsable(version) ? { path } : { why: version };
 }
 
+/** apt has one exit code for everything, so its messages (in English, by LC_ALL) tell what is worth another try. */
+function whyNotUpdated(error: NodeJS.ErrnoException & { stderr?: string }): Attempt {
+  if (error.code === 'ENOENT') return { why: 'there is no apt-get', isUnreachable: true };
+  const said = error.stderr ?? '';
+  if (/NO_PUBKEY|not signed|BADSIG|EXPKEYSIG/.test(said))
+    return { why: 'is not signed by a key of this machine' };
+  if (/is expired|is not valid yet/.test(said)) return { why: 'its index has expired' };
+  if (/ 404 |(does not have|no longer has) a Release file/.test(said))
+    return { why: 'there is no such suite' };
+  return { why: 'cannot be reached', isUnreachable: true };
+}
+
+/** Proxies, certificates, and how old an index may be here (a frozen mirror), in the form of apt.conf(5). */
+async function readTransport(): Promise<string> {
+  const dump = await run('apt-config', ['dump', 'Acquire']).catch(() => ({ stdout: '' }));
+  return dump.stdout
+    .split('\n')
+    .filter((line) => /^Acquire::(https?::|Check-Valid-Until |Check-Date )/i.test(line))
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
 async function findProgram(folder: string): Promise<string | null> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const program = entries.find(
@@ -117,48 +163,16 @@ async function findProgram(folder: string): Promise<string | null> {
   return program ? join(program.parentPath, program.name) : null;
 }
 
-async function readDistribution(releaseFile: string): Promise<string | null> {
+async function readDistribution(releaseFile: string): Promise<Distribution | null> {
   const text = await readFile(releaseFile, 'utf8').catch(() => '');
-  return /^ID="?([a-z]+)"?$/m.exec(text)?.[1] ?? null;
-}
-
-/** One-line lists and deb822 files (sources.list(5)). */
-export async function readAptSources(aptFolder: string): Promise<AptSource[]> {
-  const parts = join(aptFolder, 'sources.list.d');
-  const names = await readdir(parts).catch(() => []);
-  const files = [join(aptFolder, 'sources.list'), ...names.map((name) => join(parts, name))];
-  const sources: AptSource[] = [];
-  for (const file of files) {
-    const text = await readFile(file, 'utf8').catch(() => '');
-    sources.push(...(file.endsWith('.sources') ? parseDeb822(text) : parseLines(text)));
+  const field = (name: string) => new RegExp(`^${name}="?([a-z]+)"?$`, 'm').exec(text)?.[1] ?? '';
+  const codename = field('VERSION_CODENAME');
+  switch (field('ID')) {
+    case 'debian':
+      return { id: 'debian', codename, component: 'main', newerSuites: ['forky', 'testing', 'sid'] };
+    case 'ubuntu':
+      return { id: 'ubuntu', codename, component: 'universe', newerSuites: ['devel'] };
+    default:
+      return null;
   }
-  return sources.filter(({ uri }) => /^https?:\/\//.test(uri));
-}
-
-function parseLines(text: string): AptSource[] {
-  return text.split('\n').flatMap((line) => {
-    const match = /^\s*deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s*([^#]*)/.exec(line);
-    if (!match) return [];
-    const [, options = '', uri = '', suite = '', components = ''] = match;
-    const signedBy = /signed-by=(\S+)/.exec(options)?.[1] ?? null;
-    return [{ uri, suites: [suite], components: words(components), signedBy }];
-  });
-}
-
-function parseDeb822(text: string): AptSource[] {
-  return text.split(/\n\s*\n/).flatMap((stanza) => {
-    const field = (name: string) => new RegExp(`^${name}:\\s*(.+)$`, 'im').exec(stanza)?.[1] ?? '';
-    if (!words(field('Types')).includes('deb') || /^no$/i.test(field('Enabled'))) return [];
-    const signedBy = field('Signed-By').startsWith('/') ? field('Signed-By').trim() : null;
-    return words(field('URIs')).map((uri) => ({
-      uri,
-      suites: words(field('Suites')),
-      components: words(field('Components')),
-      signedBy,
-    }));
-  });
-}
-
-function words(text: string): string[] {
-  return text.split(/\s+/).filter((word) => word !== '');
 }

@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, chmod, copyFile, mkdir, rename, rm } from 'node:fs/promises';
+import { access, chmod, copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StartupError } from '../../schemas/run-process.ts';
 import { fetchDebianPackage } from './debian-package.ts';
@@ -33,6 +33,9 @@ interface Options {
   readonly sources?: readonly NatsServerSource[];
 }
 
+const fetchPrefix = '.fetch-';
+const forgottenAfterMs = 3_600_000;
+
 /** @throws StartupError one message: what was tried, and what to install */
 export async function findNatsServer({
   env,
@@ -50,12 +53,13 @@ export async function findNatsServer({
     if (found) return found;
   }
 
+  await removeForgottenFetches(binFolder);
   const tried: string[] = [];
   for (const source of sources) {
     onFetch?.(source.name);
-    const workFolder = join(binFolder, `.fetch-${randomUUID()}`);
-    await mkdir(workFolder, { recursive: true, mode: 0o700 });
+    const workFolder = join(binFolder, `${fetchPrefix}${randomUUID()}`);
     try {
+      await mkdir(workFolder, { recursive: true, mode: 0o700 });
       const fetched = await source.fetch(workFolder);
       const ready = join(workFolder, `ready-${program}`);
       await copyFile(fetched, ready);
@@ -67,7 +71,8 @@ export async function findNatsServer({
     } catch (error) {
       tried.push(`  ${source.name}: ${(error as Error).message}`);
     } finally {
-      await rm(workFolder, { recursive: true, force: true });
+      // What cannot be removed is left to a later start.
+      await rm(workFolder, { recursive: true, force: true }).catch(() => undefined);
     }
   }
   throw new StartupError(
@@ -79,6 +84,16 @@ export async function findNatsServer({
       'or named by LATCHKEY_NATS_SERVER; or set nats.servers in the configuration to use a NATS of yours.',
     ].join('\n'),
   );
+}
+
+/** What a killed start left behind; a fetch that is under way in another process is younger. */
+async function removeForgottenFetches(binFolder: string): Promise<void> {
+  for (const name of await readdir(binFolder).catch(() => [])) {
+    const folder = join(binFolder, name);
+    if (!name.startsWith(fetchPrefix)) continue;
+    const { mtimeMs } = await stat(folder).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    if (Date.now() - mtimeMs > forgottenAfterMs) await rm(folder, { recursive: true, force: true });
+  }
 }
 
 const networkSources: readonly NatsServerSource[] = [

@@ -4,18 +4,9 @@
  * on the same store is stopped first.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve as resolvePath } from 'node:path';
 import { StartupError } from '../../schemas/run-process.ts';
 import type { NatsServerBinary } from './nats-server-binary.ts';
 import { stopOrphan } from './orphan.ts';
@@ -47,22 +38,28 @@ const stopTimeoutMs = 10_000;
 
 /** @throws StartupError the port is in use, or the server does not come up: one line, and where its log is */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServerProcess> {
-  const { binary, folder, port = 0, startTimeoutMs = 20_000 } = options;
+  const { binary, port = 0, startTimeoutMs = 20_000 } = options;
+  // An orphan is known by the path of its configuration, so that must not depend on where it was started.
+  const folder = resolvePath(options.folder);
   const ports = join(folder, 'ports');
   const pidFile = join(folder, 'nats-server.pid');
   const logFile = join(folder, 'nats-server.log');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  await stopOrphan(pidFile, join(folder, 'nats-server.conf'));
+  const configFile = join(folder, 'nats-server.conf');
+  await stopOrphan(pidFile, configFile);
   rmSync(ports, { recursive: true, force: true });
   mkdirSync(ports, { mode: 0o700 });
-  // The server appends; a log that grew for months is begun anew.
-  if (existsSync(logFile) && statSync(logFile).size > logLimitBytes) truncateSync(logFile);
-  const logStart = existsSync(logFile) ? statSync(logFile).size : 0;
-  const configFile = join(folder, 'nats-server.conf');
-  writeFileSync(configFile, configuration({ ...options, port, ports, pidFile, logFile }), { mode: 0o600 });
+  const logStart = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0;
+  rmSync(configFile, { force: true });
+  writeFileSync(configFile, configuration({ ...options, folder, port, ports, pidFile, logFile }), {
+    mode: 0o600,
+    flag: 'wx',
+  });
 
   // A group of its own: Ctrl-C in the terminal must reach it last, through its parent.
   const child = spawn(binary.path, ['-c', configFile], { stdio: 'ignore', detached: true });
+  // The server writes it too, but a parent that is killed before that would leave an orphan that nobody knows.
+  if (child.pid !== undefined) writeFileSync(pidFile, String(child.pid), { mode: 0o600 });
   const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }));
     child.once('error', () => resolve({ code: null, signal: null }));
@@ -102,6 +99,8 @@ function configuration(
     `pid_file: ${text(pidFile)}`,
     `ports_file_dir: ${text(ports)}`,
     `log_file: ${text(logFile)}`,
+    `log_size_limit: ${logLimitBytes}`,
+    'log_max_num: 2',
     ...(token === undefined ? [] : [`authorization { token: ${text(token)} }`]),
     'jetstream {',
     `  store_dir: ${text(join(folder, 'store'))}`,
@@ -156,9 +155,19 @@ function answers(port: number): Promise<boolean> {
 }
 
 function notStarted(why: string, at: { port: number; logFile: string; logStart: number }): StartupError {
-  const log = existsSync(at.logFile) ? readFileSync(at.logFile).subarray(at.logStart).toString() : '';
+  const log = readLog(at.logFile, at.logStart);
   if (/address already in use/.test(log)) {
     return new StartupError('port-in-use', `nats-server: port ${at.port} is in use: stop what uses it`);
   }
   return new StartupError('nats-server-failed', `nats-server: ${why}: see ${at.logFile}`);
+}
+
+function readLog(file: string, start: number): string {
+  try {
+    const log = readFileSync(file);
+    // Shorter than before: the server began a new file.
+    return log.subarray(log.length < start ? 0 : start).toString();
+  } catch {
+    return ''; // It did not come so far as to write one.
+  }
 }

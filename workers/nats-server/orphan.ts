@@ -4,21 +4,44 @@
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
+import { StartupError } from '../../schemas/run-process.ts';
 
 const termTimeoutMs = 5_000;
+const killTimeoutMs = 5_000;
 
+/** @throws StartupError the orphan cannot be ended */
 export async function stopOrphan(pidFile: string, configFile: string): Promise<void> {
   const pid = readPid(pidFile);
   if (pid === null) return;
-  if (commandOf(pid).includes(configFile)) {
-    process.kill(pid, 'SIGTERM');
-    const killAt = performance.now() + termTimeoutMs;
-    while (commandOf(pid).includes(configFile)) {
-      if (performance.now() > killAt) process.kill(pid, 'SIGKILL');
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
+  const ended =
+    (await signalUntilGone(pid, configFile, 'SIGTERM', termTimeoutMs)) ||
+    (await signalUntilGone(pid, configFile, 'SIGKILL', killTimeoutMs));
+  if (!ended)
+    throw new StartupError(
+      'nats-server-orphan',
+      `nats-server: process ${pid} of an earlier start still holds the store and cannot be ended: end it, then start again`,
+    );
   rmSync(pidFile, { force: true });
+}
+
+async function signalUntilGone(
+  pid: number,
+  configFile: string,
+  signal: NodeJS.Signals,
+  timeoutMs: number,
+): Promise<boolean> {
+  const giveUpAt = performance.now() + timeoutMs;
+  if (!commandOf(pid).includes(configFile)) return true;
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It ended just now, or belongs to another user; what follows tells which.
+  }
+  while (commandOf(pid).includes(configFile)) {
+    if (performance.now() > giveUpAt) return false;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return true;
 }
 
 function readPid(pidFile: string): number | null {

@@ -4,11 +4,8 @@
  */
 import { parseArgs } from 'node:util';
 import { createBus } from '../../schemas/bus.ts';
-import { loadConfig } from '../../schemas/config/load-config.ts';
-import { natsAddress } from '../../schemas/config/nats-environment.ts';
+import { readProcessConfiguration } from '../../schemas/config/process-configuration.ts';
 import { type ProviderWorkerSettings, providerConfig } from '../../schemas/config/provider-config.ts';
-import { formatReport } from '../../schemas/config/report.ts';
-import { readSecrets } from '../../schemas/config/secret-reference.ts';
 import { createBootId } from '../../schemas/ids.ts';
 import { createLog } from '../../schemas/log.ts';
 import { NatsUnreachableError, openNatsConnection } from '../../schemas/nats-connection.ts';
@@ -16,7 +13,6 @@ import { readRoleKeys } from '../../schemas/role-key-file.ts';
 import type { RoleKeys } from '../../schemas/role-keys.ts';
 import { runProcess, StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
-import type { Secret } from '../../schemas/secret.ts';
 import { createGuardedFetch } from '../providers/guarded-fetch.ts';
 import { createProvider } from '../providers/provider-kinds.ts';
 import { watchConnection } from './connection-watch.ts';
@@ -33,8 +29,12 @@ runProcess({
   name: 'provider',
   async start() {
     const options = readOptions(process.argv.slice(2));
-    const settings = readSettings(options);
-    const secrets = readClientSecrets(settings);
+    const { settings, secrets, nats } = readProcessConfiguration(
+      options.config,
+      (config) => providerConfig(config, options.only),
+      process.env,
+    );
+    assertKnown(options.only, settings);
     const keys = readKeys(options.keys, settings);
     const bootId = createBootId();
     const log = createLog({
@@ -42,11 +42,7 @@ runProcess({
       bootId,
       level: process.env.LATCHKEY_LOG_LEVEL ?? settings.logLevel,
     });
-    const connection = await openNatsConnection({
-      ...natsAddress(settings.nats, process.env),
-      role: 'provider',
-      bootId,
-    });
+    const connection = await openNatsConnection({ ...nats, role: 'provider', bootId });
     const connected = watchConnection(connection);
     let stopping = false;
     void connection.closed().then((cause) => {
@@ -69,7 +65,7 @@ runProcess({
           onProblem: (problem) => providerLog.warn(problem, 'a message could not be answered'),
         }),
         provider: createProvider(provider, {
-          clientSecret: secrets.get(name) ?? null,
+          clientSecret: secrets.get(provider.clientSecret?.path ?? '') ?? null,
           fetch: createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }),
           now,
           log: providerLog,
@@ -113,30 +109,16 @@ function readOptions(args: readonly string[]): Options {
   return { config, keys, only: values.only?.flatMap((names) => names.split(',')) };
 }
 
-function readSettings({ config: file, only }: Options): ProviderWorkerSettings {
-  const { config, problems } = loadConfig(file);
-  if (config === null)
-    throw new StartupError('configuration', formatReport(problems).trimEnd(), { exitCode: 2 });
-  const settings = providerConfig(config, only);
-  const unknown = only?.find((name) => !settings.providers.some((provider) => provider.name === name));
-  if (unknown !== undefined)
-    throw new StartupError('unknown-provider', `--only ${unknown}: ${file} has no upstream of this name`, {
+function assertKnown(only: readonly string[] | undefined, { providers }: ProviderWorkerSettings): void {
+  const unknown = only?.find((name) => !providers.some((provider) => provider.name === name));
+  if (unknown === undefined) return;
+  throw new StartupError(
+    'unknown-provider',
+    `--only ${unknown}: the configuration has no upstream of this name`,
+    {
       exitCode: 2,
-    });
-  return settings;
-}
-
-function readClientSecrets({ providers }: ProviderWorkerSettings): Map<string, Secret> {
-  const references = providers.flatMap(({ clientSecret }) => clientSecret ?? []);
-  const { secrets, problems } = readSecrets(references, process.env);
-  if (problems.length > 0)
-    throw new StartupError('secret-unreadable', formatReport(problems).trimEnd(), { exitCode: 2 });
-  const found = new Map<string, Secret>();
-  for (const { name, clientSecret } of providers) {
-    const secret = clientSecret && secrets.get(clientSecret.path);
-    if (secret) found.set(name, secret);
-  }
-  return found;
+    },
+  );
 }
 
 function readKeys(folder: string, { providers }: ProviderWorkerSettings): Map<string, RoleKeys> {

@@ -16,10 +16,11 @@ export function formatBanner({ mcpUrl, dataFolder, tookMs, demo }: BannerFacts):
   const lines = [
     `Latchkey is ready (${(tookMs / 1000).toFixed(1)} s)`,
     '',
+    `  open           ${new URL('/', mcpUrl)}   how to connect a client, and whether all is well`,
+    '',
     `  MCP endpoint   ${mcpUrl}`,
     `  add it with    claude mcp add --transport http latchkey ${mcpUrl}`,
     `  or as JSON     ${JSON.stringify(json)}`,
-    `  in a browser   ${new URL('/', mcpUrl)}   tells the same`,
   ];
   if (demo !== null)
     lines.push(

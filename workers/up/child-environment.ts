@@ -31,7 +31,9 @@ export function createChildEnvironments(
   };
   const secret = new Set(Object.values(variables).flat());
   const without = Object.fromEntries(
-    Object.entries(env).filter(([name]) => !secret.has(name) && !/^LATCHKEY_NATS_(URL|TOKEN)$/.test(name)),
+    Object.entries(env).filter(
+      ([name]) => !secret.has(name) && !/^LATCHKEY_NATS_(URL|TOKEN|USER|PASSWORD)$/.test(name),
+    ),
   );
   const access = nats === null ? {} : { LATCHKEY_NATS_URL: nats.url, LATCHKEY_NATS_TOKEN: nats.token };
   const of = (names: readonly string[]) => ({

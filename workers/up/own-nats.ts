@@ -32,10 +32,16 @@ export async function startOwnNats({
   show: (line: string) => void;
   ending: AbortSignal;
 }): Promise<OwnNats> {
+  let tried = 0;
   const binary = await findNatsServer({
     env: process.env,
     dataFolder: folder.path,
-    onFetch: (source) => show(`nats: no nats-server is installed here; fetching ${source}`),
+    onFetch: (source) =>
+      show(
+        tried++ === 0
+          ? `nats: no nats-server is installed here; fetching ${source}`
+          : `nats: that cannot be reached; fetching ${source}`,
+      ),
   });
   const port = await findFreePort();
   ending.throwIfAborted();

@@ -1,6 +1,6 @@
 /**
  * Where the output of a child process goes: every line into its log file, and what a person must see, warnings and
- * errors, in one readable line to the terminal.
+ * errors, in one readable line to the terminal, the same one once in a while only.
  */
 import { openSync, renameSync, statSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 
 const rotateBytes = 10 * 1024 * 1024;
 const shown = ['warn', 'error', 'fatal'];
+const repeatMs = 10_000;
 
 export interface ProcessLog {
   /** Reads lines until the stream ends. `plain` gets those that are no log record. */
@@ -21,9 +22,13 @@ export interface ProcessLogOptions {
   readonly file: string;
   /** Writes one line to the terminal. */
   readonly show: (line: string) => void;
+  /** Monotonic, milliseconds. */
+  readonly elapsed?: () => number;
 }
 
-export function openProcessLog({ name, file, show }: ProcessLogOptions): ProcessLog {
+export function openProcessLog(options: ProcessLogOptions): ProcessLog {
+  const { name, file, show, elapsed = () => performance.now() } = options;
+  const lastShownAt = new Map<string, number>();
   if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > rotateBytes) renameSync(file, `${file}.1`);
   const handle = openSync(file, 'a', 0o600);
 
@@ -35,13 +40,21 @@ export function openProcessLog({ name, file, show }: ProcessLogOptions): Process
     }
   }
 
+  function showNowAndThen(line: string): void {
+    const now = elapsed();
+    if (now - (lastShownAt.get(line) ?? Number.NEGATIVE_INFINITY) < repeatMs) return;
+    if (lastShownAt.size > 1000) lastShownAt.clear();
+    lastShownAt.set(line, now);
+    show(line);
+  }
+
   return {
     follow(stream, plain) {
       createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
         write(line);
         const record = readRecord(line);
         if (record === null) plain?.(line);
-        else if (shown.includes(record.level ?? '')) show(describeRecord(name, record));
+        else if (shown.includes(record.level ?? '')) showNowAndThen(describeRecord(name, record));
       });
     },
     note(line) {

@@ -48,6 +48,8 @@ const endOfCutOffMs = 4_000;
 
 /** Resolves with the exit code when everything has stopped. @throws StartupError with the line of what cannot start */
 export async function up(options: UpOptions): Promise<number> {
+  // The terminal may be closed before everything has stopped.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const port = readPort(options);
   const config = options.config === undefined ? null : readConfig(options.config);
   const folder = openDataFolder(options.data ?? defaultDataFolder);

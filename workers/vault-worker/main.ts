@@ -10,7 +10,7 @@ import { readProcessConfiguration } from '../../schemas/config/process-configura
 import { vaultConfig } from '../../schemas/config/vault-config.ts';
 import { createBootId } from '../../schemas/ids.ts';
 import { createLog } from '../../schemas/log.ts';
-import { openNatsConnection } from '../../schemas/nats-connection.ts';
+import { NatsUnreachableError, openNatsConnection } from '../../schemas/nats-connection.ts';
 import { readRoleKeys } from '../../schemas/role-key-file.ts';
 import { runProcess, StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
@@ -40,6 +40,10 @@ runProcess({
     mkdirSync(values.data, { recursive: true, mode: 0o700 });
 
     const connection = await openNatsConnection({ ...nats, role: 'vault', bootId });
+    let stopping = false;
+    void connection.closed().then((cause) => {
+      if (!stopping) throw new NatsUnreachableError('the connection to NATS was closed for good', { cause });
+    });
     const now = Date.now;
     const bus = createBus({
       connection,
@@ -62,21 +66,23 @@ runProcess({
       now,
       random: Math.random,
       onProblem: (error) => log.warn({ err: error }, 'work in the background failed'),
-      onOwnershipLost: (error) => {
-        console.error(`latchkey vault: ${error.message}: run one vault worker for an instance`);
-        process.kill(process.pid, 'SIGTERM');
+      onFatal: (error) => {
+        // Nobody waits for this: it ends the process with its one line.
+        void Promise.reject(new StartupError(error.code, error.message, { cause: error }));
       },
     }).catch((error) => {
       if (error instanceof VaultError) throw new StartupError(error.code, error.message, { cause: error });
       throw error;
     });
     const worker = startVaultWorker({ bus, vault, providers });
+    await worker.ownership.settled();
     await connection.flush();
-    log.info({ partitions: vault.description.partitions }, 'serving');
+    log.info({ partitions: worker.ownership.serving().length }, 'serving');
     return {
       async stop() {
         await worker.stop();
         await vault[Symbol.asyncDispose]();
+        stopping = true;
         await connection.drain();
       },
     };

@@ -14,7 +14,8 @@ import {
   refreshAtProvider,
   revokeAtProvider,
 } from '../../schemas/messages/provider-requests.ts';
-import { providerSubject, providerWorkerSubject } from '../../schemas/subjects.ts';
+import { deliverRefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
+import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../schemas/subjects.ts';
 import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
 import type { ProviderRefreshes } from '../../vault/refresh/refresher.ts';
 
@@ -76,6 +77,15 @@ export function createProviderRequests(bus: Bus): ProviderSignIns & ProviderRefr
         { token, tokenTypeHint, registration },
         { timeoutMs: exchangeTimeoutMs },
       );
+    },
+
+    async forward(partition, delivery) {
+      const { provider } = delivery;
+      const target: RequestTarget = {
+        subject: refreshOutcomeSubject(partition, provider),
+        pair: `vault-provider:${provider}`,
+      };
+      await bus.request(deliverRefreshOutcome, target, delivery, { timeoutMs: exchangeTimeoutMs });
     },
 
     async start({ claimId, deadlineAt, partition, grant }) {

@@ -7,8 +7,14 @@ export function toRefusal<Arguments extends unknown[], Result>(
   handle: (...given: Arguments) => Promise<Result> | Result,
 ): (...given: Arguments) => Promise<Result> | Result {
   return (...given) => {
-    const outcome = handle(...given);
-    return outcome instanceof Promise ? outcome.catch((error) => Promise.reject(refusalOf(error))) : outcome;
+    try {
+      const outcome = handle(...given);
+      return outcome instanceof Promise
+        ? outcome.catch((error) => Promise.reject(refusalOf(error)))
+        : outcome;
+    } catch (error) {
+      throw refusalOf(error);
+    }
   };
 }
 

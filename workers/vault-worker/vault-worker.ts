@@ -3,6 +3,7 @@
  * Nothing that is not listed here can be reached from outside.
  */
 import { type Bus, holdFor, type Pending, type RequestContext } from '../../schemas/bus.ts';
+import { RefusedError } from '../../schemas/failure.ts';
 import {
   consumeAuthRecord,
   deleteAuthRecord,
@@ -26,11 +27,16 @@ import {
 } from '../../schemas/messages/sign-in.ts';
 import { authSubject, refreshOutcomeSubject, vaultSubject } from '../../schemas/subjects.ts';
 import type { Chain } from '../../vault/authorization/chain.ts';
+import type { Ownership } from '../../vault/ownership/ownership.ts';
 import type { Vault } from '../../vault/vault.ts';
 import { toRefusal } from './refusal.ts';
 
 export interface VaultWorker {
-  /** Takes no new request; resolves when those under way are answered. */
+  readonly ownership: Ownership;
+  /**
+   * Hands its partitions over and takes no new request; resolves when those under way are answered, and what they began
+   * is done.
+   */
   stop(): Promise<void>;
 }
 
@@ -38,6 +44,8 @@ type Handler<Request, Response> = (
   request: Request,
   context: RequestContext,
 ) => Promise<Response | Pending> | Response | Pending;
+
+type Stop = () => Promise<void>;
 
 export function startVaultWorker({
   bus,
@@ -49,7 +57,8 @@ export function startVaultWorker({
   /** Every configured provider: each delivers its outcomes under a key of its own. */
   providers: readonly string[];
 }): VaultWorker {
-  const stops: (() => Promise<void>)[] = [];
+  const stops: Stop[] = [];
+  const stopsOf = new Map<number, Stop[]>();
   const queue = 'vault';
 
   function serveAny<Request, Response>(
@@ -60,30 +69,61 @@ export function startVaultWorker({
     stops.push(bus.serve(operation, target, toRefusal(handle)));
   }
 
-  function serveOwner<Request, Response>(
-    operation: Operation<Request, Response>,
-    handle: (
-      partition: number,
-      request: Request,
-      context: RequestContext,
-    ) => Promise<Response | Pending> | Response,
-  ) {
-    const target = { subject: vaultSubject('*', operation.name), pair: 'gateway-vault', queue } as const;
-    const withPartition: Handler<Request, Response> = (request, context) =>
-      handle(partitionIn(context.subject), request, context);
-    stops.push(bus.serve(operation, target, toRefusal(withPartition)));
+  /** An answer leaves only while the lease runs: asked after the last await, just before it is sealed. */
+  function asOwner<Request, Response>(
+    partition: number,
+    handle: Handler<Request, Response>,
+  ): Handler<Request, Response> {
+    const checked = (response: Response | Pending) => {
+      if (!ownership.mayAnswer(partition)) {
+        throw new RefusedError('not-owner', 'this worker does not own the partition any more');
+      }
+      return response;
+    };
+    return toRefusal((request: Request, context: RequestContext) => {
+      const response = handle(request, context);
+      return response instanceof Promise ? response.then(checked) : checked(response);
+    });
   }
 
-  const once = <Response>({ commandId }: RequestContext, work: () => Promise<Response>) =>
-    holdFor(vault.commands.once(commandId, work));
+  const once = <Response>({ commandId, subject }: RequestContext, work: () => Promise<Response>) =>
+    holdFor(vault.commands.once(`${subject} ${commandId}`, work));
 
-  serveOwner(findUpstreamTokens, (partition, request) => vault.findUpstreamTokens(partition, request));
-  serveOwner(openSession, (partition, request, context) =>
-    once(context, () => vault.openSession(partition, request)),
-  );
-  serveOwner(signAccessToken, (partition, { kid, signingInput }) => ({
-    signature: vault.signAccessToken(partition, kid, signingInput),
-  }));
+  function servePartition(partition: number): Stop[] {
+    const fromGateway = <Request, Response>(
+      operation: Operation<Request, Response>,
+      handle: Handler<Request, Response>,
+    ): Stop => {
+      const target = {
+        subject: vaultSubject(partition, operation.name),
+        pair: 'gateway-vault',
+        queue,
+      } as const;
+      return bus.serve(operation, target, asOwner(partition, handle));
+    };
+    return [
+      fromGateway(findUpstreamTokens, (request) => vault.findUpstreamTokens(partition, request)),
+      fromGateway(openSession, (request, context) =>
+        once(context, () => vault.openSession(partition, request)),
+      ),
+      fromGateway(signAccessToken, ({ kid, signingInput }) => ({
+        signature: vault.signAccessToken(partition, kid, signingInput),
+      })),
+      ...providers.map((provider) => {
+        const target = {
+          subject: refreshOutcomeSubject(partition, provider),
+          pair: `vault-provider:${provider}`,
+          queue,
+        } as const;
+        const record: Handler<RefreshOutcomeDelivery, Record<string, never>> = (delivery, context) =>
+          once(context, async () => {
+            await vault.recordRefreshOutcome(partition, provider, delivery);
+            return {};
+          });
+        return bus.serve(deliverRefreshOutcome, target, asOwner(partition, record));
+      }),
+    ];
+  }
 
   serveAny(describeInstance, () => vault.description);
   serveAny(putAuthRecord, async ({ kind, id, payload, expiresInSeconds }) => {
@@ -109,23 +149,21 @@ export function startVaultWorker({
   );
   serveAny(findChain, async ({ interactionUid }) => progressOf(await vault.signIn.findChain(interactionUid)));
 
-  for (const provider of providers) {
-    const target = {
-      subject: refreshOutcomeSubject('*', provider),
-      pair: `vault-provider:${provider}`,
-      queue,
-    } as const;
-    const record: Handler<RefreshOutcomeDelivery, Record<string, never>> = (delivery, context) =>
-      once(context, async () => {
-        await vault.recordRefreshOutcome(partitionIn(context.subject), provider, delivery);
-        return {};
-      });
-    stops.push(bus.serve(deliverRefreshOutcome, target, toRefusal(record)));
-  }
+  const ownership = vault.own({
+    serve: (partition) => stopsOf.set(partition, servePartition(partition)),
+    async release(partition) {
+      const ending = stopsOf.get(partition) ?? [];
+      stopsOf.delete(partition);
+      await Promise.all(ending.map((stop) => stop()));
+    },
+  });
 
   return {
+    ownership,
     async stop() {
+      await ownership[Symbol.asyncDispose]();
       await Promise.all(stops.map((stop) => stop()));
+      await vault.commands.settled();
     },
   };
 }
@@ -142,8 +180,4 @@ function progressOf(chain: Chain): ChainProgress {
     default:
       return chain satisfies never;
   }
-}
-
-function partitionIn(subject: string): number {
-  return Number(subject.split('.')[2]);
 }

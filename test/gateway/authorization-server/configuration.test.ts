@@ -16,41 +16,39 @@ const vault = createInMemoryVault({
   authorizationEndpoint: () => 'http://localhost:1/authorize',
 });
 const corporate = { name: 'corporate', displayName: 'Corporate' };
-const create = (changes: Partial<AuthorizationServerOptions>) =>
-  createAuthorizationServer({
+function create(changes: Partial<AuthorizationServerOptions>): string | null {
+  const options: AuthorizationServerOptions = {
     issuer,
-    description: vault.description,
+    instance: vault,
     vault,
     upstreams: [corporate],
     cookieKeys: [randomBytes(32)],
     log: createLog({ process: 'test', bootId: createBootId(), level: 'silent' }),
     ...changes,
-  }).then(
-    () => null,
-    (error: Error) => error.message,
-  );
+  };
+  try {
+    createAuthorizationServer(options);
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
 
-test('what cannot be served is refused at the start, with the reason', async () => {
-  assert.is(await create({}), null);
-  assert.match((await create({ issuer: 'localhost' })) ?? '', 'must be an http or https URL');
-  assert.match((await create({ issuer: 'http://localhost:4483/path' })) ?? '', 'a path is not supported');
-  assert.match((await create({ issuer: 'http://localhost:4484' })) ?? '', 'the vault signs for the issuer');
-  assert.match((await create({ cookieKeys: [] })) ?? '', 'cookieKeys');
-  assert.match((await create({ upstreams: [] })) ?? '', 'upstreams');
+test('what cannot be served is refused at the start, with the reason', () => {
+  assert.is(create({}), null);
+  assert.match(create({ issuer: 'localhost' }) ?? '', 'must be an http or https URL');
+  assert.match(create({ issuer: 'http://localhost:4483/path' }) ?? '', 'a path is not supported');
+  assert.match(create({ issuer: 'http://localhost:4484' }) ?? '', 'the vault signs for the issuer');
+  assert.match(create({ cookieKeys: [] }) ?? '', 'cookieKeys');
+  assert.match(create({ upstreams: [] }) ?? '', 'upstreams');
   const shared = { callbackPath: '/oauth/callback' };
   const two = [
     { ...corporate, ...shared },
     { name: 'gitlab', displayName: 'GitLab', ...shared },
   ];
-  assert.match((await create({ upstreams: two })) ?? '', 'the same callback path');
-  assert.match(
-    (await create({ upstreams: [{ ...corporate, callbackPath: '/mcp' }] })) ?? '',
-    'must begin with',
-  );
-  assert.match(
-    (await create({ upstreams: [{ ...corporate, callbackPath: '/oauth/token' }] })) ?? '',
-    'is taken',
-  );
+  assert.match(create({ upstreams: two }) ?? '', 'the same callback path');
+  assert.match(create({ upstreams: [{ ...corporate, callbackPath: '/mcp' }] }) ?? '', 'must begin with');
+  assert.match(create({ upstreams: [{ ...corporate, callbackPath: '/oauth/token' }] }) ?? '', 'is taken');
 });
 
 test.run();

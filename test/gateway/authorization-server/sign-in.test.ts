@@ -1,8 +1,19 @@
-import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { sessionIdOf } from '../../../schemas/ids.ts';
-import { redeem, redirectUri, refresh, registerClient, signIn, startServer } from './started-server.ts';
+import { Browser } from '../../world/browser.ts';
+import {
+  authorizationUrl,
+  createVerifier,
+  redeem,
+  redirectUri,
+  refresh,
+  registerClient,
+  signIn,
+  signInForTokens,
+  startServer,
+} from './started-server.ts';
 
 test('a client registers, a person consents and visits every provider, and the client gets tokens', async () => {
   await using server = await startServer();
@@ -61,6 +72,30 @@ test('the access token is a JWT of RFC 9068 with the session id, and no more', a
     sub: payload.sub!,
     clientId: client.client_id,
   });
+});
+
+test('a signing key that came in at run time signs and is published, also in mid-chain', async () => {
+  await using server = await startServer();
+  const client = await registerClient(server);
+  const before = await signInForTokens(server, client);
+  const browser = new Browser();
+  const verifier = createVerifier();
+  await browser.goto(authorizationUrl(server, client, verifier));
+  server.vault.rotateSigningKey();
+  await browser.submit({}, { button: 'approve', stopAt: redirectUri });
+  const code = browser.page.url.searchParams.get('code') ?? '';
+  const { body: after } = await redeem(server, client, code, verifier);
+
+  const keys = createRemoteJWKSet(new URL(`${server.issuer}/.well-known/jwks.json`));
+  const kids = await Promise.all(
+    [before, after].map(async (tokens) => {
+      const { protectedHeader } = await jwtVerify(tokens.access_token, keys);
+      return protectedHeader.kid;
+    }),
+  );
+  assert.equal(kids, ['test-key-1', 'test-key-2']);
+  const refreshed = await refresh(server, client, before.refresh_token);
+  assert.is(decodeProtectedHeader(refreshed.body.access_token).kid, 'test-key-2');
 });
 
 test('a refresh rotates the token and keeps session and audience; the old one used again ends the family', async () => {

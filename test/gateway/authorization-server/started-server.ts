@@ -57,18 +57,16 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
   });
   const cookieKeys = [randomBytes(32)];
   const log = options.log ?? createLog({ process: 'test', bootId: createBootId(), level: 'silent' });
-  const replicas = await Promise.all(
-    Array.from({ length: options.replicas ?? 1 }, () =>
-      createAuthorizationServer({
-        issuer,
-        description: vault.description,
-        vault,
-        upstreams: providers.map((name) => ({ name, displayName: `The ${name} account` })),
-        cookieKeys,
-        log,
-        ...(options.settings ? { settings: options.settings } : {}),
-      }),
-    ),
+  const replicas = Array.from({ length: options.replicas ?? 1 }, () =>
+    createAuthorizationServer({
+      issuer,
+      instance: vault,
+      vault,
+      upstreams: providers.map((name) => ({ name, displayName: `The ${name} account` })),
+      cookieKeys,
+      log,
+      ...(options.settings ? { settings: options.settings } : {}),
+    }),
   );
   let turn = 0;
   serve = (request, response) => {
@@ -175,7 +173,13 @@ export async function requestToken(
   };
 }
 
-export function redeem(server: StartedServer, client: Client, code: string, verifier: string, changes = {}) {
+export function redeem(
+  server: { issuer: string },
+  client: Client,
+  code: string,
+  verifier: string,
+  changes = {},
+) {
   return requestToken(server, {
     grant_type: 'authorization_code',
     code,
@@ -186,7 +190,7 @@ export function redeem(server: StartedServer, client: Client, code: string, veri
   });
 }
 
-export function refresh(server: StartedServer, client: Client, refreshToken: string, changes = {}) {
+export function refresh(server: { issuer: string }, client: Client, refreshToken: string, changes = {}) {
   return requestToken(server, {
     grant_type: 'refresh_token',
     refresh_token: refreshToken,

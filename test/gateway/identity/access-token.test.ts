@@ -165,4 +165,13 @@ test('does not call a token wrong because the vault is away', async () => {
   }
 });
 
+test('a header of a million spaces is read in linear time, or this test does not end', () => {
+  const spaces = ' '.repeat(1_000_000);
+  for (const header of [`Bearer a${spaces}a`, `Bearer${spaces}a b`, `${spaces}Bearer${spaces}`])
+    assert.throws(
+      () => parseBearer([header]),
+      (error: AccessTokenError) => error.code !== undefined,
+    );
+});
+
 test.run();

@@ -19,6 +19,33 @@ test('the environment replaces the whole block', () => {
   const env = { LATCHKEY_NATS_URL: 'nats://b:4222, nats://c:4222', LATCHKEY_NATS_TOKEN: 't' };
   assert.equal(natsAddress(settings, env), { servers: ['nats://b:4222', 'nats://c:4222'], token: 't' });
   assert.equal(natsAddress(null, { LATCHKEY_NATS_URL: 'nats://b:4222' }), { servers: ['nats://b:4222'] });
+  const asUser = { LATCHKEY_NATS_URL: 'nats://b:4222', LATCHKEY_NATS_USER: 'u', LATCHKEY_NATS_PASSWORD: 'p' };
+  assert.equal(natsAddress(settings, { ...asUser, NATS_PASSWORD: 'not this' }), {
+    servers: ['nats://b:4222'],
+    user: 'u',
+    password: 'p',
+  });
+});
+
+test('the environment replaces the user alone, where the configuration names the servers', () => {
+  const env = { LATCHKEY_NATS_USER: 'gateway', LATCHKEY_NATS_PASSWORD: 'p' };
+  const tls = { caFile: '/ca.pem' };
+  const servers = ['tls://a:4222'];
+  assert.equal(natsAddress({ servers, tls, user: 'vault', password }, env), {
+    servers,
+    tls,
+    user: 'gateway',
+    password: 'p',
+  });
+  assert.equal(natsAddress({ servers }, env), { servers, user: 'gateway', password: 'p' });
+});
+
+test('a user without its password is refused', () => {
+  for (const more of [{}, { LATCHKEY_NATS_URL: 'nats://b:4222' }]) {
+    const { exitCode, message } = refusal(() => natsAddress(settings, { LATCHKEY_NATS_USER: 'u', ...more }));
+    assert.is(exitCode, 2);
+    assert.match(message, /LATCHKEY_NATS_PASSWORD is not/);
+  }
 });
 
 function refusal(run: () => unknown): StartupError {

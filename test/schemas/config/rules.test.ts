@@ -274,8 +274,21 @@ const cases: readonly Case[] = [
     what: 'providers on this machine without https',
     change: (raw) => {
       oidc(raw).issuer_url = 'http://localhost:4490';
+      oauth2(raw).authorization_endpoint = 'http://gitlab.localhost:4491/authorize';
       oauth2(raw).token_endpoint = 'http://[::1]:4491/token';
     },
+  },
+  {
+    rule: 'V-14',
+    what: 'providers whose names only look like this machine',
+    change: (raw) => {
+      oidc(raw).issuer_url = 'http://localhost.example.com';
+      oauth2(raw).token_endpoint = 'http://notlocalhost/token';
+    },
+    told: [
+      `V-14 ${upstreams}[0].oidc_config.issuer_url`,
+      `V-14 ${upstreams}[1].oauth2_config.token_endpoint`,
+    ],
   },
   {
     rule: 'V-15',

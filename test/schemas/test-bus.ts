@@ -1,0 +1,78 @@
+// Both ends of a bus on a real NATS, each with a connection and keys of its own, and what a third party sees.
+import type { NatsConnection } from 'nats';
+import * as z from 'zod';
+import { type Bus, createBus } from '../../schemas/bus.ts';
+import { createBootId } from '../../schemas/ids.ts';
+import { defineOperation } from '../../schemas/messages/operation.ts';
+import { openNatsConnection } from '../../schemas/nats-connection.ts';
+import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
+import { secretSchema } from '../../schemas/secret.ts';
+import { openNatsServer, type TestNatsServer } from '../world/nats-server.ts';
+import { createTestKeys, type TestKeys } from '../world/role-keys.ts';
+
+export const echo = defineOperation(
+  'echo',
+  z.object({ text: z.string(), token: secretSchema.optional() }),
+  z.object({ text: z.string(), token: secretSchema.optional() }),
+);
+export const subject = 'latchkey.vault.7.echo';
+export const target = { subject, pair: 'gateway-vault' } as const;
+export const served = { ...target, queue: 'vault' } as const;
+
+export interface TestBus extends AsyncDisposable {
+  readonly nats: TestNatsServer;
+  readonly keys: TestKeys;
+  readonly client: Bus;
+  readonly server: Bus;
+  readonly clientConnection: NatsConnection;
+  readonly serverConnection: NatsConnection;
+  readonly problems: { subject: string; error: unknown }[];
+  /** Subject, headers and data of every message that the spy heard. */
+  readonly wire: Buffer[];
+}
+
+/** @param options.spy hears everything, so that nothing is without a listener any more */
+export async function openTestBus({ spy = false } = {}): Promise<TestBus> {
+  const nats = await openNatsServer();
+  const keys = createTestKeys();
+  const problems: TestBus['problems'] = [];
+  const wire: Buffer[] = [];
+  const connections: NatsConnection[] = [];
+
+  async function connect(role: 'gateway' | 'vault' | 'operator') {
+    const bootId = createBootId();
+    const connection = await openNatsConnection({ servers: [nats.url], role, bootId });
+    connections.push(connection);
+    return { connection, bootId };
+  }
+
+  async function openBus(role: 'gateway' | 'vault') {
+    const { connection, bootId } = await connect(role);
+    const envelopes = createSealedEnvelopes({ keys: keys.of(role), bootId, now: Date.now });
+    return { connection, bus: createBus({ connection, envelopes, onProblem: (one) => problems.push(one) }) };
+  }
+
+  const gateway = await openBus('gateway');
+  const vault = await openBus('vault');
+  if (spy) {
+    const { connection } = await connect('operator');
+    connection.subscribe('>', {
+      callback: (_, message) =>
+        wire.push(
+          Buffer.concat([Buffer.from(`${message.subject} ${message.headers ?? ''}\n`), message.data]),
+        ),
+    });
+    await connection.flush();
+  }
+  return {
+    ...{ nats, keys, problems, wire },
+    client: gateway.bus,
+    server: vault.bus,
+    clientConnection: gateway.connection,
+    serverConnection: vault.connection,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(connections.map((connection) => connection.close()));
+      await nats[Symbol.asyncDispose]();
+    },
+  };
+}

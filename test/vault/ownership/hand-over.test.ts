@@ -1,0 +1,109 @@
+/**
+ * Partitions change hands while people are looked up: by an orderly stop, by `kill -9`, and by a pause past the lease.
+ * Real worker processes, really ended.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { openNatsServer } from '../../world/nats-server.ts';
+import { openVaultCluster, type SignedInPerson, type VaultCluster } from '../../world/vault-cluster.ts';
+
+const test = suite('hand-over');
+
+const names = Array.from({ length: 16 }, (_, index) => `person-${index}-of-the-hand-over`);
+
+/** Looks people up, 32 at a time, until told to stop; keeps the longest wait and every failure. */
+function keepLookingUp({ client }: VaultCluster, people: readonly SignedInPerson[]) {
+  let on = true;
+  const seen = { answered: 0, longestMs: 0, failures: [] as string[] };
+  const worker = async (first: number) => {
+    for (let turn = first; on; turn++) {
+      const { principal, accessToken } = people[turn % people.length]!;
+      const began = performance.now();
+      try {
+        const answers = await client.findUpstreamTokens(principal, {
+          accessToken,
+          providers: ['gitlab'],
+          minValidSeconds: 30,
+        });
+        assert.is(answers.get('gitlab')?.status, 'ok');
+        seen.answered += 1;
+      } catch (error) {
+        seen.failures.push(String(error));
+      }
+      seen.longestMs = Math.max(seen.longestMs, performance.now() - began);
+      // A breath, so that a test of hand-overs does not become one of the machine.
+      await sleep(2);
+    }
+  };
+  const workers = Array.from({ length: 32 }, (_, index) => worker(index));
+  return {
+    seen,
+    async stop() {
+      on = false;
+      await Promise.all(workers);
+      return seen;
+    },
+  };
+}
+
+test('joining, an orderly stop and kill -9: no look-up fails, and the load is even', async () => {
+  await using nats = await openNatsServer();
+  await using cluster = await openVaultCluster({ url: nats.url });
+  const first = await cluster.addWorker();
+  assert.is((await first.serving()).length, 64);
+  const people = await Promise.all(names.map((name) => cluster.signIn(name)));
+  const load = keepLookingUp(cluster, people);
+
+  const second = await cluster.addWorker();
+  const third = await cluster.addWorker();
+  await sleep(500);
+  const shares = await Promise.all([first, second, third].map((member) => member.serving()));
+  assert.equal(
+    shares.flat().sort((a, b) => a - b),
+    Array.from({ length: 64 }, (_, partition) => partition),
+  );
+  for (const share of shares) assert.ok(share.length <= 22, `${share.length} of 64 at one of three`);
+  const joined = { ...load.seen };
+
+  await second.stop();
+  await sleep(500);
+  const stopped = { ...load.seen };
+  assert.is((await Promise.all([first.serving(), third.serving()])).flat().length, 64);
+
+  load.seen.longestMs = 0;
+  await first.kill();
+  await sleep(4500);
+  const seen = await load.stop();
+  assert.is((await third.serving()).length, 64);
+  assert.equal(seen.failures, []);
+  assert.ok(joined.answered > 0 && stopped.answered > joined.answered && seen.answered > stopped.answered);
+  console.log(
+    `longest wait: joins and orderly stop ${stopped.longestMs.toFixed(0)} ms, kill -9 ${seen.longestMs.toFixed(0)} ms`,
+  );
+});
+
+test('a worker that is paused past its lease and goes on answers nothing, and writes nothing', async () => {
+  await using nats = await openNatsServer();
+  await using cluster = await openVaultCluster({ url: nats.url });
+  const paused = await cluster.addWorker();
+  const people = await Promise.all(names.map((name) => cluster.signIn(name)));
+  const other = await cluster.addWorker();
+  await sleep(300);
+  const before = await paused.serving();
+  const load = keepLookingUp(cluster, people);
+  await sleep(200);
+  paused.child.kill('SIGSTOP');
+  await sleep(4500);
+  assert.is((await other.serving()).length, 64);
+  paused.child.kill('SIGCONT');
+  await sleep(1500);
+  const seen = await load.stop();
+  assert.equal(seen.failures, []);
+  const [mine, theirs] = [await paused.serving(), await other.serving()];
+  assert.is(new Set([...mine, ...theirs]).size, 64);
+  assert.is(mine.length + theirs.length, 64, 'no partition has two owners');
+  assert.is(before.length, 32);
+});
+
+test.run();

@@ -1,0 +1,281 @@
+/**
+ * Which partitions this worker owns, and whether it may answer for one right now. A worker holds one lease for all of
+ * them: 2.5 s counted from before the renewal was sent, renewed every 0.8 s. A contender that has seen the same revision
+ * for 3 s on its own clock marks that lease dead under that revision; no clock of a server is trusted.
+ *
+ * A partition changes hands in this order: the former owner stops answering and strikes it from its lease, or is dead;
+ * the new one writes it into its own lease, appends its owner marker under expectation, reads the log up to that marker,
+ * and answers only then. What the former one still writes is refused by the log, what it still says by its own clock.
+ */
+import { VaultError } from '../errors.ts';
+import type { EventLog, PartitionOwnership } from '../log/event-log.ts';
+import { assignPartitions } from './assignment.ts';
+import type { LeaseClock, LeaseMark } from './lease-clock.ts';
+import type { Lease, LeaseEntry, LeaseStore } from './lease-store.ts';
+
+export interface OwnershipTimes {
+  readonly leaseMs: number;
+  readonly renewMs: number;
+  readonly deadAfterMs: number;
+  /** How much of the lease must be left for an answer: the requester's attempt, and a little more. */
+  readonly answerMarginMs: number;
+}
+
+export const ownershipTimes: OwnershipTimes = {
+  leaseMs: 2500,
+  renewMs: 800,
+  deadAfterMs: 3000,
+  answerMarginMs: 300,
+};
+
+export interface Ownership extends AsyncDisposable {
+  /** True only while the lease runs long enough for an answer to arrive. Ask after the last await. */
+  mayAnswer(partition: number): boolean;
+  /** The partitions that are answered for. */
+  serving(): number[];
+  /** The log refused an append: somebody else has this partition. */
+  lose(partition: number): void;
+  /** Resolves when every partition has a live owner, this worker or another. */
+  settled(): Promise<void>;
+}
+
+export interface OwnershipHandlers {
+  /** The markers are in the log: read up to them and make ready. Nothing is answered until it resolves. */
+  take(ownerships: readonly PartitionOwnership[]): Promise<void>;
+  serve(partition: number): void;
+  /** Answer nothing more, and let what is being written come to its end. */
+  release(partition: number): Promise<void>;
+  /**
+   * The lease ran out and was renewed before anybody noticed: append one marker to be sure.
+   * @throws VaultError `ownership-lost`
+   */
+  reaffirm(partition: number): Promise<void>;
+}
+
+interface Options {
+  readonly worker: string;
+  readonly partitions: number;
+  readonly leases: LeaseStore;
+  readonly log: EventLog;
+  readonly clock: LeaseClock;
+  readonly handlers: OwnershipHandlers;
+  readonly onProblem: (error: unknown) => void;
+  readonly times?: OwnershipTimes;
+}
+
+export function startOwnership(options: Options): Ownership {
+  const { worker, partitions, leases, log, clock, handlers, onProblem, times = ownershipTimes } = options;
+  const owned = new Map<number, 'taking' | 'serving'>();
+  const watched = new Map<string, { revision: number; since: LeaseMark }>();
+  const told = new Map<string, string>();
+  const settledWaiters: (() => void)[] = [];
+  let revision = 0;
+  let renewedAt: LeaseMark | null = null;
+  /** False from the end of a lease until its partitions are reaffirmed. */
+  let affirmed = true;
+  let stopping = false;
+  let running: Promise<void> | null = null;
+  let again = false;
+  let renewals: Promise<unknown> = Promise.resolve();
+
+  const leaseLeftMs = () => (renewedAt === null ? 0 : times.leaseMs - clock.since(renewedAt));
+
+  function wake(): void {
+    if (stopping) return;
+    if (running) {
+      again = true;
+      return;
+    }
+    running = step()
+      .catch(onProblem)
+      .finally(() => {
+        running = null;
+        if (again) wake();
+      });
+  }
+
+  async function step(): Promise<void> {
+    again = false;
+    if (leaseLeftMs() < times.leaseMs - times.renewMs / 2) await renew();
+    if (!affirmed) await reaffirmAll();
+    const others = await liveOthers();
+    const holders = new Map(others.map(({ lease }) => [lease.worker, lease.owns]));
+    const assignment = assignPartitions(holders.set(worker, [...owned.keys()]), partitions);
+    const leaving = [...owned.keys()].filter((partition) => assignment.get(partition) !== worker);
+    if (leaving.length > 0) {
+      await giveUp(leaving);
+      await renew();
+    }
+    const held = ownedByOthers(others);
+    const coming = [...assignment]
+      .filter(([partition, owner]) => owner === worker && !owned.has(partition) && !held.has(partition))
+      .map(([partition]) => partition);
+    if (coming.length > 0) await takeAll(coming);
+    const complete = [...assignment.keys()].every(
+      (partition) => owned.get(partition) === 'serving' || held.has(partition),
+    );
+    if (complete) for (const resolve of settledWaiters.splice(0)) resolve();
+  }
+
+  /** One after another: each is under the revision of the one before. */
+  function renew(): Promise<void> {
+    const next = renewals.then(writeLease);
+    renewals = next.catch(() => undefined);
+    return next;
+  }
+
+  async function writeLease(): Promise<void> {
+    for (;;) {
+      const ended = renewedAt !== null && leaseLeftMs() <= 0;
+      const mark = clock.mark();
+      const written = await leases.write({ worker, status: 'live', owns: [...owned.keys()] }, revision);
+      if (written !== null) {
+        if (ended) affirmed = false;
+        revision = written;
+        renewedAt = mark;
+        return;
+      }
+      const mine = (await leases.list()).find(({ lease }) => lease.worker === worker);
+      revision = mine?.revision ?? 0;
+      // Still live: the answer to an earlier renewal was lost. Else a contender took this worker for dead.
+      if (mine?.lease.status === 'live') continue;
+      renewedAt = null;
+      await giveUp([...owned.keys()]);
+    }
+  }
+
+  async function reaffirmAll(): Promise<void> {
+    for (const [partition, state] of owned) {
+      if (state === 'taking') continue;
+      try {
+        await handlers.reaffirm(partition);
+      } catch (error) {
+        if (!(error instanceof VaultError && error.code === 'ownership-lost')) throw error;
+        await giveUp([partition]);
+      }
+    }
+    affirmed = true;
+  }
+
+  async function liveOthers(): Promise<LeaseEntry[]> {
+    const others = (await leases.list()).filter(({ lease }) => lease.worker !== worker);
+    const live: LeaseEntry[] = [];
+    for (const entry of others) if (await isAlive(entry)) live.push(entry);
+    for (const name of watched.keys())
+      if (!others.some(({ lease }) => lease.worker === name)) watched.delete(name);
+    return live;
+  }
+
+  async function isAlive({ lease, revision: current }: LeaseEntry): Promise<boolean> {
+    if (lease.status === 'dead') return false;
+    const known = watched.get(lease.worker);
+    if (known?.revision !== current) {
+      watched.set(lease.worker, { revision: current, since: clock.mark() });
+      return true;
+    }
+    if (clock.since(known.since) < times.deadAfterMs) return true;
+    const marked = await leases.write({ worker: lease.worker, status: 'dead', owns: [] }, current);
+    if (marked !== null) return false;
+    // It was renewed at the last moment, or another contender was faster.
+    again = true;
+    return true;
+  }
+
+  async function takeAll(coming: readonly number[]): Promise<void> {
+    for (const partition of coming) owned.set(partition, 'taking');
+    // Reading the log can take longer than a lease.
+    const renewing = setInterval(() => renew().catch(onProblem), times.renewMs);
+    try {
+      // Into the lease first: whoever sees our marker then sees this too.
+      await renew();
+      const ownerships = await takeMarkers(coming);
+      if (ownerships.length > 0) await handlers.take(ownerships);
+      for (const { partition } of ownerships) {
+        // The lease may have been lost meanwhile.
+        if (!owned.has(partition)) continue;
+        owned.set(partition, 'serving');
+        handlers.serve(partition);
+      }
+    } finally {
+      clearInterval(renewing);
+      for (const partition of coming) if (owned.get(partition) === 'taking') owned.delete(partition);
+    }
+  }
+
+  /**
+   * The leases are read once for all, after every last marker was read: whoever took a partition before that stands in
+   * its lease, whoever takes it after makes our marker fail.
+   */
+  async function takeMarkers(coming: readonly number[]): Promise<PartitionOwnership[]> {
+    const { promise: allRead, resolve } = Promise.withResolvers<void>();
+    let left = coming.length;
+    const arrive = () => {
+      left -= 1;
+      if (left === 0) resolve();
+    };
+    const heldByOthers = allRead.then(() => leases.list()).then(ownedByOthers);
+    const taken = await Promise.all(
+      coming.map(async (partition) => {
+        let arrived = false;
+        const mayTake = async () => {
+          arrived = true;
+          arrive();
+          return !(await heldByOthers).has(partition);
+        };
+        try {
+          return await log.takePartition(partition, worker, { mayTake });
+        } catch (error) {
+          if (!arrived) arrive();
+          if (!(error instanceof VaultError && error.code === 'ownership-lost')) onProblem(error);
+          again = true;
+          return null;
+        }
+      }),
+    );
+    return taken.filter((ownership) => ownership !== null);
+  }
+
+  function ownedByOthers(entries: readonly LeaseEntry[]): Set<number> {
+    const others = entries.filter(({ lease }) => lease.worker !== worker && lease.status === 'live');
+    return new Set(others.flatMap(({ lease }) => lease.owns));
+  }
+
+  async function giveUp(leaving: readonly number[]): Promise<void> {
+    const serving = leaving.filter((partition) => owned.get(partition) === 'serving');
+    for (const partition of leaving) owned.delete(partition);
+    await Promise.all(serving.map((partition) => handlers.release(partition).catch(onProblem)));
+  }
+
+  /** A mere renewal is no news: everybody would wake everybody. */
+  function hear(name: string, lease: Lease | null): void {
+    if (name === worker && lease?.status !== 'dead') return;
+    const text = lease && `${lease.status} ${lease.owns.join()}`;
+    if (told.get(name) === text) return;
+    if (text === null) told.delete(name);
+    else told.set(name, text);
+    wake();
+  }
+
+  const stopListening = leases.onWrite(hear);
+  const timer = setInterval(wake, times.renewMs);
+  wake();
+
+  return {
+    mayAnswer: (partition) =>
+      affirmed && owned.get(partition) === 'serving' && leaseLeftMs() >= times.answerMarginMs,
+    serving: () => [...owned].filter(([, state]) => state === 'serving').map(([partition]) => partition),
+    lose(partition) {
+      void giveUp([partition]).then(wake);
+    },
+    settled: () => new Promise((resolve) => settledWaiters.push(resolve)),
+    async [Symbol.asyncDispose]() {
+      stopping = true;
+      clearInterval(timer);
+      stopListening();
+      await running;
+      await renewals;
+      await giveUp([...owned.keys()]);
+      if (renewedAt !== null) await leases.remove(worker).catch(onProblem);
+    },
+  };
+}

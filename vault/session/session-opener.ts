@@ -1,0 +1,99 @@
+/**
+ * Turns a complete chain into a session with one grant for each provider, all in one atomic step. Asked again for the
+ * same interaction it gives the same session.
+ */
+import { RefusedError } from '../../schemas/failure.ts';
+import type { Principal } from '../../schemas/identity.ts';
+import { createEventId, sessionIdOf } from '../../schemas/ids.ts';
+import type { Chain, Collected } from '../authorization/chain.ts';
+import { sessionFact } from '../grant/facts.ts';
+import type { GrantStore } from '../grant/grant-store.ts';
+import type { Change, PartitionWriter } from '../partition/partition-writer.ts';
+import type { Projection } from '../projection/projection.ts';
+import type { DataKeys } from '../sealing/data-keys.ts';
+import type { IdentityIndex } from '../sealing/identity-index.ts';
+import { decideSession, type OpenSession } from './session.ts';
+
+interface Options {
+  readonly projection: Projection;
+  readonly grants: GrantStore;
+  readonly dataKeys: DataKeys;
+  readonly index: IdentityIndex;
+  readonly writerOf: (partition: number) => PartitionWriter;
+  readonly now: () => number;
+  readonly chainOf: (interactionUid: string) => Promise<Chain>;
+  readonly forgetChain: (interactionUid: string) => Promise<void>;
+  /** Refuses a principal of another partition. */
+  readonly assertOurs: (partition: number, principal: Principal) => void;
+}
+
+export type OpenSessionFromChain = (
+  partition: number,
+  request: {
+    interactionUid: string;
+    principal: Principal;
+    grantId: string;
+    clientId: string;
+    lifetimeSeconds: number;
+  },
+) => Promise<{ sessionId: string }>;
+
+export function createSessionOpener(options: Options): OpenSessionFromChain {
+  const { projection, grants, dataKeys, index, writerOf, now, chainOf, forgetChain, assertOurs } = options;
+
+  function changesOf(command: OpenSession, collected: readonly Collected[]): Change[] {
+    const found = projection.findSession(command.sessionId);
+    const opened = decideSession(
+      command,
+      found
+        ? { status: 'open', principalKey: found.principalKey, endsAt: found.endsAt }
+        : { status: 'absent' },
+    );
+    if (!opened) return [];
+    const id = createEventId();
+    const session: Change = {
+      aggregate: command.sessionId,
+      event: { metadata: { ...opened, id }, sealed: Buffer.alloc(0) },
+      replaces: false,
+      fact: sessionFact(id, opened),
+    };
+    const granted = collected.map(({ provider, tokens, account, registration }) => {
+      const owner = { ...ownerOf(command, provider), registration };
+      return grants.changeFor({ type: 'GrantTokens', at: command.at, ...owner, tokens, account }, owner);
+    });
+    return [session, ...granted.filter((change) => change !== null)];
+  }
+
+  function ownerOf({ principalKey, sessionId }: OpenSession, provider: string) {
+    const grantId = index.sessionGrantId(principalKey, provider, sessionId);
+    return { grantId, principalKey, provider, sessionId };
+  }
+
+  return async (partition, { interactionUid, principal, grantId, clientId, lifetimeSeconds }) => {
+    assertOurs(partition, principal);
+    const at = now();
+    const sessionId = sessionIdOf(grantId);
+    const principalKey = index.principalKey(principal);
+    const existing = projection.findSession(sessionId);
+    if (existing && existing.principalKey !== principalKey) {
+      throw new RefusedError('conflict', 'this grant has a session of somebody else');
+    }
+    if (existing) return { sessionId };
+    const chain = await chainOf(interactionUid);
+    const theirs =
+      chain.status === 'complete' &&
+      chain.principal.iss === principal.iss &&
+      chain.principal.sub === principal.sub;
+    if (!theirs) throw new RefusedError('not-found', 'there is no complete sign-in of this person');
+    await dataKeys.ensure(principalKey);
+    const endsAt = at + lifetimeSeconds * 1000;
+    const command: OpenSession = { type: 'OpenSession', at, sessionId, principalKey, clientId, endsAt };
+    const aggregates = chain.collected.map(({ provider }) => ownerOf(command, provider).grantId);
+    await writerOf(partition).execute({
+      aggregates: [sessionId, ...aggregates],
+      decide: () => ({ changes: changesOf(command, chain.collected), result: undefined }),
+    });
+    await forgetChain(interactionUid);
+    return { sessionId };
+  };
+}
