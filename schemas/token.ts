@@ -1,6 +1,7 @@
 /**
  * What a provider's token endpoint gave, in one shape for all providers (RFC 6749 section 5.1, OIDC Core
- * section 3.1.3.3). Times are milliseconds since the epoch; null means that the provider did not say.
+ * section 3.1.3.3). Times are milliseconds since the epoch; null means that the provider did not say. What is null in
+ * the answer to a refresh keeps its former value.
  */
 import * as z from 'zod';
 import { secretSchema } from './secret.ts';
@@ -17,10 +18,3 @@ export const tokenSetSchema = z.object({
   scope: z.string().nullable(),
 });
 export type TokenSet = z.infer<typeof tokenSetSchema>;
-
-/**
- * The answer to one token request. Everything but the access token may be left out by the provider;
- * what is left out in a refresh keeps its former value.
- */
-export const tokenResponseSchema = tokenSetSchema;
-export type TokenResponse = TokenSet;

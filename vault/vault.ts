@@ -209,6 +209,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     signAccessToken: sign,
 
     async recordRefreshOutcome(partition, provider, { grantId, claimId, outcome }) {
+      // First of all: what another worker may have read already is not "not found" here.
+      writerOf(partition);
       const grant = projection.findGrant(grantId);
       if (!grant) throw new RefusedError('not-found', 'there is no such grant');
       if (grant.provider !== provider || grant.partition !== partition) {

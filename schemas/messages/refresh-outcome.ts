@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { claimIdSchema, grantIdSchema } from '../ids.ts';
 import { providerNameSchema } from '../provider.ts';
-import { tokenResponseSchema } from '../token.ts';
+import { tokenSetSchema } from '../token.ts';
 import { defineOperation } from './operation.ts';
 
 export const refreshFailureReasons = [
@@ -21,7 +21,7 @@ export const refreshFailureReasons = [
 
 export const refreshOutcomeSchema = z.discriminatedUnion('status', [
   /** What the provider left out is null, and keeps its former value. */
-  z.object({ status: z.literal('refreshed'), tokens: tokenResponseSchema }),
+  z.object({ status: z.literal('refreshed'), tokens: tokenSetSchema }),
   z.object({
     status: z.literal('failed'),
     reason: z.enum(refreshFailureReasons),

@@ -2,7 +2,7 @@
  * A vault in the test's own process, on a real NATS and real SQLite files, with providers that the test plays. Opened
  * again on the same folder and key ring it is the same vault after a restart.
  */
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -215,8 +215,4 @@ export function accessTokenClaims(sub: string, tsid: string) {
 
 export function signingInput(header: object, claims: object): string {
   return [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
-}
-
-export function strangersKey() {
-  return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 }

@@ -1,6 +1,6 @@
 /** Orders about one grant. The time rides in the command, milliseconds since the epoch. */
 import type { UpstreamAccount } from '../../schemas/identity.ts';
-import type { TokenResponse, TokenSet } from '../../schemas/token.ts';
+import type { TokenSet } from '../../schemas/token.ts';
 import type { GrantOwner } from './events.ts';
 
 export interface GrantTokens extends GrantOwner {
@@ -26,7 +26,7 @@ export interface RecordRefreshed {
   readonly type: 'RecordRefreshed';
   readonly at: number;
   readonly claimId: string;
-  readonly tokens: TokenResponse;
+  readonly tokens: TokenSet;
 }
 
 export interface RecordRefreshFailure {

@@ -2,7 +2,7 @@
  * The rules of a grant, above all those of its refresh (RFC 6749 section 6): at most one claim is open, a rotated
  * token is never thrown away, and `invalid_grant` alone is final. Pure: no clock, no store, no randomness.
  */
-import type { TokenResponse, TokenSet } from '../../schemas/token.ts';
+import type { TokenSet } from '../../schemas/token.ts';
 import type { GrantCommand, RecordRefreshed, RecordRefreshFailure, StartRefresh } from './commands.ts';
 import type { GrantEvent } from './events.ts';
 import type { GrantState, HeldGrant } from './state.ts';
@@ -78,7 +78,7 @@ function recordFailure(command: RecordRefreshFailure, grant: HeldGrant): GrantEv
 }
 
 /** A response without `refresh_token`, `id_token` or `scope` keeps the old one (RFC 6749 sections 5.1 and 6). */
-function mergeTokens(old: TokenSet, answer: TokenResponse): TokenSet {
+function mergeTokens(old: TokenSet, answer: TokenSet): TokenSet {
   return {
     accessToken: answer.accessToken,
     tokenType: answer.tokenType,

@@ -43,7 +43,7 @@ export async function openJetStreamEventLog({
   timeoutMs = 3000,
   factLifetimeSeconds = 86_400,
 }: Options): Promise<EventLog> {
-  const manager = await connection.jetstreamManager();
+  const manager = await connection.jetstreamManager({ timeout: timeoutMs });
 
   return {
     incarnation,

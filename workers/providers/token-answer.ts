@@ -8,14 +8,14 @@ import type {
   TokenResponseMappingSettings,
 } from '../../schemas/config/provider-config.ts';
 import { Secret } from '../../schemas/secret.ts';
-import type { TokenResponse } from '../../schemas/token.ts';
+import type { TokenSet } from '../../schemas/token.ts';
 import { type AnswerFields, findField, joinSubject, textOf } from './answer-fields.ts';
 import type { UserInfo } from './user-info.ts';
 
 export type TokenAnswer =
   | {
       readonly status: 'tokens';
-      readonly tokens: TokenResponse;
+      readonly tokens: TokenSet;
       /** Who the person is, where the answer is configured to say it. */
       readonly identity: UserInfo | null;
     }

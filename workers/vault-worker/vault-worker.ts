@@ -69,20 +69,31 @@ export function startVaultWorker({
     stops.push(bus.serve(operation, target, toRefusal(handle)));
   }
 
-  /** An answer leaves only while the lease runs: asked after the last await, just before it is sealed. */
+  /** An answer, also a refusal, leaves only while the lease runs: asked after the last await, just before it is sealed. */
   function asOwner<Request, Response>(
     partition: number,
     handle: Handler<Request, Response>,
   ): Handler<Request, Response> {
-    const checked = (response: Response | Pending) => {
+    const assertOwner = () => {
       if (!ownership.mayAnswer(partition)) {
         throw new RefusedError('not-owner', 'this worker does not own the partition any more');
       }
+    };
+    const checked = (response: Response | Pending) => {
+      assertOwner();
       return response;
     };
+    const refused = (error: unknown): never => {
+      assertOwner();
+      throw error;
+    };
     return toRefusal((request: Request, context: RequestContext) => {
-      const response = handle(request, context);
-      return response instanceof Promise ? response.then(checked) : checked(response);
+      try {
+        const response = handle(request, context);
+        return response instanceof Promise ? response.then(checked, refused) : checked(response);
+      } catch (error) {
+        return refused(error);
+      }
     });
   }
 

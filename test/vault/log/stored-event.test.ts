@@ -1,0 +1,92 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createEventId } from '../../../schemas/ids.ts';
+import { VaultError } from '../../../vault/errors.ts';
+import { decodeStoredEvent, type EventMetadata, encodeStoredEvent } from '../../../vault/log/stored-event.ts';
+import { claim, owner } from '../grant/commands.ts';
+
+const test = suite('stored-event');
+const { grantId, sessionId, principalKey } = owner;
+const common = { id: createEventId(), at: 1_800_000_000_000 };
+const bearing = { ...common, ...owner, version: 2, expiresAt: 5, refreshExpiresAt: null };
+
+const events: EventMetadata[] = [
+  { type: 'TokensGranted', ...bearing },
+  { type: 'TokensRefreshed', ...bearing, claimId: claim(1), startedClaims: [claim(2)] },
+  {
+    type: 'RefreshStarted',
+    ...common,
+    grantId,
+    claimId: claim(1),
+    deadlineAt: 9,
+    reason: 'expiring',
+    startedClaims: [claim(1)],
+  },
+  {
+    type: 'RefreshFailed',
+    ...common,
+    grantId,
+    claimId: claim(1),
+    reason: 'provider-unavailable',
+    failures: 2,
+    retryAt: 9,
+  },
+  { type: 'ReauthRequired', ...common, grantId, claimId: null, reason: 'no-refresh-token' },
+  { type: 'SessionOpened', ...common, sessionId, principalKey, clientId: 'client-1', endsAt: 9 },
+];
+
+function refused(data: Uint8Array, why: RegExp): void {
+  try {
+    decodeStoredEvent(data);
+  } catch (error) {
+    assert.instance(error, VaultError);
+    assert.is((error as VaultError).code, 'stored-event-invalid');
+    assert.match((error as VaultError).message, why);
+    return;
+  }
+  assert.unreachable('it was read');
+}
+
+for (const metadata of events) {
+  test(`${metadata.type} comes back as it was stored`, () => {
+    const sealed = Buffer.from([0, 1, 2, 255]);
+    const data = encodeStoredEvent({ metadata, sealed });
+    assert.equal(decodeStoredEvent(data), { metadata, sealed });
+    // As NATS gives it: a plain Uint8Array inside a larger buffer.
+    const larger = new Uint8Array(data.length + 8);
+    larger.set(data, 5);
+    const read = decodeStoredEvent(larger.subarray(5, 5 + data.length));
+    assert.equal(read.metadata, metadata);
+    assert.equal(Buffer.from(read.sealed), sealed);
+  });
+}
+
+test('cut off before the end of its metadata it is refused', () => {
+  const data = encodeStoredEvent({ metadata: events[0]!, sealed: Buffer.alloc(0) });
+  for (let length = 0; length < data.length; length++)
+    assert.throws(
+      () => decodeStoredEvent(data.subarray(0, length)),
+      (error: unknown) => error instanceof VaultError,
+    );
+  refused(data.subarray(0, 3), /format/);
+  refused(data.subarray(0, data.length - 1), /cut off/);
+});
+
+test('another format is refused', () => {
+  const data = encodeStoredEvent({ metadata: events[0]!, sealed: Buffer.alloc(0) });
+  data[0] = 2;
+  refused(data, /format is unknown/);
+});
+
+test('metadata that is no JSON, of an unknown type or without a field is refused, and not repeated', () => {
+  const stored = (metadata: unknown) =>
+    encodeStoredEvent({ metadata: metadata as EventMetadata, sealed: Buffer.alloc(0) });
+  const broken = stored(events[0]);
+  broken.write('!', 5);
+  refused(broken, /not JSON/);
+  refused(stored({ ...events[0], type: 'TokensStolen', note: 'clear' }), /does not fit its type$/);
+  refused(stored({ ...events[0], version: undefined }), /does not fit/);
+  refused(stored({ ...events[0], grantId: 'grt_short' }), /does not fit/);
+});
+
+test.run();
