@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Config } from './config.ts';
+import { expandPresets } from './expand-presets.ts';
 import { formatPath, isWithin, type Problem } from './problem.ts';
 import { checkRules } from './rules.ts';
 import { checkStructure } from './structure.ts';
@@ -47,7 +48,7 @@ export function parseConfig(main: SourceText, authServer: SourceText | null = nu
   if (syntax.length > 0) return { config: null, problems: syntax };
 
   const merged = mergeSources(mainSource, authServerSource);
-  const structure = checkStructure(merged.data);
+  const structure = checkStructure(expandPresets(merged.data));
   // What is broken itself is not judged again; a refused word makes room for the rule that knows more about it.
   const ruleProblems = checkRules(structure.config ?? structure.draft).filter(
     ({ path }) =>

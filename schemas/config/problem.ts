@@ -42,6 +42,8 @@ export const ruleTitles = {
   'V-31': 'a plain OAuth 2.0 provider says who the person is',
   'V-32': 'the gateway listens where the issuer points',
   'V-33': 'keys that Latchkey has no need of',
+  'V-34': 'a preset knows what it must, and nothing that it has no use for',
+  'V-35': 'the way to revoke has an address',
 } as const;
 export type RuleId = keyof typeof ruleTitles;
 

@@ -1,19 +1,28 @@
 /** The part of the configuration that a provider worker needs: its providers with endpoints and secret references. */
-import { loneUpstreamName, type Upstream, type UserInfo } from './auth-server.ts';
+import { loneUpstreamName, type Upstream } from './auth-server.ts';
 import type { Config } from './config.ts';
+import { parseDurationMs } from './duration.ts';
 import { formatPath } from './problem.ts';
 import { clientBlock, type ProcessSettings, processSettings } from './process-settings.ts';
 import { callbackUrl } from './public-addresses.ts';
 import { findReference, type SecretReference } from './secret-reference.ts';
+import type { IdentityFromToken, TokenResponseMapping, UserInfo } from './upstream-blocks.ts';
 
 interface ProviderClient {
   readonly name: string;
   readonly clientId: string;
   /** null: a public client, which proves itself by PKCE alone. */
   readonly clientSecret: SecretReference | null;
+  /** How the client secret is sent; null: as the provider's metadata says, else `client_secret_basic`. */
+  readonly tokenEndpointAuthMethod: 'client_secret_basic' | 'client_secret_post' | null;
   readonly redirectUri: string;
   readonly scopes: readonly string[];
+  readonly scopeParameter: string;
+  /** Between scopes, in requests and answers. */
+  readonly scopeSeparator: ' ' | ',';
   readonly authorizationParams: Readonly<Record<string, string>>;
+  /** How long a refresh token lives after its last use, where the provider does not say; null: nobody knows. */
+  readonly refreshTokenLifetimeMs: number | null;
   readonly allowPrivateIps: boolean;
 }
 
@@ -27,9 +36,27 @@ export interface UserInfoSettings {
   readonly emailFields: readonly string[];
 }
 
+/** Where the answer of the token endpoint itself says who the person is. */
+export interface IdentityFromTokenSettings {
+  /** Several tell a person apart together. */
+  readonly subjectPaths: readonly string[];
+  readonly namePath: string | null;
+  readonly emailPath: string | null;
+}
+
+/** Where the answer of the token endpoint has what RFC 6749 section 5.1 has at its top; null: at the top. */
+export interface TokenResponseMappingSettings {
+  readonly accessTokenPath: string;
+  readonly refreshTokenPath: string | null;
+  readonly expiresInPath: string | null;
+  readonly scopePath: string | null;
+}
+
 export interface OidcProviderSettings extends ProviderClient {
   readonly type: 'oidc';
   readonly issuerUrl: string;
+  /** The claims of the ID token that are the subject, together. */
+  readonly subjectClaims: readonly string[];
   /** null: as the discovery document says. */
   readonly userInfo: UserInfoSettings | null;
 }
@@ -39,7 +66,11 @@ export interface OAuth2ProviderSettings extends ProviderClient {
   readonly authorizationEndpoint: string;
   readonly tokenEndpoint: string;
   readonly revocationEndpoint: string | null;
-  readonly userInfo: UserInfoSettings;
+  readonly revocationStyle: 'rfc7009' | 'github' | 'slack';
+  readonly tokenResponseMapping: TokenResponseMappingSettings | null;
+  /** Says who the person is, or else `userInfo` does. */
+  readonly identityFromToken: IdentityFromTokenSettings | null;
+  readonly userInfo: UserInfoSettings | null;
 }
 
 export type ProviderSettings = OidcProviderSettings | OAuth2ProviderSettings;
@@ -71,14 +102,20 @@ function providerSettings(upstream: Upstream, issuer: string, index: number): Pr
     name,
     clientId: block.client_id,
     clientSecret: findReference(path, block, 'client_secret_env_var', 'client_secret_file'),
+    tokenEndpointAuthMethod: block.token_endpoint_auth_method ?? null,
     redirectUri: block.redirect_uri ?? callbackUrl(issuer, name),
     scopes: block.scopes,
+    scopeParameter: 'scope_parameter' in block ? block.scope_parameter : 'scope',
+    scopeSeparator: 'scope_separator' in block ? block.scope_separator : ' ',
     authorizationParams: block.additional_authorization_params ?? {},
+    refreshTokenLifetimeMs:
+      block.refresh_token_lifetime === undefined ? null : parseDurationMs(block.refresh_token_lifetime),
     allowPrivateIps: block.allow_private_ips,
   };
   if ('issuer_url' in block) {
-    const userInfo = block.userinfo_override === undefined ? null : userInfoSettings(block.userinfo_override);
-    return { ...client, type: 'oidc', issuerUrl: block.issuer_url, userInfo };
+    const subjectClaims = [block.subject_claim ?? 'sub'].flat();
+    const userInfo = userInfoSettings(block.userinfo_override);
+    return { ...client, type: 'oidc', issuerUrl: block.issuer_url, subjectClaims, userInfo };
   }
   return {
     ...client,
@@ -86,11 +123,34 @@ function providerSettings(upstream: Upstream, issuer: string, index: number): Pr
     authorizationEndpoint: block.authorization_endpoint,
     tokenEndpoint: block.token_endpoint,
     revocationEndpoint: block.revocation_endpoint ?? null,
-    userInfo: userInfoSettings(block.userinfo!), // V-31
+    revocationStyle: block.revocation_style,
+    tokenResponseMapping: mappingSettings(block.token_response_mapping),
+    identityFromToken: identitySettings(block.identity_from_token),
+    userInfo: userInfoSettings(block.userinfo),
   };
 }
 
-function userInfoSettings(userInfo: UserInfo): UserInfoSettings {
+function mappingSettings(mapping: TokenResponseMapping | undefined): TokenResponseMappingSettings | null {
+  if (mapping === undefined) return null;
+  return {
+    accessTokenPath: mapping.access_token_path,
+    refreshTokenPath: mapping.refresh_token_path ?? null,
+    expiresInPath: mapping.expires_in_path ?? null,
+    scopePath: mapping.scope_path ?? null,
+  };
+}
+
+function identitySettings(identity: IdentityFromToken | undefined): IdentityFromTokenSettings | null {
+  if (identity === undefined) return null;
+  return {
+    subjectPaths: [identity.subject_path].flat(),
+    namePath: identity.name_path ?? null,
+    emailPath: identity.email_path ?? null,
+  };
+}
+
+function userInfoSettings(userInfo: UserInfo | undefined): UserInfoSettings | null {
+  if (userInfo === undefined) return null;
   return {
     endpointUrl: userInfo.endpoint_url,
     httpMethod: userInfo.http_method,

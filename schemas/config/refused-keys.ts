@@ -78,12 +78,9 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
     ),
   },
   'authServer.runConfig.upstreams[].oidc_config': {
-    subject_claim: notYet('subject_claim'),
     insecure_allow_http: notYet('insecure_allow_http', 'remove it and use https, or http on localhost'),
   },
   'authServer.runConfig.upstreams[].oauth2_config': {
-    token_response_mapping: notYet('token_response_mapping'),
-    identity_from_token: notYet('identity_from_token', 'use `userinfo`'),
     dcr_config: notYet('dcr_config', 'register Latchkey at the provider and write `client_id`'),
     insecure_allow_http: notYet('insecure_allow_http', 'remove it and use https, or http on localhost'),
   },

@@ -5,6 +5,7 @@ import { authServerIntegrationRules } from './rules/auth-server-integration.ts';
 import { backendRules } from './rules/backends.ts';
 import { headerInjectionRules } from './rules/header-injection.ts';
 import { issuerRules } from './rules/issuer.ts';
+import { presetRules } from './rules/presets.ts';
 import { applyRule, type Rule } from './rules/rule.ts';
 import { upstreamRules } from './rules/upstreams.ts';
 
@@ -12,6 +13,7 @@ const rules: readonly Rule[] = [
   ...authServerIntegrationRules,
   ...issuerRules,
   ...upstreamRules,
+  ...presetRules,
   ...backendRules,
   ...headerInjectionRules,
 ];

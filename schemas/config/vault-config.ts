@@ -2,17 +2,26 @@
 import { loneUpstreamName } from './auth-server.ts';
 import type { Config } from './config.ts';
 import {
+  clientBlock,
   type ProcessSettings,
   processSettings,
   type TokenLifespans,
   tokenLifespans,
 } from './process-settings.ts';
+import { parseRefreshTokenReuse, type RefreshTokenReuse } from './refresh-token-reuse.ts';
+
+export interface VaultProviderSettings {
+  readonly name: string;
+  readonly loginPolicy: 'required';
+  /** What the provider does with a refresh token that was used before. */
+  readonly refreshTokenReuse: RefreshTokenReuse;
+}
 
 export interface VaultSettings extends ProcessSettings {
   readonly allowedAudiences: readonly string[];
   readonly lifespans: TokenLifespans;
   /** In the order of the chain; the first gives the identity. */
-  readonly providers: readonly { readonly name: string; readonly loginPolicy: 'required' }[];
+  readonly providers: readonly VaultProviderSettings[];
   readonly refresh: {
     /** A token with less life than this is refreshed before it is used. */
     readonly minValidSeconds: number;
@@ -29,6 +38,7 @@ export function vaultConfig(config: Config): VaultSettings {
     providers: config.authServer.runConfig.upstreams.map((upstream) => ({
       name: upstream.name ?? loneUpstreamName,
       loginPolicy: upstream.login_policy,
+      refreshTokenReuse: parseRefreshTokenReuse(clientBlock(upstream).refresh_token_reuse),
     })),
     refresh: config.vault,
   };

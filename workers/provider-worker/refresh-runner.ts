@@ -45,6 +45,11 @@ const firstPauseMs = 50;
 /** Longer than any claim lives; after its deadline a claim is not sent anyway. */
 const rememberMs = 15 * 60_000;
 
+/** What an answer needs to be with the vault before the claim may be taken over. */
+const deliveryMarginMs = 1_000;
+/** Of the time that is left, reaching the provider may take half: a request that is cut off at once could lose tokens. */
+const connectingShare = 0.5;
+
 export function createRefreshRunner({
   provider,
   deliver,
@@ -57,10 +62,13 @@ export function createRefreshRunner({
 
   async function run(order: RefreshOrder): Promise<void> {
     const { claimId, grantId, refreshToken, registration, deadlineAt } = order;
+    const answerBefore = deadlineAt - deliveryMarginMs;
+    const remainingMs = Math.max(0, answerBefore - now());
     const outcome = await provider.refresh({
       refreshToken,
       registration,
-      sendBefore: AbortSignal.timeout(Math.max(0, deadlineAt - now())),
+      sendBefore: AbortSignal.timeout(Math.floor(remainingMs * connectingShare)),
+      answerBefore,
     });
     const result = outcome.status === 'failed' ? outcome.reason : outcome.status;
     log.info({ claimId, grantId, result }, 'refresh done');

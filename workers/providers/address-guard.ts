@@ -29,20 +29,22 @@ const forbiddenNetworks = [
   ['203.0.113.0', 24],
   ['224.0.0.0', 4],
   ['240.0.0.0', 4],
-  // Of IPv6, only global unicast (2000::/3) can be public; from that, tunnels and documentation.
+  // Of IPv6, only global unicast (2000::/3) can be public; from that, tunnels, protocols and documentation.
   ['::', 3],
   ['4000::', 2],
   ['8000::', 1],
-  ['2001::', 32],
+  ['2001::', 23],
   ['2001:db8::', 32],
   ['2002::', 16],
   ['3fff::', 20],
 ] as const;
 
-/** Metadata services of clouds that lie inside a private network. */
+/** Services of clouds that lie inside a private network or, as Azure's, at a public address, but are open to the machine alone. */
 const metadataServices = [
   ['100.100.100.200', 32],
-  ['fd00:ec2::254', 128],
+  ['168.63.129.16', 32],
+  ['fd00:ec2::', 32],
+  ['fd20:ce::254', 128],
 ] as const;
 
 const inPrivate = blockListOf(privateNetworks);

@@ -34,6 +34,8 @@ export interface OutboundRequest {
   readonly signal?: AbortSignal | undefined;
   /** Once it aborts, what has not been sent is not sent. What was sent is waited for. */
   readonly sendBefore?: AbortSignal | undefined;
+  /** The limit of time of this request, if it is not the usual one. */
+  readonly timeoutMs?: number | undefined;
 }
 
 /** As `fetch`, with the whole body already read. */
@@ -46,6 +48,9 @@ export interface GuardedFetchOptions {
   /** Resolves a host name to all its addresses. */
   readonly lookup?: typeof resolve;
 }
+
+/** A timer of Node cannot wait longer. */
+const longestTimeoutMs = 2 ** 31 - 1;
 
 export function createGuardedFetch({
   allowPrivateAddresses,
@@ -81,7 +86,7 @@ export function createGuardedFetch({
     if (!secure && target.protocol !== 'http:') throw new OutboundRequestError('insecure-address');
     const literal = target.hostname.replace(/^\[|\]$/g, '');
     if (isIP(literal) !== 0) assertAllowed(literal, secure);
-    const limit = AbortSignal.timeout(timeoutMs);
+    const limit = AbortSignal.timeout(Math.min(request.timeoutMs ?? timeoutMs, longestTimeoutMs));
     const signal = request.signal ? AbortSignal.any([request.signal, limit]) : limit;
     try {
       const body = bodyOf(request.body);

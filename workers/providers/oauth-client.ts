@@ -14,17 +14,29 @@ import { Secret } from '../../schemas/secret.ts';
 import type { TokenSet } from '../../schemas/token.ts';
 import type { GuardedFetch } from './guarded-fetch.ts';
 import type { Provider, ProviderDependencies } from './provider.ts';
-import { parseErrorCode, readTokenAnswer, type TokenAnswer } from './token-answer.ts';
+import { revokeInStyle } from './revocation.ts';
+import {
+  type OAuthErrorCode,
+  parseErrorCode,
+  readTokenAnswer,
+  type TokenAnswer,
+  type TokenAnswerForm,
+} from './token-answer.ts';
+import type { UserInfo } from './user-info.ts';
 
 /** A configuration of the library whose requests go through `fetch`. Opened anew for each use; costs no request. */
 export type OpenConfiguration = (fetch: GuardedFetch) => Promise<client.Configuration>;
 
 export interface OAuthClient extends Pick<Provider, 'authorize' | 'refresh' | 'revoke'> {
-  /** `claims`: of the ID token, checked, if one was expected. */
-  redeemCode(request: {
-    leg: LegSecrets;
-    parameters: Readonly<Record<string, Secret>>;
-  }): Promise<{ tokens: TokenSet; claims: client.IDToken | null; registration: ClientRegistration }>;
+  /** `claims`: of the ID token, checked, if one was expected. `identity`: what the answer itself says. */
+  redeemCode(request: { leg: LegSecrets; parameters: Readonly<Record<string, Secret>> }): Promise<{
+    tokens: TokenSet;
+    claims: client.IDToken | null;
+    identity: UserInfo | null;
+    registration: ClientRegistration;
+  }>;
+  /** Has the provider forget tokens that nobody will use, as far as it can be done; whoever asks does not wait. */
+  discard(tokens: TokenSet): void;
 }
 
 export interface OAuthClientOptions extends ProviderDependencies {
@@ -46,11 +58,16 @@ export function createOAuthClient(options: OAuthClientOptions): OAuthClient {
   const registration: ClientRegistration = { clientId: settings.clientId, generation: 0 };
   const isOurs = (other: ClientRegistration) =>
     other.clientId === registration.clientId && other.generation === registration.generation;
+  const form: Omit<TokenAnswerForm, 'mayBeFlat'> = {
+    mapping: settings.type === 'oauth2' ? settings.tokenResponseMapping : null,
+    identity: settings.type === 'oauth2' ? settings.identityFromToken : null,
+    scopeSeparator: settings.scopeSeparator,
+  };
 
   /** Sends one token request and reads its answer; the library then sees only what it has to check. */
   async function requestTokens<T>(
     send: (configuration: client.Configuration) => Promise<T>,
-    sendBefore?: AbortSignal,
+    refresh: { sendBefore: AbortSignal; answerBefore: number } | null = null,
   ): Promise<TokenRequest<T>> {
     let answer: TokenAnswer | null = null;
     const configuration = await openConfiguration(async (url, request) => {
@@ -58,7 +75,9 @@ export function createOAuthClient(options: OAuthClientOptions): OAuthClient {
       const sentAt = now();
       try {
         answer = { status: 'unavailable', retryAfterSeconds: null };
-        answer = await readTokenAnswer(await fetch(url, { ...request, sendBefore }), sentAt);
+        const timeoutMs = refresh ? Math.max(0, refresh.answerBefore - sentAt) : undefined;
+        const response = await fetch(url, { ...request, sendBefore: refresh?.sendBefore, timeoutMs });
+        answer = await readTokenAnswer(response, sentAt, { ...form, mayBeFlat: refresh !== null });
       } catch (error) {
         log.warn({ error }, 'no answer from the token endpoint');
       }
@@ -97,7 +116,9 @@ export function createOAuthClient(options: OAuthClientOptions): OAuthClient {
         response_type: 'code',
         client_id: settings.clientId,
         redirect_uri: settings.redirectUri,
-        ...(settings.scopes.length === 0 ? {} : { scope: settings.scopes.join(' ') }),
+        ...(settings.scopes.length === 0
+          ? {}
+          : { [settings.scopeParameter]: settings.scopes.join(settings.scopeSeparator) }),
         state,
         ...(nonce === null ? {} : { nonce }),
         code_challenge: await client.calculatePKCECodeChallenge(codeVerifier),
@@ -133,49 +154,93 @@ export function createOAuthClient(options: OAuthClientOptions): OAuthClient {
         throw new RefusedError('upstream-unavailable', 'the token endpoint gave no usable answer');
       if (result === null) {
         log.warn({ error }, 'the answer of the token endpoint does not pass the checks');
+        discard(answer.tokens);
         throw new RefusedError('upstream-unavailable', 'the answer of the token endpoint is not valid');
       }
-      return { tokens: answer.tokens, claims: result.claims() ?? null, registration };
+      const { identity } = answer;
+      const tokens = answer.tokens.refreshToken === null ? answer.tokens : withRefreshExpiry(answer.tokens);
+      return { tokens, claims: result.claims() ?? null, identity, registration };
     },
 
-    async refresh({ refreshToken, registration: obtainedBy, sendBefore }) {
+    async refresh({ refreshToken, registration: obtainedBy, sendBefore, answerBefore }) {
       if (!isOurs(obtainedBy)) return failed('registration-gone');
       try {
         // The scope is not sent: what is left out means the scope of the grant, and that is what is wanted.
         const { answer, error } = await requestTokens(
           (configuration) => client.refreshTokenGrant(configuration, refreshToken.reveal()),
-          sendBefore,
+          { sendBefore, answerBefore },
         );
         if (answer === null) throw error;
         if (answer.status === 'tokens') {
           if (idTokenExpected && answer.tokens.idToken) void checkRefreshedIdToken(answer.tokens.idToken);
-          return { status: 'refreshed', tokens: answer.tokens };
+          return { status: 'refreshed', tokens: withRefreshExpiry(answer.tokens) };
         }
         log.info({ outcome: answer.status, ...describeRefusal(answer) }, 'a refresh failed');
         if (answer.status === 'unavailable') return failed('provider-unavailable', answer.retryAfterSeconds);
-        return failed(answer.error === 'invalid_grant' ? 'invalid-grant' : 'provider-configuration');
+        return failed(isFinal(answer.error) ? 'invalid-grant' : 'provider-configuration');
       } catch (error) {
         log.warn({ error }, 'a refresh could not be sent');
         return failed('provider-unavailable');
       }
     },
 
-    async revoke({ token, tokenTypeHint, registration: obtainedBy }) {
-      if (!isOurs(obtainedBy)) return { revoked: false };
-      const configuration = await openConfiguration(fetch);
-      if (configuration.serverMetadata().revocation_endpoint === undefined) return { revoked: false };
-      try {
-        await client.tokenRevocation(configuration, token.reveal(), { token_type_hint: tokenTypeHint });
-        return { revoked: true };
-      } catch (error) {
-        if (error instanceof client.ResponseBodyError) {
-          throw new RefusedError('upstream-refused', refusalMessage(parseErrorCode(error.error)));
-        }
-        log.warn({ error }, 'a token could not be revoked');
-        throw new RefusedError('upstream-unavailable', 'the revocation endpoint gave no usable answer');
-      }
-    },
+    revoke,
+    discard,
   };
+
+  async function revoke({
+    token,
+    tokenTypeHint,
+    registration: obtainedBy,
+  }: Parameters<Provider['revoke']>[0]): Promise<{ revoked: boolean }> {
+    if (!isOurs(obtainedBy)) return { revoked: false };
+    if (settings.type === 'oauth2' && settings.revocationStyle !== 'rfc7009') {
+      const { revocationStyle: style, revocationEndpoint: endpoint, clientId } = settings;
+      if (endpoint === null) return { revoked: false };
+      const { clientSecret } = options;
+      return revokeInStyle({ style, endpoint, clientId, clientSecret, fetch, log }, token, tokenTypeHint);
+    }
+    const configuration = await openConfiguration(fetch);
+    if (configuration.serverMetadata().revocation_endpoint === undefined) return { revoked: false };
+    try {
+      await client.tokenRevocation(configuration, token.reveal(), { token_type_hint: tokenTypeHint });
+      return { revoked: true };
+    } catch (error) {
+      if (error instanceof client.ResponseBodyError) {
+        // RFC 7009 section 2.2: a token that is gone is what was asked for. Google calls it an error.
+        if (error.error === 'invalid_token') return { revoked: true };
+        throw new RefusedError('upstream-refused', refusalMessage(parseErrorCode(error.error)));
+      }
+      log.warn({ error }, 'a token could not be revoked');
+      throw new RefusedError('upstream-unavailable', 'the revocation endpoint gave no usable answer');
+    }
+  }
+
+  function discard({ refreshToken, accessToken }: TokenSet): void {
+    const forget = (token: Secret, tokenTypeHint: 'access_token' | 'refresh_token') =>
+      revoke({ token, tokenTypeHint, registration }).catch((error) =>
+        log.warn({ error }, 'a token that nobody will use could not be revoked'),
+      );
+    if (refreshToken !== null) void forget(refreshToken, 'refresh_token');
+    void forget(accessToken, 'access_token');
+  }
+
+  /** A use of the refresh token begins its lifetime anew, also where the answer has no other one. */
+  function withRefreshExpiry(tokens: TokenSet): TokenSet {
+    const { refreshTokenLifetimeMs } = settings;
+    if (tokens.refreshExpiresAt !== null || refreshTokenLifetimeMs === null) return tokens;
+    return { ...tokens, refreshExpiresAt: now() + refreshTokenLifetimeMs };
+  }
+}
+
+/** Only the person can mend it: the token is no good, or the provider wants to see the person (Microsoft Entra). */
+function isFinal(error: OAuthErrorCode | null): boolean {
+  return (
+    error === 'invalid_grant' ||
+    error === 'interaction_required' ||
+    error === 'login_required' ||
+    error === 'consent_required'
+  );
 }
 
 /** What the library has to check of an answer that was read already: the ID token, where one is expected. */
@@ -214,13 +279,18 @@ function failed(
 }
 
 /**
- * How the client proves itself (RFC 6749 section 2.3.1): as the provider's metadata says, `client_secret_basic` if
- * they say nothing, for that is the default of OpenID Connect discovery and what every server must support.
+ * How the client proves itself (RFC 6749 section 2.3.1): as configured, else as the provider's metadata says,
+ * `client_secret_basic` if they say nothing, for that is the default of OpenID Connect discovery and what every server
+ * must support.
  */
-export function clientAuthenticationOf(clientSecret: Secret | null): client.ClientAuth {
+export function clientAuthenticationOf(
+  clientSecret: Secret | null,
+  configured: ProviderSettings['tokenEndpointAuthMethod'],
+): client.ClientAuth {
   if (clientSecret === null) return client.None();
   const basic = client.ClientSecretBasic(clientSecret.reveal());
   const post = client.ClientSecretPost(clientSecret.reveal());
+  if (configured !== null) return configured === 'client_secret_post' ? post : basic;
   return (server, metadata, body, headers) => {
     const supported = server.token_endpoint_auth_methods_supported ?? ['client_secret_basic'];
     const usePost = !supported.includes('client_secret_basic') && supported.includes('client_secret_post');

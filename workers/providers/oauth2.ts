@@ -1,6 +1,6 @@
 /**
  * The kind `oauth2`: a provider without OpenID Connect (RFC 6749). Its endpoints are configured, and who the person is
- * comes from its userinfo resource. An ID token that it sends nevertheless is passed on unread.
+ * comes from its userinfo resource or from the answer of the token endpoint. An ID token that it sends nevertheless is passed on unread.
  */
 import * as client from 'openid-client';
 import type { OAuth2ProviderSettings } from '../../schemas/config/provider-config.ts';
@@ -20,7 +20,7 @@ export function createOAuth2Provider(
     token_endpoint: settings.tokenEndpoint,
     ...(settings.revocationEndpoint === null ? {} : { revocation_endpoint: settings.revocationEndpoint }),
   };
-  const authentication = clientAuthenticationOf(dependencies.clientSecret);
+  const authentication = clientAuthenticationOf(dependencies.clientSecret, settings.tokenEndpointAuthMethod);
   const oauth = createOAuthClient({
     ...dependencies,
     settings,
@@ -33,6 +33,10 @@ export function createOAuth2Provider(
     },
   });
 
+  // The rules of the configuration (V-31) see to it that one of the two is there.
+  const userInfo = settings.userInfo!;
+  const subjectPlaces = settings.identityFromToken?.subjectPaths ?? userInfo.subjectFields;
+
   return {
     authorize: oauth.authorize,
     refresh: oauth.refresh,
@@ -40,14 +44,19 @@ export function createOAuth2Provider(
 
     async exchange({ leg, parameters }) {
       const { iss: _, ...rest } = parameters;
-      const { tokens, registration } = await oauth.redeemCode({ leg, parameters: rest });
-      const { subject, name, email } = await fetchUserInfo(settings.userInfo, tokens, dependencies);
-      if (subject === null)
-        throw new RefusedError(
-          'upstream-unavailable',
-          `the answer of the userinfo endpoint has no subject in ${settings.userInfo.subjectFields.join(', ')}`,
-        );
-      return { tokens, account: { subject, name, email }, registration };
+      const { tokens, identity, registration } = await oauth.redeemCode({ leg, parameters: rest });
+      try {
+        const { subject, name, email } = identity ?? (await fetchUserInfo(userInfo, tokens, dependencies));
+        if (subject === null)
+          throw new RefusedError(
+            'upstream-unavailable',
+            `the provider's answer has no subject in ${subjectPlaces.join(', ')}`,
+          );
+        return { tokens, account: { subject, name, email }, registration };
+      } catch (error) {
+        oauth.discard(tokens);
+        throw error;
+      }
     },
   };
 }

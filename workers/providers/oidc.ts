@@ -8,6 +8,7 @@ import type { OidcProviderSettings } from '../../schemas/config/provider-config.
 import { RefusedError } from '../../schemas/failure.ts';
 import type { UpstreamAccount } from '../../schemas/identity.ts';
 import type { TokenSet } from '../../schemas/token.ts';
+import { joinSubject, textOf } from './answer-fields.ts';
 import type { GuardedFetch } from './guarded-fetch.ts';
 import { clientAuthenticationOf, createOAuthClient, extensionsOf } from './oauth-client.ts';
 import type { Provider, ProviderDependencies } from './provider.ts';
@@ -20,7 +21,7 @@ export function createOidcProvider(
   dependencies: ProviderDependencies,
 ): Provider {
   const { fetch, now, log } = dependencies;
-  const authentication = clientAuthenticationOf(dependencies.clientSecret);
+  const authentication = clientAuthenticationOf(dependencies.clientSecret, settings.tokenEndpointAuthMethod);
   let document: { readonly text: string; readonly readAt: number } | null = null;
   let reading: Promise<void> | null = null;
   let lastConfiguration: client.Configuration | null = null;
@@ -77,7 +78,11 @@ export function createOidcProvider(
   const oauth = createOAuthClient({ ...dependencies, settings, openConfiguration, idTokenExpected: true });
 
   /** What the ID token leaves out. Nice to have: without it the person is shown by subject. */
-  async function completeAccount(account: UpstreamAccount, tokens: TokenSet): Promise<UpstreamAccount> {
+  async function completeAccount(
+    account: UpstreamAccount,
+    tokens: TokenSet,
+    sub: string,
+  ): Promise<UpstreamAccount> {
     const missing =
       (account.name === null && settings.scopes.includes('profile')) ||
       (account.email === null && settings.scopes.includes('email'));
@@ -88,7 +93,7 @@ export function createOidcProvider(
     try {
       const found = await fetchUserInfo(userInfo, tokens, dependencies);
       // OpenID Connect Core section 5.3.2: an answer about someone else is not used.
-      if (settings.userInfo === null && found.subject !== account.subject) return account;
+      if (settings.userInfo === null && found.subject !== sub) return account;
       return {
         subject: account.subject,
         name: account.name ?? found.name,
@@ -106,10 +111,21 @@ export function createOidcProvider(
 
     async exchange(request) {
       const { tokens, claims, registration } = await oauth.redeemCode(request);
-      if (claims === null)
-        throw new RefusedError('upstream-unavailable', 'the token endpoint gave no ID token');
-      const account = { subject: claims.sub, name: textOf(claims.name), email: textOf(claims.email) };
-      return { tokens, account: await completeAccount(account, tokens), registration };
+      try {
+        if (claims === null)
+          throw new RefusedError('upstream-unavailable', 'the token endpoint gave no ID token');
+        const subject = joinSubject(settings.subjectClaims.map((claim) => claims[claim]));
+        if (subject === null)
+          throw new RefusedError(
+            'upstream-unavailable',
+            `the ID token has no subject in ${settings.subjectClaims.join(', ')}`,
+          );
+        const account = { subject, name: textOf(claims.name), email: textOf(claims.email) };
+        return { tokens, account: await completeAccount(account, tokens, claims.sub), registration };
+      } catch (error) {
+        oauth.discard(tokens);
+        throw error;
+      }
     },
   };
 }
@@ -121,5 +137,3 @@ const standardUserInfo = {
   nameFields: ['name', 'preferred_username'],
   emailFields: ['email'],
 } as const;
-
-const textOf = (claim: unknown) => (typeof claim === 'string' && claim !== '' ? claim : null);

@@ -15,19 +15,24 @@ import type { GuardedFetch } from './guarded-fetch.ts';
 export interface Provider {
   /** The address for the browser (RFC 6749 section 4.1.1, PKCE S256), and what the leg must keep. */
   authorize(): Promise<{ authorizationUrl: string; leg: LegSecrets }>;
-  /** Checks the answer of the authorization endpoint against its leg and redeems the code. */
+  /**
+   * Checks the answer of the authorization endpoint against its leg and redeems the code. Tokens that came but cannot
+   * be used, for nobody knows whose they are, are revoked at the provider as far as it can be done.
+   */
   exchange(request: {
     leg: LegSecrets;
     parameters: Readonly<Record<string, Secret>>;
   }): Promise<{ tokens: TokenSet; account: UpstreamAccount; registration: ClientRegistration }>;
   /**
    * RFC 6749 section 6. Never throws, and is not cancelled: once `sendBefore` aborts, what was not sent is not
-   * sent; what was sent is waited for.
+   * sent; what was sent is waited for until `answerBefore` (milliseconds since the epoch), for a late answer may have
+   * the only copy of a rotated refresh token.
    */
   refresh(request: {
     refreshToken: Secret;
     registration: ClientRegistration;
     sendBefore: AbortSignal;
+    answerBefore: number;
   }): Promise<RefreshOutcome>;
   /** RFC 7009. `revoked: false` where the provider has no such endpoint. */
   revoke(request: {

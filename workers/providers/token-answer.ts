@@ -3,14 +3,41 @@
  * numbers may be strings, GitHub's errors come with status 200, half the fields may be missing. An access token is
  * all that it takes to be a success; a rotated refresh token is never lost to an oddity beside it.
  */
+import type {
+  IdentityFromTokenSettings,
+  TokenResponseMappingSettings,
+} from '../../schemas/config/provider-config.ts';
 import { Secret } from '../../schemas/secret.ts';
 import type { TokenSet } from '../../schemas/token.ts';
+import { type AnswerFields, findField, joinSubject, textOf } from './answer-fields.ts';
+import type { UserInfo } from './user-info.ts';
 
 export type TokenAnswer =
-  | { readonly status: 'tokens'; readonly tokens: TokenSet }
+  | {
+      readonly status: 'tokens';
+      readonly tokens: TokenSet;
+      /** Who the person is, where the answer is configured to say it. */
+      readonly identity: UserInfo | null;
+    }
   /** The provider said no. `error` is a code of RFC 6749, or null. */
   | { readonly status: 'refused'; readonly error: OAuthErrorCode | null }
   | { readonly status: 'unavailable'; readonly retryAfterSeconds: number | null };
+
+/** What is known of the answers of one provider. */
+export interface TokenAnswerForm {
+  readonly mapping: TokenResponseMappingSettings | null;
+  readonly identity: IdentityFromTokenSettings | null;
+  readonly scopeSeparator: ' ' | ',';
+  /** The mapping is for the answer to a code; this one may have the standard form (Slack's to a refresh has). */
+  readonly mayBeFlat: boolean;
+}
+
+const standardForm: TokenAnswerForm = {
+  mapping: null,
+  identity: null,
+  scopeSeparator: ' ',
+  mayBeFlat: false,
+};
 
 const errorCodes = [
   'invalid_request',
@@ -35,10 +62,32 @@ export type OAuthErrorCode = (typeof errorCodes)[number];
 
 /** What some providers say for a code of the specification. */
 const otherNames: Record<string, OAuthErrorCode> = {
+  // GitHub.
   bad_refresh_token: 'invalid_grant',
   bad_verification_code: 'invalid_grant',
   incorrect_client_credentials: 'invalid_client',
+  // Slack.
+  invalid_refresh_token: 'invalid_grant',
+  token_expired: 'invalid_grant',
+  token_revoked: 'invalid_grant',
+  invalid_code: 'invalid_grant',
+  code_already_used: 'invalid_grant',
+  code_expired: 'invalid_grant',
+  bad_client_secret: 'invalid_client',
+  invalid_client_id: 'invalid_client',
+  ratelimited: 'temporarily_unavailable',
+  rate_limited: 'temporarily_unavailable',
+  internal_error: 'temporarily_unavailable',
+  fatal_error: 'temporarily_unavailable',
+  service_unavailable: 'temporarily_unavailable',
+  request_timeout: 'temporarily_unavailable',
 };
+
+/** Codes that mean another only with a certain `error_description`. */
+const describedErrors: readonly { error: string; description: string; means: OAuthErrorCode }[] = [
+  // Atlassian, with status 403 (raycast/extensions issue 11836).
+  { error: 'unauthorized_client', description: 'refresh_token is invalid', means: 'invalid_grant' },
+];
 
 const temporaryStatus = new Set([408, 425, 429]);
 const longestSeconds = 100 * 365 * 24 * 3600;
@@ -51,47 +100,85 @@ export function parseErrorCode(value: unknown): OAuthErrorCode | null {
 }
 
 /** @param sentAt from when the provider's durations are counted: rather too early than too late */
-export async function readTokenAnswer(response: Response, sentAt: number): Promise<TokenAnswer> {
+export async function readTokenAnswer(
+  response: Response,
+  sentAt: number,
+  form: TokenAnswerForm = standardForm,
+): Promise<TokenAnswer> {
   const retryAfterSeconds = parseRetryAfter(response.headers.get('retry-after'), sentAt);
   const unavailable: TokenAnswer = { status: 'unavailable', retryAfterSeconds };
   if (response.status >= 500 || response.status < 200 || temporaryStatus.has(response.status))
     return unavailable;
   const body = parseBody(await response.text(), response.headers.get('content-type') ?? '');
   if (body !== null && body.error !== undefined && body.error !== null) {
-    const error = parseErrorCode(body.error);
+    const described = describedErrors.find(
+      ({ error, description }) => body.error === error && body.error_description === description,
+    );
+    const error = described?.means ?? parseErrorCode(body.error);
     return error === 'server_error' || error === 'temporarily_unavailable'
       ? unavailable
       : { status: 'refused', error };
   }
   if (response.status >= 400) return { status: 'refused', error: null };
-  const accessToken = parseSecret(body?.access_token);
-  if (response.status >= 300 || body === null || accessToken === null) return unavailable;
+  const fields = body && standardFields(body, form);
+  const accessToken = parseSecret(fields?.access_token);
+  if (response.status >= 300 || body === null || fields === null || accessToken === null) return unavailable;
   return {
     status: 'tokens',
     tokens: {
       accessToken,
-      tokenType: parseTokenType(body.token_type),
-      expiresAt: parseExpiry(body.expires_in, sentAt),
-      refreshToken: parseSecret(body.refresh_token),
-      refreshExpiresAt: parseExpiry(body.refresh_expires_in ?? body.refresh_token_expires_in, sentAt),
-      idToken: parseSecret(body.id_token),
-      scope: parseScope(body.scope),
+      tokenType: parseTokenType(fields.token_type),
+      expiresAt: parseExpiry(fields.expires_in, sentAt),
+      refreshToken: parseSecret(fields.refresh_token),
+      refreshExpiresAt: parseExpiry(fields.refresh_expires_in ?? fields.refresh_token_expires_in, sentAt),
+      idToken: parseSecret(fields.id_token),
+      scope: parseScope(fields.scope, form.scopeSeparator),
     },
+    identity: form.identity && findIdentity(body, form.identity),
   };
 }
 
-function parseBody(text: string, contentType: string): Record<string, unknown> | null {
-  if (contentType.startsWith('application/x-www-form-urlencoded'))
-    return Object.fromEntries(new URLSearchParams(text));
+/**
+ * The fields under their standard names. What stands at the top of an answer that should be nested may be another's
+ * token, as Slack's for the bot.
+ */
+function standardFields(body: AnswerFields, { mapping, mayBeFlat }: TokenAnswerForm): AnswerFields {
+  if (mapping === null) return body;
+  // Slack's `user` and `bot` are no schemes of authentication (RFC 6749 section 7.1).
+  const flat = { ...body, token_type: 'Bearer' };
+  const accessToken = findField(body, mapping.accessTokenPath);
+  if (accessToken === undefined && mayBeFlat) return flat;
+  const at = (path: string | null, name: string) => findField(body, path ?? name);
+  return {
+    ...flat,
+    access_token: accessToken,
+    refresh_token: at(mapping.refreshTokenPath, 'refresh_token'),
+    expires_in: at(mapping.expiresInPath, 'expires_in'),
+    scope: at(mapping.scopePath, 'scope'),
+  };
+}
+
+function findIdentity(body: AnswerFields, identity: IdentityFromTokenSettings): UserInfo {
+  const optional = (path: string | null) => (path === null ? null : textOf(findField(body, path)));
+  return {
+    subject: joinSubject(identity.subjectPaths.map((path) => findField(body, path))),
+    name: optional(identity.namePath),
+    email: optional(identity.emailPath),
+  };
+}
+
+/** JSON or a form, whatever the content type says: GitHub sends a form unless asked, others JSON as text. */
+function parseBody(text: string, contentType: string): AnswerFields | null {
+  if (contentType.startsWith('application/x-www-form-urlencoded')) return formOf(text);
   try {
     const body: unknown = JSON.parse(text);
-    return typeof body === 'object' && body !== null && !Array.isArray(body)
-      ? (body as Record<string, unknown>)
-      : null;
+    return typeof body === 'object' && body !== null && !Array.isArray(body) ? (body as AnswerFields) : null;
   } catch {
-    return null;
+    return /^([\w.-]+=[^&\s<]*&)*(access_token|error)=/.test(text) ? formOf(text) : null;
   }
 }
+
+const formOf = (text: string): AnswerFields => Object.fromEntries(new URLSearchParams(text.trim()));
 
 function parseSecret(value: unknown): Secret | null {
   return typeof value === 'string' && value !== '' ? new Secret(value) : null;
@@ -110,9 +197,18 @@ function parseExpiry(value: unknown, sentAt: number): number | null {
   return sentAt + Math.floor(Math.min(seconds, longestSeconds) * 1000);
 }
 
-function parseScope(value: unknown): string | null {
-  const scope = Array.isArray(value) ? value.filter((part) => typeof part === 'string').join(' ') : value;
-  return typeof scope === 'string' && scope !== '' ? scope : null;
+function parseScope(value: unknown, separator: ' ' | ','): string | null {
+  const parts = Array.isArray(value) ? value.filter((part) => typeof part === 'string') : [value];
+  if (!parts.every((part) => typeof part === 'string')) return null;
+  const scope =
+    separator === ' '
+      ? parts.join(' ')
+      : parts
+          .join(' ')
+          .split(/[,\s]+/)
+          .join(' ')
+          .trim();
+  return scope === '' ? null : scope;
 }
 
 /** RFC 9110 section 10.2.3: seconds or a date. */

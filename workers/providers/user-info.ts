@@ -1,11 +1,12 @@
 /**
  * Reads who the person is from a resource that the access token opens: the provider's own, with its own field
- * names. The subject is what the account is known by for ever, so it is never guessed from an odd value.
+ * names.
  */
 import type { UserInfoSettings } from '../../schemas/config/provider-config.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import type { UpstreamAccount } from '../../schemas/identity.ts';
 import type { TokenSet } from '../../schemas/token.ts';
+import { type AnswerFields, textOf } from './answer-fields.ts';
 import type { ProviderDependencies } from './provider.ts';
 
 /** `subject` is null where none of the fields holds one. */
@@ -25,7 +26,7 @@ export async function fetchUserInfo(
     email: findText(body, settings.emailFields),
   };
 
-  async function read(): Promise<Record<string, unknown> | null> {
+  async function read(): Promise<AnswerFields | null> {
     try {
       const response = await fetch(settings.endpointUrl, {
         method: settings.httpMethod,
@@ -37,8 +38,7 @@ export async function fetchUserInfo(
         },
       });
       const body: unknown = response.status === 200 ? await response.json() : null;
-      if (typeof body === 'object' && body !== null && !Array.isArray(body))
-        return body as Record<string, unknown>;
+      if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as AnswerFields;
       log.warn({ status: response.status }, 'the userinfo endpoint gave no usable answer');
     } catch (error) {
       log.warn({ error }, 'the userinfo endpoint cannot be asked');
@@ -47,12 +47,10 @@ export async function fetchUserInfo(
   }
 }
 
-function findText(body: Record<string, unknown>, fields: readonly string[]): string | null {
+function findText(body: AnswerFields, fields: readonly string[]): string | null {
   for (const field of fields) {
-    const value = Object.hasOwn(body, field) ? body[field] : undefined;
-    if (typeof value === 'string' && value.trim() !== '') return value;
-    // Beyond 2^53 two different numbers read as one, and one person would be another.
-    if (Number.isSafeInteger(value)) return String(value);
+    const text = Object.hasOwn(body, field) ? textOf(body[field]) : null;
+    if (text !== null) return text;
   }
   return null;
 }

@@ -202,13 +202,17 @@ const parametersAreFree: Rule = {
   severity: 'error',
   find: eachUpstream((placed) => {
     const { key, block } = blockOf(placed);
-    return Object.keys(block?.additional_authorization_params ?? {})
-      .filter((parameter) => reservedParameters.includes(parameter.toLowerCase()))
-      .map((parameter) => ({
-        path: `${placed.path}.${key}.additional_authorization_params.${parameter}`,
-        message: 'this parameter is set by Latchkey',
-        fix: 'remove it',
-      }));
+    const path = `${placed.path}.${key}`;
+    const scopeParameter = placed.upstream.oauth2_config?.scope_parameter ?? 'scope';
+    const added = Object.keys(block?.additional_authorization_params ?? {})
+      .filter((parameter) => [...reservedParameters, scopeParameter].includes(parameter.toLowerCase()))
+      .map((parameter) => `${path}.additional_authorization_params.${parameter}`);
+    const taken = reservedParameters.includes(scopeParameter) && scopeParameter !== 'scope';
+    return [...added, ...(taken ? [`${path}.scope_parameter`] : [])].map((place) => ({
+      path: place,
+      message: 'this parameter is set by Latchkey',
+      fix: 'remove it',
+    }));
   }),
 };
 
@@ -256,18 +260,46 @@ const callbackIsNotShared: Rule = {
 const oauth2TellsThePerson: Rule = {
   id: 'V-31',
   severity: 'error',
-  find: eachUpstream(({ path, upstream }) =>
-    upstream.oauth2_config === undefined || upstream.oauth2_config.userinfo !== undefined
-      ? []
-      : [
+  find: eachUpstream(({ path, upstream }) => {
+    const block = upstream.oauth2_config;
+    const sources = [block?.userinfo, block?.identity_from_token].filter((source) => source !== undefined);
+    if (block === undefined || sources.length === 1) return [];
+    return sources.length === 0
+      ? [
           {
             path: `${path}.oauth2_config.userinfo`,
             message:
               'is missing: a plain OAuth 2.0 provider gives no ID token, so nobody would know who signed in',
-            fix: "write `userinfo: {endpoint_url: ...}` with the provider's address for the signed-in user",
+            fix: "write `userinfo: {endpoint_url: ...}` with the provider's address for the signed-in user, or `identity_from_token`",
           },
-        ],
-  ),
+        ]
+      : [
+          {
+            path: `${path}.oauth2_config.userinfo`,
+            message: 'is not asked, for `identity_from_token` says who the person is',
+            fix: 'keep one of the two',
+          },
+        ];
+  }),
+};
+
+/** V-35 */
+const revocationHasAnAddress: Rule = {
+  id: 'V-35',
+  severity: 'error',
+  find: eachUpstream(({ path, upstream }) => {
+    const block = upstream.oauth2_config;
+    const style = block?.revocation_style;
+    return style === undefined || style === 'rfc7009' || block?.revocation_endpoint !== undefined
+      ? []
+      : [
+          {
+            path: `${path}.oauth2_config.revocation_style`,
+            message: 'says how to revoke, but there is no `revocation_endpoint`',
+            fix: 'write `revocation_endpoint`, or remove `revocation_style`',
+          },
+        ];
+  }),
 };
 
 function blockOf({ upstream }: PlacedUpstream) {
@@ -306,4 +338,5 @@ export const upstreamRules: readonly Rule[] = [
   callbackIsServed,
   callbackIsNotShared,
   oauth2TellsThePerson,
+  revocationHasAnAddress,
 ];

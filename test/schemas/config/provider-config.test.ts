@@ -24,26 +24,38 @@ test('holds endpoints and secret references of both kinds', () => {
       name: 'corporate',
       clientId: 'latchkey',
       clientSecret: corporateSecret,
+      tokenEndpointAuthMethod: null,
       redirectUri: 'https://mcp.example.com/oauth/callback/corporate',
       scopes: ['openid', 'email'],
+      scopeParameter: 'scope',
+      scopeSeparator: ' ',
       authorizationParams: {},
+      refreshTokenLifetimeMs: null,
       allowPrivateIps: false,
       type: 'oidc',
       issuerUrl: 'https://sso.example.com',
+      subjectClaims: ['sub'],
       userInfo: null,
     },
     {
       name: 'gitlab',
       clientId: 'latchkey-at-gitlab',
       clientSecret: gitlabSecret,
+      tokenEndpointAuthMethod: null,
       redirectUri: 'https://mcp.example.com/oauth/callback/gitlab',
       scopes: ['read_user'],
+      scopeParameter: 'scope',
+      scopeSeparator: ' ',
       authorizationParams: { prompt: 'login' },
+      refreshTokenLifetimeMs: null,
       allowPrivateIps: false,
       type: 'oauth2',
       authorizationEndpoint: 'https://gitlab.example.com/oauth/authorize',
       tokenEndpoint: 'https://gitlab.example.com/oauth/token',
       revocationEndpoint: 'https://gitlab.example.com/oauth/revoke',
+      revocationStyle: 'rfc7009',
+      tokenResponseMapping: null,
+      identityFromToken: null,
       userInfo: {
         endpointUrl: 'https://gitlab.example.com/api/v4/user',
         httpMethod: 'GET',
@@ -66,6 +78,45 @@ test('a worker of one provider needs only that secret', () => {
     secrets.map(({ path }) => path),
     ['nats.passwordEnv', 'authServer.runConfig.upstreams[1].oauth2_config.client_secret_file'],
   );
+});
+
+test('the mechanisms behind the presets can be written for any provider', () => {
+  const { providers } = providerConfig(
+    accepted((raw) => {
+      const [corporate, gitlab] = raw.authServer.runConfig.upstreams;
+      corporate.oidc_config.subject_claim = 'oid';
+      corporate.oidc_config.token_endpoint_auth_method = 'client_secret_post';
+      corporate.oidc_config.refresh_token_lifetime = '720h';
+      Object.assign(gitlab.oauth2_config, {
+        revocation_style: 'slack',
+        scope_parameter: 'user_scope',
+        scope_separator: ',',
+        token_response_mapping: { access_token_path: 'user.access_token', scope_path: 'user.scope' },
+        identity_from_token: { subject_path: ['team.id', 'user.id'], name_path: 'user.name' },
+      });
+      delete gitlab.oauth2_config.userinfo;
+    }),
+  );
+  const [corporate, gitlab] = providers;
+  assert.is(corporate?.tokenEndpointAuthMethod, 'client_secret_post');
+  assert.is(corporate?.refreshTokenLifetimeMs, 720 * 3_600_000);
+  assert.equal(corporate?.type === 'oidc' && corporate.subjectClaims, ['oid']);
+  if (gitlab?.type !== 'oauth2') return assert.unreachable();
+  assert.is(gitlab.revocationStyle, 'slack');
+  assert.is(gitlab.scopeParameter, 'user_scope');
+  assert.is(gitlab.scopeSeparator, ',');
+  assert.equal(gitlab.tokenResponseMapping, {
+    accessTokenPath: 'user.access_token',
+    refreshTokenPath: null,
+    expiresInPath: null,
+    scopePath: 'user.scope',
+  });
+  assert.equal(gitlab.identityFromToken, {
+    subjectPaths: ['team.id', 'user.id'],
+    namePath: 'user.name',
+    emailPath: null,
+  });
+  assert.is(gitlab.userInfo, null);
 });
 
 test('a public client has no secret; scopes and userinfo of OIDC as configured', () => {

@@ -11,6 +11,11 @@ const oidc = (raw: Raw) => runConfig(raw).upstreams[0].oidc_config;
 const oauth2 = (raw: Raw) => runConfig(raw).upstreams[1].oauth2_config;
 const header = (raw: Raw) => raw.outgoingAuth.backends.search.headerInjection;
 
+/** The second provider, as a preset. */
+function preset(raw: Raw, upstream: Raw, block: Raw = {}, key = 'oauth2_config'): void {
+  runConfig(raw).upstreams[1] = { name: 'gitlab', ...upstream, [key]: { client_id: 'latchkey', ...block } };
+}
+
 interface Case {
   readonly rule: RuleId;
   readonly what: string;
@@ -609,6 +614,109 @@ const cases: readonly Case[] = [
     change: (raw) => {
       raw.incomingAuth.oidc.clientId = '';
     },
+  },
+  {
+    rule: 'V-31',
+    what: 'identity_from_token instead of userinfo',
+    change: (raw) => {
+      delete oauth2(raw).userinfo;
+      oauth2(raw).identity_from_token = { subject_path: 'user.id' };
+    },
+  },
+  {
+    rule: 'V-31',
+    what: 'identity_from_token beside userinfo',
+    change: (raw) => {
+      oauth2(raw).identity_from_token = { subject_path: 'user.id' };
+    },
+    told: [`V-31 ${upstreams}[1].oauth2_config.userinfo`],
+  },
+  {
+    rule: 'V-25',
+    what: 'a scope parameter that is one of the protocol, or is written twice',
+    change: (raw) => {
+      oauth2(raw).scope_parameter = 'state';
+      oauth2(raw).additional_authorization_params = { state: 'x' };
+    },
+    told: [
+      `V-25 ${upstreams}[1].oauth2_config.additional_authorization_params.state`,
+      `V-25 ${upstreams}[1].oauth2_config.scope_parameter`,
+    ],
+  },
+  {
+    rule: 'V-34',
+    what: 'a preset with nothing but the client',
+    change: (raw) => preset(raw, { preset: 'github' }),
+  },
+  {
+    rule: 'V-34',
+    what: 'a preset with its parameters',
+    change: (raw) => preset(raw, { preset: 'gitlab', preset_parameters: { host: 'git.example.com/gitlab' } }),
+  },
+  {
+    rule: 'V-34',
+    what: 'an address that is written out instead of the parameters',
+    change: (raw) =>
+      preset(raw, { preset: 'keycloak' }, { issuer_url: 'https://sso.example.com/realms/x' }, 'oidc_config'),
+  },
+  {
+    rule: 'V-34',
+    what: 'parameters that are missing',
+    change: (raw) => preset(raw, { preset: 'keycloak' }, {}, 'oidc_config'),
+    told: [`V-34 ${upstreams}[1].preset_parameters.host`, `V-34 ${upstreams}[1].preset_parameters.realm`],
+  },
+  {
+    rule: 'V-34',
+    what: 'parameters that are unknown, misshaped or not used',
+    change: (raw) => {
+      const parameters = { tennant: 'x', tenant: 'common', host: 'a.example.com/x?y' };
+      preset(raw, { preset: 'entra', preset_parameters: parameters }, {}, 'oidc_config');
+      raw.authServer.runConfig.upstreams[0] = {
+        name: 'corporate',
+        preset: 'okta',
+        preset_parameters: { domain: 'example.okta.com' },
+        oidc_config: { issuer_url: 'https://sso.example.com', client_id: 'latchkey' },
+      };
+    },
+    told: [
+      `V-34 ${upstreams}[0].preset_parameters.domain`,
+      `V-34 ${upstreams}[1].preset_parameters.host`,
+      `V-34 ${upstreams}[1].preset_parameters.tenant`,
+      `V-34 ${upstreams}[1].preset_parameters.tennant`,
+    ],
+  },
+  {
+    rule: 'V-34',
+    what: "GitHub Enterprise's host without its API, to which its tokens would not go",
+    change: (raw) => preset(raw, { preset: 'github', preset_parameters: { host: 'ghe.example.com' } }),
+    told: [`V-34 ${upstreams}[1].preset_parameters.api`],
+  },
+  {
+    rule: 'V-34',
+    what: 'parameters without a preset',
+    change: (raw) => {
+      runConfig(raw).upstreams[1].preset_parameters = { host: 'x' };
+    },
+    told: [`V-34 ${upstreams}[1].preset_parameters`],
+  },
+  {
+    rule: 'V-34',
+    what: 'the type of another preset',
+    change: (raw) => preset(raw, { preset: 'google', type: 'oauth2' }, {}, 'oidc_config'),
+    told: [
+      `V-05 ${upstreams}[1].oauth2_config`,
+      `V-05 ${upstreams}[1].oidc_config`,
+      `V-34 ${upstreams}[1].type`,
+    ],
+  },
+  {
+    rule: 'V-35',
+    what: 'a way to revoke without an address',
+    change: (raw) => {
+      delete oauth2(raw).revocation_endpoint;
+      oauth2(raw).revocation_style = 'slack';
+    },
+    told: [`V-35 ${upstreams}[1].oauth2_config.revocation_style`],
   },
   {
     rule: 'F-06',

@@ -10,6 +10,7 @@ test('holds what a vault worker needs, and no address or secret of a provider or
     vaultConfig(
       accepted((raw) => {
         raw.operational.logLevel = 'debug';
+        raw.authServer.runConfig.upstreams[1].oauth2_config.refresh_token_reuse = 'leeway 1m30s';
         delete raw.nats;
       }),
     ),
@@ -21,8 +22,12 @@ test('holds what a vault worker needs, and no address or secret of a provider or
       allowedAudiences: ['https://mcp.example.com/mcp'],
       lifespans: { accessTokenSeconds: 300, refreshTokenSeconds: 604_800, authorizationCodeSeconds: 60 },
       providers: [
-        { name: 'corporate', loginPolicy: 'required' },
-        { name: 'gitlab', loginPolicy: 'required' },
+        { name: 'corporate', loginPolicy: 'required', refreshTokenReuse: { policy: 'revokes' } },
+        {
+          name: 'gitlab',
+          loginPolicy: 'required',
+          refreshTokenReuse: { policy: 'leeway', leewayMs: 90_000 },
+        },
       ],
       refresh: { minValidSeconds: 20, refreshAheadSeconds: 60 },
     },

@@ -22,7 +22,7 @@ const order = (change: Partial<RefreshOrder> = {}): RefreshOrder => ({
 const outcome: RefreshOutcome = { status: 'failed', reason: 'invalid-grant', retryAfterSeconds: null };
 
 function createRunner(deliver: (attempt: number) => Promise<void>, refresh = async () => outcome) {
-  const calls: { sendBefore: AbortSignal }[] = [];
+  const calls: { sendBefore: AbortSignal; answerBefore: number }[] = [];
   const delivered: { order: RefreshOrder; outcome: RefreshOutcome; commandId: string }[] = [];
   const { log, lines } = createDependencies();
   const runner = createRefreshRunner({
@@ -95,6 +95,14 @@ test('the provider is told the deadline of the claim', async () => {
     calls.map(({ sendBefore }) => sendBefore.aborted),
     [true, false],
   );
+});
+
+test('an answer is waited for until a second before the deadline of the claim', async () => {
+  const { runner, calls } = createRunner(async () => {});
+  const deadlineAt = Date.now() + 30_000;
+  runner.accept(order({ deadlineAt }));
+  await runner.drain();
+  assert.is(calls[0]?.answerBefore, deadlineAt - 1000);
 });
 
 test('one refresh that hangs delays no other', async () => {

@@ -11,10 +11,10 @@ import { type Answer, openAnsweringServer } from './answering-server.ts';
 import {
   clientSecret,
   createDependencies,
-  never,
   oauth2Settings,
   parametersOf,
   redirectUri,
+  unhurried,
 } from './provider-settings.ts';
 
 const test = suite('oauth2');
@@ -30,7 +30,7 @@ async function signIn(provider: Provider, username = 'alice') {
 }
 
 const refreshWith = (provider: Provider, refreshToken: Secret | null): Promise<RefreshOutcome> =>
-  provider.refresh({ refreshToken: refreshToken!, registration, sendBefore: never() });
+  provider.refresh({ refreshToken: refreshToken!, registration, ...unhurried() });
 
 function refreshed(outcome: RefreshOutcome) {
   if (outcome.status !== 'refreshed') return assert.unreachable(`failed: ${outcome.reason}`) as never;
@@ -191,7 +191,7 @@ test('a grant of a registration that is not configured any more is not sent', as
     const outcome = await odd.provider.refresh({
       refreshToken: new Secret('r'),
       registration: other,
-      sendBefore: never(),
+      ...unhurried(),
     });
     assert.equal(outcome, { status: 'failed', reason: 'registration-gone', retryAfterSeconds: null });
     const token = { token: new Secret('r'), tokenTypeHint: 'refresh_token', registration: other } as const;
@@ -251,11 +251,55 @@ test('the request is the one of RFC 6749 section 6, with the client authenticate
   assert.is(request!.headers.authorization, `Basic ${expected.toString('base64')}`);
 });
 
+test('a late answer to a refresh is waited for as long as the claim lives, and no longer', async () => {
+  // The usual limit of these tests is 500 ms.
+  const late = { body: '{"access_token":"a","refresh_token":"r2"}', delayMs: 900 };
+  await using odd = await openOddProvider(() => late);
+  const refresh = (ms: number) =>
+    odd.provider.refresh({
+      refreshToken: new Secret('r'),
+      registration,
+      ...unhurried(),
+      answerBefore: Date.now() + ms,
+    });
+  assert.is(refreshed(await refresh(20_000)).refreshToken?.reveal(), 'r2');
+  const outcome = await refresh(100);
+  assert.is(outcome.status === 'failed' && outcome.reason, 'provider-unavailable');
+});
+
+test('tokens of nobody are revoked, those that cannot be only forgotten', async () => {
+  await using server = await openAnsweringServer(({ path }) =>
+    path === '/token' ? { body: '{"access_token":"a1","refresh_token":"r1"}' } : { status: 500 },
+  );
+  const dependencies = createDependencies();
+  const settings = oauth2Settings({
+    authorizationEndpoint: `${server.origin}/authorize`,
+    tokenEndpoint: `${server.origin}/token`,
+    revocationEndpoint: `${server.origin}/revoke`,
+    userinfoEndpoint: `${server.origin}/user`,
+  });
+  const provider = createOAuth2Provider(settings, dependencies);
+  const { leg } = await provider.authorize();
+  const parameters = { state: leg.state, code: new Secret('c') };
+  assert.is((await refusal(provider.exchange({ leg, parameters }))).code, 'upstream-unavailable');
+  const revocations = () => server.received.filter(({ path }) => path === '/revoke');
+  const told = () => dependencies.lines.filter((line) => line.includes('nobody will use'));
+  while (told().length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(
+    revocations()
+      .map(({ body }) => new URLSearchParams(body))
+      .map((form) => `${form.get('token_type_hint')} ${form.get('token')}`)
+      .sort(),
+    ['access_token a1', 'refresh_token r1'],
+  );
+});
+
 test('nothing is sent after the deadline of the claim', async () => {
   await using odd = await openOddProvider(() => ({ body: '{"access_token":"a"}' }));
   const outcome = await odd.provider.refresh({
     refreshToken: new Secret('r'),
     registration,
+    ...unhurried(),
     sendBefore: AbortSignal.abort(),
   });
   assert.is(outcome.status === 'failed' && outcome.reason, 'provider-unavailable');

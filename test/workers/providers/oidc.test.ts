@@ -10,10 +10,10 @@ import { openCorporateProvider } from '../../world/identity-providers/corporate.
 import {
   clientSecret,
   createDependencies,
-  never,
   oidcSettings,
   parametersOf,
   redirectUri,
+  unhurried,
 } from './provider-settings.ts';
 
 const test = suite('oidc');
@@ -135,7 +135,7 @@ test('a provider that is down fails its own legs, and is found when it is back',
   await first.close();
   const provider = createOidcProvider(oidcSettings(issuer), createDependencies());
   assert.is((await refusal(provider.authorize())).code, 'upstream-unavailable');
-  const request = { refreshToken: new Secret('r'), registration, sendBefore: never() };
+  const request = { refreshToken: new Secret('r'), registration, ...unhurried() };
   assert.equal(await provider.refresh(request), {
     status: 'failed',
     reason: 'provider-unavailable',
@@ -205,6 +205,37 @@ test('an ID token with another nonce, signature, audience or none at all signs n
   assert.is((await refusal(provider.exchange({ leg: mixed, parameters }))).code, 'upstream-unavailable');
 });
 
+test('tokens that came with an ID token that proves nothing are revoked', async () => {
+  await using corporate = await openCorporateProvider(options);
+  const spoiling: Spoiling = { requests: [] };
+  const dependencies = createDependencies({ fetch: spoiledBy(spoiling) });
+  const provider = createOidcProvider(oidcSettings(corporate.issuer), dependencies);
+  const signedIn = await signIn(provider);
+  spoiling.token = ({ id_token: _, ...body }) => body;
+  await refusal(provider.exchange(signedIn));
+  const { pathname } = new URL(corporate.revocationEndpoint);
+  while (!spoiling.requests.includes(`POST ${pathname}`))
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  const issued = corporate.tokenRequests.at(-1)!.issued;
+  delete spoiling.token;
+  const outcome = async () =>
+    provider.refresh({ refreshToken: new Secret(issued.refreshToken!), registration, ...unhurried() });
+  assert.is((await outcome()).status, 'failed');
+});
+
+test('a discovery document leads nowhere that is not allowed', async () => {
+  await using corporate = await openCorporateProvider(options);
+  const spoiling: Spoiling = {
+    requests: [],
+    discovery: (body) => ({ ...body, token_endpoint: 'http://169.254.169.254/latest/meta-data/' }),
+  };
+  const dependencies = createDependencies({ fetch: spoiledBy(spoiling) });
+  const provider = createOidcProvider(oidcSettings(corporate.issuer), dependencies);
+  const { leg, parameters } = await signIn(provider);
+  assert.is((await refusal(provider.exchange({ leg, parameters }))).code, 'upstream-unavailable');
+  assert.match(dependencies.lines.join(''), /address-refused/);
+});
+
 test('a refresh is delivered whatever its ID token looks like, and the problem is told without values', async () => {
   await using corporate = await openCorporateProvider(options);
   const spoiling: Spoiling = { requests: [] };
@@ -224,7 +255,7 @@ test('a refresh is delivered whatever its ID token looks like, and the problem i
     const outcome = await provider.refresh({
       refreshToken: refreshToken!,
       registration,
-      sendBefore: never(),
+      ...unhurried(),
     });
     if (outcome.status !== 'refreshed') return assert.unreachable(outcome.reason);
     assert.is.not(outcome.tokens.refreshToken!.reveal(), refreshToken!.reveal());
@@ -266,7 +297,7 @@ test('revocation by the endpoint of the discovery document', async () => {
   assert.equal(await provider.revoke({ token, tokenTypeHint: 'refresh_token', registration }), {
     revoked: true,
   });
-  const outcome = await provider.refresh({ refreshToken: token, registration, sendBefore: never() });
+  const outcome = await provider.refresh({ refreshToken: token, registration, ...unhurried() });
   assert.is(outcome.status === 'failed' && outcome.reason, 'invalid-grant');
 });
 

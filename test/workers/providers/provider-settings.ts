@@ -42,7 +42,11 @@ const client = {
   clientId: 'latchkey',
   clientSecret: null,
   redirectUri,
+  tokenEndpointAuthMethod: null,
+  scopeParameter: 'scope',
+  scopeSeparator: ' ',
   authorizationParams: {},
+  refreshTokenLifetimeMs: null,
   allowPrivateIps: true,
 } as const;
 
@@ -50,6 +54,7 @@ export const oidcSettings = (issuerUrl: string): OidcProviderSettings => ({
   ...client,
   type: 'oidc',
   issuerUrl,
+  subjectClaims: ['sub'],
   scopes: ['openid', 'profile', 'email'],
   userInfo: null,
 });
@@ -65,6 +70,9 @@ export const oauth2Settings = (provider: {
   authorizationEndpoint: provider.authorizationEndpoint,
   tokenEndpoint: provider.tokenEndpoint,
   revocationEndpoint: provider.revocationEndpoint ?? null,
+  revocationStyle: 'rfc7009',
+  tokenResponseMapping: null,
+  identityFromToken: null,
   scopes: ['read_user'],
   userInfo: {
     endpointUrl: provider.userinfoEndpoint,
@@ -79,4 +87,8 @@ export const oauth2Settings = (provider: {
 export const parametersOf = (callback: URL): Record<string, Secret> =>
   Object.fromEntries([...callback.searchParams].map(([name, value]) => [name, new Secret(value)]));
 
-export const never = () => new AbortController().signal;
+/** The limits of a refresh that has as long as the usual request. */
+export const unhurried = () => ({
+  sendBefore: new AbortController().signal,
+  answerBefore: Date.now() + 500,
+});

@@ -98,6 +98,66 @@ test('a form is read as well', async () => {
   assert.is(tokens.expiresAt, now + 60_000);
 });
 
+test('JSON and forms are read whatever the content type says', async () => {
+  for (const type of ['text/plain', 'text/html; charset=utf-8', 'text/javascript']) {
+    const headers = { 'content-type': type };
+    assert.is((await tokensOf({ access_token: 'a', scope: 'x' }, headers)).scope, 'x');
+    assert.is((await tokensOf('token_type=bearer&access_token=a%2Fb', headers)).accessToken, 'a/b');
+    assert.equal(await read(200, 'error=bad_refresh_token&error_uri=x', headers), {
+      status: 'refused',
+      error: 'invalid_grant',
+    });
+    assert.is((await read(200, '<a href="?access_token=a">', headers)).status, 'unavailable');
+  }
+});
+
+test('nested answers; of a code everything is nested or nothing is there', async () => {
+  const mapping = {
+    accessTokenPath: 'user.tokens.access',
+    refreshTokenPath: 'user.tokens.refresh',
+    expiresInPath: 'user.ttl',
+    scopePath: null,
+  };
+  const nested = {
+    access_token: 'of the bot',
+    refresh_token: 'of the bot',
+    scope: 'a,b',
+    user: { id: 7, tokens: { access: 'a' }, ttl: 60 },
+  };
+  const identity = { subjectPaths: ['user.id'], namePath: 'user.name', emailPath: null };
+  const form = { mapping, identity, scopeSeparator: ',', mayBeFlat: false } as const;
+  const answer = await readTokenAnswer(Response.json(nested), now, form);
+  if (answer.status !== 'tokens') return assert.unreachable();
+  assert.is(answer.tokens.accessToken.reveal(), 'a');
+  assert.is(answer.tokens.refreshToken, null);
+  assert.is(answer.tokens.expiresAt, now + 60_000);
+  assert.is(answer.tokens.scope, 'a b');
+  assert.equal(answer.identity, { subject: '7', name: null, email: null });
+  const flat = { access_token: 'b', refresh_token: 'r' };
+  assert.is((await readTokenAnswer(Response.json(flat), now, form)).status, 'unavailable');
+  const refreshed = await readTokenAnswer(Response.json(flat), now, { ...form, mayBeFlat: true });
+  assert.is(refreshed.status === 'tokens' && refreshed.tokens.refreshToken?.reveal(), 'r');
+});
+
+test('a subject of several parts is never another of other parts', async () => {
+  const form = {
+    mapping: null,
+    identity: { subjectPaths: ['a', 'b'], namePath: null, emailPath: null },
+    scopeSeparator: ' ',
+    mayBeFlat: false,
+  } as const;
+  const subject = async (fields: object) => {
+    const answer = await readTokenAnswer(Response.json({ access_token: 'x', ...fields }), now, form);
+    return answer.status === 'tokens' ? answer.identity?.subject : assert.unreachable();
+  };
+  assert.is(await subject({ a: 'T1', b: 'U1' }), 'T1:U1');
+  assert.is.not(await subject({ a: 'T:1', b: 'U' }), await subject({ a: 'T', b: '1:U' }));
+  assert.is.not(await subject({ a: 'T%3A1', b: 'U' }), await subject({ a: 'T:1', b: 'U' }));
+  assert.is(await subject({ a: 'T1' }), null);
+  assert.is(await subject({ a: 'T1', b: { c: 1 } }), null);
+  assert.is(await subject({ a: 'T1', b: 2 ** 53 }), null);
+});
+
 test('an error is a failure whatever the status says', async () => {
   assert.equal(await read(200, { error: 'invalid_grant', access_token: 'a' }), {
     status: 'refused',
