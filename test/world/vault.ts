@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
 import { type Principal, partitionOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId, sessionIdOf } from '../../schemas/ids.ts';
@@ -122,7 +123,8 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     onFatal: (error) => problems.push(error),
   });
   const ownership = vault.own({ serve: () => {}, release: async () => {} });
-  await ownership.settled();
+  // What a worker owns is what it has read; asked directly, a vault does not say that it is behind.
+  while (ownership.serving().length < vault.description.partitions) await sleep(5);
   const close = async () => {
     await ownership[Symbol.asyncDispose]();
     await vault[Symbol.asyncDispose]();
