@@ -3,16 +3,18 @@
  * SQLite, and writes nothing. A token that still lives is the answer at once, while its refresh runs behind it.
  */
 import { LRUCache } from 'lru-cache';
-import { holdFor } from '../schemas/bus.ts';
+import { holdFor, pending } from '../schemas/bus.ts';
 import { RefusedError } from '../schemas/failure.ts';
 import type {
   FindUpstreamTokensRequest,
   FindUpstreamTokensResponse,
   UpstreamTokenAnswer,
 } from '../schemas/messages/find-upstream-tokens.ts';
+import { refreshableFrom } from './grant/expiry.ts';
 import type { GrantStore } from './grant/grant-store.ts';
 import type { Projection } from './projection/projection.ts';
 import type { GrantRow } from './projection/tables.ts';
+import type { LastUses } from './refresh/last-uses.ts';
 import type { Refresher } from './refresh/refresher.ts';
 import type { IdentityIndex } from './sealing/identity-index.ts';
 import type { Caller } from './signing/access-token-verifier.ts';
@@ -24,6 +26,8 @@ interface Options {
   readonly index: IdentityIndex;
   readonly realm: string;
   readonly refreshAheadSeconds: number;
+  /** Told of every grant whose tokens were asked for. */
+  readonly lastUses: Pick<LastUses, 'note'>;
   readonly verify: (token: FindUpstreamTokensRequest['accessToken']) => Caller | Promise<Caller>;
   readonly now: () => number;
   readonly onProblem: (error: unknown) => void;
@@ -35,11 +39,22 @@ export type LookUp = (
 ) => FindUpstreamTokensResponse | Promise<FindUpstreamTokensResponse>;
 
 export function createLookUp(options: Options): LookUp {
-  const { projection, grants, refresher, index, realm, refreshAheadSeconds, verify, now, onProblem } =
-    options;
+  const {
+    projection,
+    grants,
+    refresher,
+    index,
+    realm,
+    refreshAheadSeconds,
+    lastUses,
+    verify,
+    now,
+    onProblem,
+  } = options;
   const principalKeys = new LRUCache<string, string>({ max: 50_000 });
   const grantIds = new LRUCache<string, string>({ max: 200_000 });
-  const opened = new LRUCache<string, UpstreamTokenAnswer & { status: 'ok' }>({ max: 50_000 });
+  /** Goes with the row, which is another one after every event of the grant. */
+  const opened = new WeakMap<GrantRow, UpstreamTokenAnswer>();
 
   function answer(partition: number, request: FindUpstreamTokensRequest, caller: Caller) {
     const principalKey = remember(principalKeys, caller.sub, () =>
@@ -75,13 +90,17 @@ export function createLookUp(options: Options): LookUp {
     const row = projection.findGrant(grantId);
     if (!row) return { status: 'missing' };
     const at = now();
-    const neededUntil = at + Math.max(minValidSeconds, refreshAheadSeconds) * 1000;
+    lastUses.note(grantId, at);
+    const [minValidMs, aheadMs] = [minValidSeconds * 1000, refreshAheadSeconds * 1000];
+    const neededUntil = at + Math.max(minValidMs, aheadMs);
     const rejectedVersion = rejected?.[provider] === row.version ? row.version : null;
     if (rejectedVersion === null) {
-      if (row.expiresAt === null || row.expiresAt > neededUntil) return current(row);
-      if (row.expiresAt > at) {
+      if (isFresh(row, at, minValidMs, aheadMs)) return current(row);
+      if (isAlive(row, at)) {
         if (mayStartRefresh(row, at))
-          refresher.refresh(partition, grantId, { neededUntil, rejectedVersion }).catch(onProblem);
+          refresher
+            .refresh(partition, grantId, { neededUntil, rejectedVersion }, 'background')
+            .catch(onProblem);
         return current(row);
       }
     }
@@ -94,14 +113,16 @@ export function createLookUp(options: Options): LookUp {
     { grantId, version }: GrantRow,
     need: { neededUntil: number; rejectedVersion: number | null },
   ): Promise<UpstreamTokenAnswer> {
-    const refresh = refresher.refresh(partition, grantId, need);
+    const refresh = refresher.refresh(partition, grantId, need, 'on-demand');
     refresh.catch(onProblem);
-    await holdFor(refresh).catch(() => undefined);
+    const ended = (await holdFor(refresh).catch(() => pending)) !== pending;
     const row = projection.findGrant(grantId);
     if (!row) return { status: 'missing' };
     if (row.version > version) return current(row);
     if (row.refreshStatus === 'reauth-required') return { status: 'reauth-required' };
-    if (row.refreshStatus === 'waiting') {
+    // A forced refresh that would be the same again: what there is, is the answer.
+    if (ended && row.refreshStatus === 'idle' && isAlive(row, now())) return current(row);
+    if (row.refreshStatus === 'waiting' && (ended || row.refreshUntil! > now())) {
       return {
         status: 'refresh-failed',
         retryAfterSeconds: Math.max(1, Math.ceil((row.refreshUntil! - now()) / 1000)),
@@ -111,11 +132,20 @@ export function createLookUp(options: Options): LookUp {
   }
 
   function current(row: GrantRow): UpstreamTokenAnswer {
-    return remember(opened, `${row.grantId} ${row.version}`, () => {
-      const grant = grants.find(row.grantId)!;
-      const { accessToken, tokenType, expiresAt, scope } = grant.tokens;
-      return { status: 'ok', accessToken, tokenType, expiresAt, scope, version: grant.version };
-    });
+    const known = opened.get(row);
+    if (known) return known;
+    const grant = grants.find(row.grantId)!;
+    const { accessToken, tokenType, expiresAt, scope } = grant.tokens;
+    const answer = {
+      status: 'ok',
+      accessToken,
+      tokenType,
+      expiresAt,
+      scope,
+      version: grant.version,
+    } as const;
+    opened.set(row, answer);
+    return answer;
   }
 
   return (partition, request) => {
@@ -126,16 +156,27 @@ export function createLookUp(options: Options): LookUp {
   };
 }
 
+function isAlive({ expiresAt }: GrantRow, at: number): boolean {
+  return expiresAt === null || expiresAt > at;
+}
+
+/** Neither is it needed for longer than it lives, nor is it time for the next one. */
+function isFresh(
+  { expiresAt, obtainedAt }: GrantRow,
+  at: number,
+  minValidMs: number,
+  aheadMs: number,
+): boolean {
+  if (expiresAt === null) return true;
+  return at < expiresAt - minValidMs && at < refreshableFrom({ obtainedAt, expiresAt }, aheadMs);
+}
+
 /** Whether asking can lead to a refresh: while one runs, waits or is refused for good it only costs. */
 function mayStartRefresh({ refreshStatus, refreshUntil }: GrantRow, at: number): boolean {
   return refreshStatus === 'idle' || (refreshUntil !== null && refreshUntil <= at);
 }
 
-function remember<Value extends object | string>(
-  cache: LRUCache<string, Value>,
-  key: string,
-  make: () => Value,
-): Value {
+function remember(cache: LRUCache<string, string>, key: string, make: () => string): string {
   const known = cache.get(key);
   if (known !== undefined) return known;
   const made = make();

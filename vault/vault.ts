@@ -14,6 +14,7 @@ import { openAuthStore } from './authorization/auth-store.ts';
 import { createSignIn, type ProviderSignIns, type SignIn } from './authorization/sign-in.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
 import type { VaultError } from './errors.ts';
+import { startEviction } from './eviction.ts';
 import { createGrantStore } from './grant/grant-store.ts';
 import { openJetStreamEventLog } from './log/jetstream-event-log.ts';
 import { followStream } from './log/stream-follower.ts';
@@ -21,15 +22,19 @@ import { openStreams } from './log/streams.ts';
 import { createLookUp, type LookUp } from './look-up.ts';
 import { openOutbox } from './outbox/outbox.ts';
 import { openJetStreamLeaseStore } from './ownership/jetstream-lease-store.ts';
-import { createLeaseClock } from './ownership/lease-clock.ts';
+import { createLeaseClock, type LeaseClock } from './ownership/lease-clock.ts';
 import { type Ownership, type OwnershipTimes, startOwnership } from './ownership/ownership.ts';
 import { createPartitionWriter, type PartitionWriter } from './partition/partition-writer.ts';
 import { openProjection } from './projection/projection.ts';
 import { createProjectionFollower } from './projection/projection-follower.ts';
+import { createLastUses } from './refresh/last-uses.ts';
+import { createProviderLimits, type ProviderLimitSettings } from './refresh/provider-limits.ts';
+import { startRefreshSchedule } from './refresh/refresh-schedule.ts';
 import { createRefresher, type ProviderRefreshes } from './refresh/refresher.ts';
 import { createDataKeys } from './sealing/data-keys.ts';
 import { createIdentityIndex } from './sealing/identity-index.ts';
 import type { KeyRing } from './sealing/key-ring.ts';
+import { createSessionExpiry } from './session/session-expiry.ts';
 import { createSessionOpener, type OpenSessionFromChain } from './session/session-opener.ts';
 import { createAccessTokenSigner } from './signing/access-token-signer.ts';
 import { createAccessTokenVerifier } from './signing/access-token-verifier.ts';
@@ -46,6 +51,8 @@ export interface Vault extends AsyncDisposable {
   signAccessToken(partition: number, kid: string, signingInput: string): string;
   /** `provider`: whose worker delivers it; it can speak for grants of no other. Durable when it resolves. */
   recordRefreshOutcome(partition: number, provider: string, delivery: RefreshOutcomeDelivery): Promise<void>;
+  /** A round of eviction, as the vault makes them by itself. @returns how many sessions and grants went */
+  evict(): Promise<number>;
   /** Begins to take partitions; ends, in order, when the result is disposed. */
   own(serving: Serving): Ownership;
 }
@@ -69,6 +76,9 @@ export interface VaultOptions {
   readonly providers: ProviderSignIns & ProviderRefreshes;
   /** A token with less life than this is refreshed while it is still served, seconds. */
   readonly refreshAheadSeconds: number;
+  /** A grant that was used within this time is refreshed ahead of its expiry without being asked for, seconds. */
+  readonly refreshUsedWithinSeconds?: number;
+  readonly refreshLimits?: ProviderLimitSettings;
   /** Holds `projection.sqlite` and `outbox.sqlite`. */
   readonly folder: string;
   /** The boot id of this worker. */
@@ -79,12 +89,16 @@ export interface VaultOptions {
   readonly random: () => number;
   readonly onProblem: (error: unknown) => void;
   readonly ownershipTimes?: OwnershipTimes;
+  /** By default the larger of what the monotonic clock and `now` say. */
+  readonly leaseClock?: LeaseClock;
   /** The projection cannot be written: this worker must stop. */
   readonly onFatal: (error: VaultError) => void;
 }
 
 /** A claim without an outcome may be taken over after this time. */
 const claimMs = 30_000;
+
+const defaultRefreshLimits: ProviderLimitSettings = { concurrency: 256, perSecond: 200 };
 
 export async function openVault(options: VaultOptions): Promise<Vault> {
   const { connection, keyRing, issuer, audiences, folder, worker, now, onProblem } = options;
@@ -95,10 +109,14 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const leases = await openJetStreamLeaseStore(connection);
 
   const lastSequences = await lastSequencesOf(connection);
-  const projection = openProjection(join(folder, 'projection.sqlite'), [
-    { stream: streamNames.vault, incarnation: streams.incarnations.log, lastSequence: lastSequences.vault },
-    { stream: streamNames.keys, incarnation: streams.incarnations.keys, lastSequence: lastSequences.keys },
-  ]);
+  const projection = openProjection(
+    join(folder, 'projection.sqlite'),
+    [
+      { stream: streamNames.vault, incarnation: streams.incarnations.log, lastSequence: lastSequences.vault },
+      { stream: streamNames.keys, incarnation: streams.incarnations.keys, lastSequence: lastSequences.keys },
+    ],
+    now(),
+  );
   const outbox = openOutbox(join(folder, 'outbox.sqlite'));
   const dataKeys = createDataKeys({ connection, keyRing, projection });
 
@@ -140,7 +158,23 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       return found && sequence < found.epoch ? found.takenAt + claimMs : 0;
     },
   });
-  const refresher = createRefresher({ ...options, writerOf, grants, dataKeys, outbox, claimMs });
+  const limits = createProviderLimits({ ...(options.refreshLimits ?? defaultRefreshLimits), now });
+  const refresher = createRefresher({ ...options, writerOf, grants, dataKeys, outbox, limits, claimMs });
+  const lastUses = createLastUses();
+  const schedule = startRefreshSchedule({
+    ...{ projection, lastUses, refresher, now, onProblem },
+    random: options.random,
+    partitions: () => [...owned.keys()],
+    aheadMs: options.refreshAheadSeconds * 1000,
+    usedWithinMs: (options.refreshUsedWithinSeconds ?? 900) * 1000,
+  });
+
+  const eviction = startEviction({
+    ...{ projection, grants, outbox, now, onProblem },
+    random: options.random,
+    expireSession: createSessionExpiry({ projection, grants }),
+    writers: () => [...owned.values()].map(({ writer }) => writer),
+  });
 
   const assertOurs = (partition: number, principal: Principal): void => {
     if (partitionOf(principal, streams.partitions) !== partition) {
@@ -199,7 +233,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     signIn,
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
-      ...{ projection, grants, refresher, index, realm, now, onProblem },
+      ...{ projection, grants, refresher, index, realm, lastUses, now, onProblem },
       refreshAheadSeconds: options.refreshAheadSeconds,
       verify: createAccessTokenVerifier({ keys: signingKeys, issuer, audiences, now }),
     }),
@@ -219,12 +253,14 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       await refresher.record(partition, grantId, claimId, outcome);
     },
 
+    evict: eviction.round,
+
     own(serving) {
       const started = startOwnership({
         ...{ worker, log, onProblem },
         partitions: streams.partitions,
         leases,
-        clock: createLeaseClock({ monotonic: () => performance.now(), wall: now }),
+        clock: options.leaseClock ?? createLeaseClock({ monotonic: () => performance.now(), wall: now }),
         ...(options.ownershipTimes && { times: options.ownershipTimes }),
         handlers: {
           async take(ownerships) {
@@ -265,6 +301,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
     async [Symbol.asyncDispose]() {
       stop.abort();
+      eviction[Symbol.dispose]();
+      schedule[Symbol.dispose]();
       refresher[Symbol.dispose]();
       await follower[Symbol.asyncDispose]();
       outbox[Symbol.dispose]();

@@ -63,5 +63,33 @@ export const vaultSchema = z
         examples: ['60'],
       })
       .default(60),
+    refreshUsedWithinSeconds: z
+      .int()
+      .min(0, { error: 'must be 0 to 86400' })
+      .max(86_400, { error: 'must be 0 to 86400' })
+      .meta({
+        description:
+          'A token that was used within this time is refreshed in the background without being asked for',
+        examples: ['900'],
+      })
+      .default(900),
+    refreshConcurrency: z
+      .int()
+      .min(1, { error: 'must be 1 to 10000' })
+      .max(10_000, { error: 'must be 1 to 10000' })
+      .meta({
+        description: 'So many refreshes of one vault worker wait for one provider at the same time',
+        examples: ['256'],
+      })
+      .default(256),
+    refreshesPerSecond: z
+      .int()
+      .min(1, { error: 'must be 1 to 10000' })
+      .max(10_000, { error: 'must be 1 to 10000' })
+      .meta({
+        description: 'So many refreshes of one vault worker begin at one provider in a second',
+        examples: ['200'],
+      })
+      .default(200),
   })
   .prefault({});

@@ -27,6 +27,12 @@ export interface VaultSettings extends ProcessSettings {
     readonly minValidSeconds: number;
     /** So long before its end a token in use is refreshed in the background. */
     readonly refreshAheadSeconds: number;
+    /** A token that was used within this time is refreshed in the background without being asked for. */
+    readonly refreshUsedWithinSeconds: number;
+    /** Of one worker at one provider, at the same time. */
+    readonly refreshConcurrency: number;
+    /** Of one worker at one provider. */
+    readonly refreshesPerSecond: number;
   };
 }
 

@@ -9,11 +9,13 @@ import { timestampSchema } from '../token.ts';
 
 export const vaultFactNames = [
   'session-opened',
+  'session-ended',
   'tokens-granted',
   'refresh-started',
   'tokens-refreshed',
   'refresh-failed',
   'reauth-required',
+  'grant-evicted',
 ] as const;
 
 export const vaultFactSchema = z.object({

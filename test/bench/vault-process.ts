@@ -51,7 +51,10 @@ process.once('message', async ({ url, people, rootKey }: Order) => {
   for (let first = 0; first < people; first += 1) {
     // One after another: who signs in is decided by the played provider's subject.
     providers.subject = `person-${first}`;
-    const { partition, accessToken } = await signIn({ vault }, `interaction-${first}-of-the-benchmark`);
+    const { partition, accessToken } = await signIn(
+      { vault, now: Date.now },
+      `interaction-${first}-of-the-benchmark`,
+    );
     callers.push({ partition, accessToken: accessToken.reveal() });
   }
   process.send!({ instanceId: keyRing.instanceId, callers });

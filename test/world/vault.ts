@@ -14,6 +14,7 @@ import { openNatsConnection } from '../../schemas/nats-connection.ts';
 import { Secret } from '../../schemas/secret.ts';
 import type { TokenSet } from '../../schemas/token.ts';
 import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
+import { createLeaseClock } from '../../vault/ownership/lease-clock.ts';
 import type { ProviderRefreshes, RefreshOrder } from '../../vault/refresh/refresher.ts';
 import { createKeyRingFile, type KeyRingFile, openKeyRing } from '../../vault/sealing/key-ring.ts';
 import { openVault, type Vault } from '../../vault/vault.ts';
@@ -88,6 +89,7 @@ export interface TestVault extends AsyncDisposable {
   readonly folder: string;
   readonly keyRing: KeyRingFile;
   readonly problems: unknown[];
+  readonly now: () => number;
   /** Stops this one without a farewell and opens another on the same folder. */
   reopen(): Promise<TestVault>;
 }
@@ -98,12 +100,12 @@ export interface TestVaultOptions {
   readonly folder?: string;
   readonly keyRing?: KeyRingFile;
   readonly providers?: PlayedProviders;
-  /** Milliseconds since the epoch. */
+  /** A clock that the test can move. */
   readonly now?: () => number;
 }
 
 export async function openTestVault(options: TestVaultOptions): Promise<TestVault> {
-  const { url, chain = ['corporate', 'gitlab'] } = options;
+  const { url, chain = ['corporate', 'gitlab'], now = Date.now } = options;
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'latchkey-vault-'));
   const keyRing = options.keyRing ?? createKeyRingFile(createInstanceId());
   const providers = options.providers ?? createPlayedProviders();
@@ -117,7 +119,9 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     maxAccessTokenSeconds: 3600,
     refreshAheadSeconds: 60,
     replicas: 1,
-    now: options.now ?? Date.now,
+    now,
+    // What the test does to time is nothing to the lease.
+    leaseClock: createLeaseClock({ monotonic: () => performance.now(), wall: Date.now }),
     random: Math.random,
     onProblem: (error) => problems.push(error),
     onFatal: (error) => problems.push(error),
@@ -131,7 +135,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     await connection.close();
   };
   return {
-    ...{ vault, connection, providers, folder, keyRing, problems },
+    ...{ vault, connection, providers, folder, keyRing, problems, now },
     async reopen() {
       await close();
       return openTestVault({ ...options, folder, keyRing, providers });
@@ -151,14 +155,19 @@ export interface SignedIn {
 }
 
 /** Walks the chain to its end, opens the session, and has the vault sign an access token for it. */
-export async function signIn({ vault }: Pick<TestVault, 'vault'>, uid: string): Promise<SignedIn> {
+export async function signIn(
+  { vault, now }: Pick<TestVault, 'vault' | 'now'>,
+  uid: string,
+  /** In place of the subject that the providers have for everybody. */
+  subject?: string,
+): Promise<SignedIn> {
   for (;;) {
     const leg = await vault.signIn.beginLeg(uid);
     const state = new Secret(new URL(leg.authorizationUrl).searchParams.get('state')!);
     const { status } = await vault.signIn.completeLeg(
       {
         provider: leg.provider,
-        parameters: { state },
+        parameters: { state, ...(subject !== undefined && { code: new Secret(subject) }) },
         browserBinding: leg.browserBinding,
       },
       `cmd_${uid.padEnd(22, 'x').slice(0, 22)}`,
@@ -166,6 +175,7 @@ export async function signIn({ vault }: Pick<TestVault, 'vault'>, uid: string): 
     if (status === 'failed') throw new Error('the chain failed');
     if (status === 'complete') break;
   }
+  const iat = Math.floor(now() / 1000);
   const chain = await vault.signIn.findChain(uid);
   if (chain.status !== 'complete') throw new Error(`the chain is ${chain.status}`);
   const { principal } = chain;
@@ -183,7 +193,7 @@ export async function signIn({ vault }: Pick<TestVault, 'vault'>, uid: string): 
     principal,
     partition,
     sessionId,
-    accessToken: signedToken(vault, partition, principal.sub, sessionId),
+    accessToken: signedToken(vault, partition, principal.sub, sessionId, { iat, exp: iat + 600 }),
   };
 }
 

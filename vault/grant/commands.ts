@@ -38,4 +38,12 @@ export interface RecordRefreshFailure {
   readonly retryAt: number;
 }
 
-export type GrantCommand = GrantTokens | StartRefresh | RecordRefreshed | RecordRefreshFailure;
+/** Let the grant go, if it has nothing left to give. */
+export interface EvictGrant {
+  readonly type: 'EvictGrant';
+  readonly at: number;
+  /** null: the session that the grant ends with is over. */
+  readonly sessionEndsAt: number | null;
+}
+
+export type GrantCommand = GrantTokens | StartRefresh | RecordRefreshed | RecordRefreshFailure | EvictGrant;

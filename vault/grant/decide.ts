@@ -3,12 +3,22 @@
  * token is never thrown away, and `invalid_grant` alone is final. Pure: no clock, no store, no randomness.
  */
 import type { TokenSet } from '../../schemas/token.ts';
-import type { GrantCommand, RecordRefreshed, RecordRefreshFailure, StartRefresh } from './commands.ts';
+import type {
+  EvictGrant,
+  GrantCommand,
+  RecordRefreshed,
+  RecordRefreshFailure,
+  StartRefresh,
+} from './commands.ts';
 import type { GrantEvent } from './events.ts';
+import { evictableAt } from './expiry.ts';
 import type { GrantState, HeldGrant } from './state.ts';
 
 /** An outcome is delivered within minutes; a provider that is down for days must not make a grant grow. */
 const rememberedClaims = 16;
+
+/** A backend that rejects the token of a forced refresh too will reject the next one: the refresh is not its cure. */
+const forcedPauseMs = 60_000;
 
 /** At most one event; none where there is nothing to do. */
 export function decide(command: GrantCommand, state: GrantState): GrantEvent | null {
@@ -23,6 +33,8 @@ export function decide(command: GrantCommand, state: GrantState): GrantEvent | n
       return state.status === 'held' ? recordRefreshed(command, state) : null;
     case 'RecordRefreshFailure':
       return state.status === 'held' ? recordFailure(command, state) : null;
+    case 'EvictGrant':
+      return state.status === 'held' ? evict(command, state) : null;
     default:
       return command satisfies never;
   }
@@ -30,7 +42,7 @@ export function decide(command: GrantCommand, state: GrantState): GrantEvent | n
 
 function startRefresh(command: StartRefresh, grant: HeldGrant): GrantEvent | null {
   const { at, claimId, deadlineAt } = command;
-  const rejected = command.rejectedVersion === grant.version;
+  const rejected = command.rejectedVersion === grant.version && !wasJustForced(grant, at);
   const expiring = grant.tokens.expiresAt !== null && grant.tokens.expiresAt <= command.neededUntil;
   if (!rejected && !expiring) return null;
   if (grant.refresh.status === 'reauth-required') return null;
@@ -45,6 +57,10 @@ function startRefresh(command: StartRefresh, grant: HeldGrant): GrantEvent | nul
   const reason = rejected ? 'rejected' : 'expiring';
   const startedClaims = [...grant.startedClaims, claimId].slice(-rememberedClaims);
   return { type: 'RefreshStarted', at, grantId: grant.grantId, claimId, deadlineAt, reason, startedClaims };
+}
+
+function wasJustForced({ forcedAt, refresh }: HeldGrant, at: number): boolean {
+  return forcedAt !== null && refresh.status !== 'claimed' && at < forcedAt + forcedPauseMs;
 }
 
 /**
@@ -64,6 +80,7 @@ function recordRefreshed(command: RecordRefreshed, grant: HeldGrant): GrantEvent
     version: grant.version + 1,
     tokens: mergeTokens(grant.tokens, command.tokens),
     startedClaims: grant.startedClaims.slice(place + 1),
+    forcedAt: grant.forcedAt,
   };
 }
 
@@ -75,6 +92,21 @@ function recordFailure(command: RecordRefreshFailure, grant: HeldGrant): GrantEv
   }
   const failures = grant.refresh.failures + 1;
   return { type: 'RefreshFailed', at, grantId: grant.grantId, claimId, reason, failures, retryAt };
+}
+
+/** While a claim is open the provider may be rotating the refresh token: what it answers would have no place. */
+function evict(
+  { at, sessionEndsAt }: EvictGrant,
+  { grantId, tokens, refresh }: HeldGrant,
+): GrantEvent | null {
+  if (refresh.status === 'claimed' && refresh.deadlineAt > at) return null;
+  const goesAt = evictableAt({
+    accessExpiresAt: tokens.expiresAt,
+    hasRefreshToken: tokens.refreshToken !== null,
+    refreshExpiresAt: tokens.refreshExpiresAt,
+    sessionEndsAt: sessionEndsAt ?? 0,
+  });
+  return goesAt <= at ? { type: 'GrantEvicted', at, grantId } : null;
 }
 
 /** A response without `refresh_token`, `id_token` or `scope` keeps the old one (RFC 6749 sections 5.1 and 6). */

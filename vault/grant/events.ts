@@ -45,6 +45,8 @@ export interface TokensRefreshed extends GrantOwner {
   readonly account: UpstreamAccount;
   /** The claims that were started after the one that this is the outcome of. */
   readonly startedClaims: readonly string[];
+  /** See `HeldGrant`. */
+  readonly forcedAt: number | null;
 }
 
 /** The provider could not be used; the grant stays and is tried again after `retryAt`. */
@@ -67,5 +69,18 @@ export interface ReauthRequired {
   readonly reason: 'invalid-grant' | 'registration-gone' | 'no-refresh-token';
 }
 
+/** The grant had nothing left to give. Replaces everything before it in the log, and goes itself after a month. */
+export interface GrantEvicted {
+  readonly type: 'GrantEvicted';
+  readonly at: number;
+  readonly grantId: string;
+}
+
 export type RefreshReason = 'expiring' | 'rejected';
-export type GrantEvent = TokensGranted | RefreshStarted | TokensRefreshed | RefreshFailed | ReauthRequired;
+export type GrantEvent =
+  | TokensGranted
+  | RefreshStarted
+  | TokensRefreshed
+  | RefreshFailed
+  | ReauthRequired
+  | GrantEvicted;

@@ -1,6 +1,6 @@
 /** What an event makes of a grant. Pure; events that do not fit the state change nothing. */
 import type { GrantEvent } from './events.ts';
-import type { GrantState } from './state.ts';
+import { type GrantState, noGrant } from './state.ts';
 
 export function evolve(state: GrantState, event: GrantEvent): GrantState {
   switch (event.type) {
@@ -17,6 +17,7 @@ export function evolve(state: GrantState, event: GrantEvent): GrantState {
         account,
         refresh: { status: 'idle' },
         startedClaims,
+        forcedAt: event.type === 'TokensRefreshed' ? event.forcedAt : null,
       };
     }
     case 'RefreshStarted': {
@@ -24,16 +25,25 @@ export function evolve(state: GrantState, event: GrantEvent): GrantState {
       const failures =
         state.refresh.status === 'waiting' || state.refresh.status === 'claimed' ? state.refresh.failures : 0;
       const { claimId, deadlineAt, startedClaims } = event;
-      return { ...state, refresh: { status: 'claimed', claimId, deadlineAt, failures }, startedClaims };
+      const forcedAt = event.reason === 'rejected' ? event.at : state.forcedAt;
+      return {
+        ...state,
+        refresh: { status: 'claimed', claimId, deadlineAt, failures },
+        startedClaims,
+        forcedAt,
+      };
     }
     case 'RefreshFailed': {
       if (state.status === 'absent') return state;
-      return { ...state, refresh: { status: 'waiting', failures: event.failures, retryAt: event.retryAt } };
+      const { failures, retryAt } = event;
+      return { ...state, refresh: { status: 'waiting', failures, retryAt }, forcedAt: null };
     }
     case 'ReauthRequired': {
       if (state.status === 'absent') return state;
       return { ...state, refresh: { status: 'reauth-required', reason: event.reason } };
     }
+    case 'GrantEvicted':
+      return noGrant;
     default:
       return event satisfies never;
   }

@@ -1,6 +1,6 @@
 /** The fact that tells of an event, without anything that must stay secret. */
 import type { VaultFact } from '../../schemas/events/facts.ts';
-import type { SessionOpened } from '../session/session.ts';
+import type { SessionEvent } from '../session/session.ts';
 import type { GrantEvent, GrantOwner } from './events.ts';
 
 const factNames = {
@@ -9,6 +9,7 @@ const factNames = {
   TokensRefreshed: 'tokens-refreshed',
   RefreshFailed: 'refresh-failed',
   ReauthRequired: 'reauth-required',
+  GrantEvicted: 'grant-evicted',
 } as const;
 
 export function grantFact(id: string, event: GrantEvent, owner: GrantOwner): VaultFact {
@@ -25,16 +26,16 @@ export function grantFact(id: string, event: GrantEvent, owner: GrantOwner): Vau
   };
 }
 
-export function sessionFact(id: string, event: SessionOpened): VaultFact {
+export function sessionFact(id: string, event: SessionEvent, principalKey: string): VaultFact {
   return {
     id,
-    fact: 'session-opened',
+    fact: event.type === 'SessionOpened' ? 'session-opened' : 'session-ended',
     at: event.at,
-    principal: event.principalKey,
+    principal: principalKey,
     session: event.sessionId,
     grant: null,
     provider: null,
     version: null,
-    reason: null,
+    reason: event.type === 'SessionEnded' ? event.reason : null,
   };
 }

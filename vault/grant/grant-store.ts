@@ -51,7 +51,9 @@ export function createGrantStore({ projection, dataKeys, claimEndsAfter }: Optio
     return {
       aggregate: owner.grantId,
       event: sealGrantEvent(event, id, dataKey(owner.principalKey)),
-      replaces: event.type === 'TokensGranted' || event.type === 'TokensRefreshed',
+      replaces:
+        event.type === 'TokensGranted' || event.type === 'TokensRefreshed' || event.type === 'GrantEvicted',
+      tombstone: event.type === 'GrantEvicted',
       fact: grantFact(id, event, owner),
     };
   }

@@ -21,6 +21,8 @@ export interface HeldGrant extends GrantOwner {
   readonly tokens: TokenSet;
   readonly account: UpstreamAccount;
   readonly refresh: RefreshState;
+  /** When a refresh was forced last, because a backend rejected the token; null: never, or it failed. */
+  readonly forcedAt: number | null;
   /**
    * The claims, oldest first, whose tokens would be newer than the held ones: those that were taken over at their
    * deadline and the last one. A claim that is not among them was recorded already, or is overtaken.

@@ -5,6 +5,9 @@
 import type { VaultFact } from '../../schemas/events/facts.ts';
 import type { StoredEvent } from './stored-event.ts';
 
+/** How long a tombstone lies in the log: a projection that was last read before that is not used any more. */
+export const tombstoneSeconds = 30 * 24 * 3600;
+
 /** The right to append to one partition: the sequence of its last owner marker. */
 export interface PartitionOwnership {
   readonly partition: number;
@@ -16,6 +19,8 @@ export interface Append {
   readonly event: StoredEvent;
   /** Everything before it on this aggregate goes: the event carries the complete state. */
   readonly replaces: boolean;
+  /** The event says that nothing is there any more, and goes after `tombstoneSeconds`. */
+  readonly tombstone?: boolean;
   /** Stored by the same atomic step as the event. */
   readonly fact: VaultFact;
 }

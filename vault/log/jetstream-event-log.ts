@@ -14,7 +14,7 @@ import {
   streamSubjects,
 } from '../../schemas/subjects.ts';
 import { partitionLost, VaultError } from '../errors.ts';
-import type { Append, EventLog, PartitionOwnership } from './event-log.ts';
+import { type Append, type EventLog, type PartitionOwnership, tombstoneSeconds } from './event-log.ts';
 import { decodeStoredEvent, encodeStoredEvent } from './stored-event.ts';
 import { followStream } from './stream-follower.ts';
 
@@ -158,6 +158,7 @@ export async function openJetStreamEventLog({
     event.set('Nats-Expected-Last-Subject-Sequence', String(epoch));
     event.set('Nats-Expected-Last-Subject-Sequence-Subject', ownerSubject(partition));
     if (append.replaces) event.set('Nats-Rollup', 'sub');
+    if (append.tombstone) event.set('Nats-TTL', `${tombstoneSeconds}s`);
     const fact = headers();
     fact.set('Nats-TTL', `${factLifetimeSeconds}s`);
     return [

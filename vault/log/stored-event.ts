@@ -31,6 +31,8 @@ const tokenBearing = {
   version: z.int().min(1),
   expiresAt: timestampSchema.nullable(),
   refreshExpiresAt: timestampSchema.nullable(),
+  /** Whether there is a refresh token among the tokens; an event that does not say is taken to have one. */
+  refreshable: z.boolean().default(true),
 };
 
 export const eventMetadataSchema = z.discriminatedUnion('type', [
@@ -40,6 +42,7 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     ...tokenBearing,
     claimId: claimIdSchema,
     startedClaims: startedClaimsSchema,
+    forcedAt: timestampSchema.nullable().default(null),
   }),
   z.object({
     type: z.literal('RefreshStarted'),
@@ -66,6 +69,7 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     claimId: claimIdSchema.nullable(),
     reason: z.enum(['invalid-grant', 'registration-gone', 'no-refresh-token']),
   }),
+  z.object({ type: z.literal('GrantEvicted'), ...common, grantId: grantIdSchema }),
   z.object({
     type: z.literal('SessionOpened'),
     ...common,
@@ -73,6 +77,12 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     principalKey: principalKeySchema,
     clientId: z.string().min(1),
     endsAt: timestampSchema,
+  }),
+  z.object({
+    type: z.literal('SessionEnded'),
+    ...common,
+    sessionId: sessionIdSchema,
+    reason: z.enum(['expired']),
   }),
 ]);
 export type EventMetadata = z.infer<typeof eventMetadataSchema>;

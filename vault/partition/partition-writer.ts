@@ -2,18 +2,11 @@
  * Applies the commands of one partition one after another, so that each decides on the state the one before it left;
  * what waits meanwhile goes into one atomic batch. Nothing is acknowledged that is not in the log.
  */
-import type { VaultFact } from '../../schemas/events/facts.ts';
 import { VaultError } from '../errors.ts';
 import type { Append, EventLog, PartitionOwnership } from '../log/event-log.ts';
-import type { StoredEvent } from '../log/stored-event.ts';
 import type { Projection } from '../projection/projection.ts';
 
-export interface Change {
-  readonly aggregate: string;
-  readonly event: StoredEvent;
-  readonly replaces: boolean;
-  readonly fact: VaultFact;
-}
+export type Change = Append;
 
 export interface PartitionCommand<Result> {
   /** The aggregates that it may change; commands that share one are not put into the same batch. */

@@ -53,7 +53,9 @@ export function createProjectionFollower({
       }
       for (const entry of entries) projection.apply(entry);
       if (read.keys > at.keys) projection.setPosition(streamNames.keys, read.keys);
-      if (read.log > at.log) projection.setPosition(streamNames.vault, read.log);
+      if (read.log > at.log) {
+        projection.setPosition(streamNames.vault, read.log, entries.at(-1)?.event.metadata.at);
+      }
     });
     entries = [];
     keys = [];

@@ -8,8 +8,11 @@ import { existsSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { LRUCache } from 'lru-cache';
+import { streamNames } from '../../schemas/subjects.ts';
+import { evictableAt } from '../grant/expiry.ts';
+import { tombstoneSeconds } from '../log/event-log.ts';
 import type { StoredEvent } from '../log/stored-event.ts';
-import { and, drizzle, eq, lt, sql } from '../sqlite/drizzle.ts';
+import { and, asc, drizzle, eq, lt, lte, ne, sql } from '../sqlite/drizzle.ts';
 import {
   createTables,
   dataKeys,
@@ -27,15 +30,35 @@ export interface ProjectedEntry {
   readonly event: StoredEvent;
 }
 
+/** A place in the order of expiry: many grants may expire in the same millisecond. */
+export interface ExpiryPlace {
+  readonly expiresAt: number;
+  readonly row: number;
+}
+
+export interface ExpiringGrant extends ExpiryPlace {
+  readonly grantId: string;
+  readonly obtainedAt: number;
+}
+
 export interface Projection extends Disposable {
   findGrant(grantId: string): GrantRow | null;
   findSession(sessionId: string): SessionRow | null;
   findDataKey(principalKey: string): Buffer | null;
   putDataKey(principalKey: string, wrapped: Uint8Array, sequence: number): void;
   apply(entry: ProjectedEntry): void;
+  /** Those of the session, all of one principal. */
+  sessionGrants(session: Pick<SessionRow, 'sessionId' | 'principalKey'>): GrantRow[];
+  /** Ids of sessions whose time is over, the oldest first. */
+  endedSessions(partition: number, at: number, limit: number): string[];
+  /** Ids of grants that have nothing left to give, the oldest first. */
+  evictableGrants(partition: number, at: number, limit: number): string[];
+  /** Grants that can be refreshed, in the order in which their tokens expire, from a place up to a time. */
+  expiringGrants(partition: number, after: ExpiryPlace, until: number, limit: number): ExpiringGrant[];
   /** 0 if nothing was read yet. */
   position(stream: string): number;
-  setPosition(stream: string, sequence: number): void;
+  /** `eventAt`: when the last event that was read happened, if one was. */
+  setPosition(stream: string, sequence: number, eventAt?: number): void;
   transaction(work: () => void): void;
 }
 
@@ -46,9 +69,12 @@ export interface StreamIncarnation {
   readonly lastSequence: number;
 }
 
-/** Opens the file, or makes it anew where it is missing, damaged, of another schema, or of another log. */
-export function openProjection(file: string, streams: readonly StreamIncarnation[]): Projection {
-  const database = openUsable(file, streams) ?? createNew(file);
+/**
+ * Opens the file, or makes it anew where it is missing, damaged, of another schema, of another log, or older than the
+ * tombstones in the log.
+ */
+export function openProjection(file: string, streams: readonly StreamIncarnation[], now: number): Projection {
+  const database = openUsable(file, streams, now) ?? createNew(file);
   const db = drizzle(database);
   for (const { stream, incarnation } of streams) {
     db.insert(positions).values({ stream, sequence: 0, incarnation }).onConflictDoNothing().run();
@@ -62,6 +88,11 @@ const rememberedRows = 20_000;
 function createProjection(database: Database.Database, db: BetterSQLite3Database): Projection {
   const grantRows = new LRUCache<string, GrantRow>({ max: rememberedRows });
   const sessionRows = new LRUCache<string, SessionRow>({ max: rememberedRows });
+  /**
+   * The sequences of tombstones that the follower has not read yet. What it brings meanwhile and is older must not come
+   * back to life.
+   */
+  const buried = new Map<string, number>();
   const grantById = db
     .select()
     .from(grants)
@@ -79,13 +110,68 @@ function createProjection(database: Database.Database, db: BetterSQLite3Database
     .prepare();
   const setPosition = db
     .update(positions)
-    .set({ sequence: sql`${sql.placeholder('sequence')}` })
+    .set({
+      sequence: sql`${sql.placeholder('sequence')}`,
+      eventAt: sql`coalesce(${sql.placeholder('eventAt')}, ${positions.eventAt})`,
+    })
     .where(eq(positions.stream, sql.placeholder('stream')))
     .prepare();
+  const grantsOfPrincipal = db
+    .select()
+    .from(grants)
+    .where(
+      and(
+        eq(grants.principalKey, sql.placeholder('principalKey')),
+        eq(grants.sessionId, sql.placeholder('id')),
+      ),
+    )
+    .prepare();
+  const ended = db
+    .select({ id: sessions.sessionId })
+    .from(sessions)
+    .where(
+      and(eq(sessions.partition, sql.placeholder('partition')), lte(sessions.endsAt, sql.placeholder('at'))),
+    )
+    .orderBy(asc(sessions.endsAt))
+    .limit(sql.placeholder('limit'))
+    .prepare();
+  const evictable = db
+    .select({ id: grants.grantId })
+    .from(grants)
+    .where(
+      and(eq(grants.partition, sql.placeholder('partition')), lte(grants.evictableAt, sql.placeholder('at'))),
+    )
+    .orderBy(asc(grants.evictableAt))
+    .limit(sql.placeholder('limit'))
+    .prepare();
+  const expiring = db
+    .select({
+      grantId: grants.grantId,
+      // Those without an expiry are behind no place.
+      expiresAt: sql<number>`${grants.expiresAt}`,
+      obtainedAt: grants.obtainedAt,
+      row: sql<number>`rowid`,
+    })
+    .from(grants)
+    .where(
+      and(
+        // As the partial index says it.
+        sql`${grants.refreshable} = 1`,
+        eq(grants.partition, sql.placeholder('partition')),
+        sql`(${grants.expiresAt}, rowid) > (${sql.placeholder('expiresAt')}, ${sql.placeholder('row')})`,
+        lte(grants.expiresAt, sql.placeholder('until')),
+        ne(grants.refreshStatus, 'reauth-required'),
+      ),
+    )
+    .orderBy(asc(grants.expiresAt), asc(sql`rowid`))
+    .limit(sql.placeholder('limit'))
+    .prepare();
+  const findSession = (id: string) => remembered(sessionRows, id, () => sessionById.get({ id }));
+  const sessionEndsAt = (sessionId: string) => findSession(sessionId)?.endsAt ?? 0;
 
   return {
     findGrant: (id) => remembered(grantRows, id, () => grantById.get({ id })),
-    findSession: (id) => remembered(sessionRows, id, () => sessionById.get({ id })),
+    findSession,
     findDataKey: (id) => dataKeyOf.get({ id })?.wrapped ?? null,
     putDataKey(principalKey, wrapped, sequence) {
       const values = { principalKey, wrapped: Buffer.from(wrapped), sequence };
@@ -100,13 +186,26 @@ function createProjection(database: Database.Database, db: BetterSQLite3Database
     },
     apply(entry) {
       const { metadata } = entry.event;
-      if ('grantId' in metadata) grantRows.delete(metadata.grantId);
-      applyEvent(db, entry);
+      const aggregate = 'grantId' in metadata ? metadata.grantId : metadata.sessionId;
+      grantRows.delete(aggregate);
+      sessionRows.delete(aggregate);
+      if (entry.sequence < (buried.get(aggregate) ?? 0)) return;
+      if (metadata.type === 'GrantEvicted' || metadata.type === 'SessionEnded') {
+        buried.set(aggregate, entry.sequence);
+      }
+      applyEvent(db, entry, sessionEndsAt);
     },
+    sessionGrants: ({ principalKey, sessionId: id }) => grantsOfPrincipal.all({ principalKey, id }),
+    endedSessions: (partition, at, limit) => ended.all({ partition, at, limit }).map(({ id }) => id),
+    expiringGrants: (partition, { expiresAt, row }, until, limit) =>
+      expiring.all({ partition, expiresAt, row, until, limit }),
+    evictableGrants: (partition, at, limit) => evictable.all({ partition, at, limit }).map(({ id }) => id),
     position: (stream) =>
       db.select().from(positions).where(eq(positions.stream, stream)).get()?.sequence ?? 0,
-    setPosition: (stream, sequence) => {
-      setPosition.run({ stream, sequence });
+    setPosition(stream, sequence, eventAt) {
+      setPosition.run({ stream, sequence, eventAt: eventAt ?? null });
+      if (stream !== streamNames.vault) return;
+      for (const [aggregate, last] of buried) if (last <= sequence) buried.delete(aggregate);
     },
     transaction: (work) => database.transaction(work)(),
     [Symbol.dispose]: () => {
@@ -127,20 +226,33 @@ function remembered<Row extends object>(
   return row ?? null;
 }
 
-function applyEvent(db: BetterSQLite3Database, { sequence, partition, event }: ProjectedEntry): void {
+function applyEvent(
+  db: BetterSQLite3Database,
+  { sequence, partition, event }: ProjectedEntry,
+  sessionEndsAt: (sessionId: string) => number,
+): void {
   const { metadata, sealed } = event;
   switch (metadata.type) {
     case 'TokensGranted':
     case 'TokensRefreshed': {
-      const { grantId, principalKey, provider, sessionId, version, expiresAt, refreshExpiresAt } = metadata;
+      const { grantId, principalKey, provider, sessionId, version } = metadata;
+      const { expiresAt, refreshExpiresAt, refreshable } = metadata;
       const values = {
-        ...{ grantId, partition, principalKey, provider, sessionId, version, expiresAt, refreshExpiresAt },
+        ...{ grantId, partition, principalKey, provider, sessionId, version },
+        ...{ expiresAt, refreshExpiresAt, refreshable, obtainedAt: metadata.at },
+        evictableAt: evictableAt({
+          accessExpiresAt: expiresAt,
+          hasRefreshToken: refreshable,
+          refreshExpiresAt,
+          sessionEndsAt: sessionEndsAt(sessionId),
+        }),
         clientId: metadata.registration.clientId,
         clientGeneration: metadata.registration.generation,
         sealed,
         refreshStatus: 'idle' as const,
         ...{ claimId: null, refreshUntil: null, failures: 0, reason: null },
         startedClaims: metadata.type === 'TokensRefreshed' ? metadata.startedClaims : [],
+        forcedAt: metadata.type === 'TokensRefreshed' ? metadata.forcedAt : null,
         eventId: metadata.id,
         sequence,
       };
@@ -156,6 +268,7 @@ function applyEvent(db: BetterSQLite3Database, { sequence, partition, event }: P
         claimId: metadata.claimId,
         refreshUntil: metadata.deadlineAt,
         startedClaims: metadata.startedClaims,
+        ...(metadata.reason === 'rejected' && { forcedAt: metadata.at }),
         eventId: metadata.id,
       });
       return;
@@ -166,6 +279,7 @@ function applyEvent(db: BetterSQLite3Database, { sequence, partition, event }: P
         refreshUntil: metadata.retryAt,
         failures: metadata.failures,
         reason: metadata.reason,
+        forcedAt: null,
         eventId: metadata.id,
       });
       return;
@@ -177,6 +291,16 @@ function applyEvent(db: BetterSQLite3Database, { sequence, partition, event }: P
         reason: metadata.reason,
         eventId: metadata.id,
       });
+      return;
+    case 'GrantEvicted':
+      db.delete(grants)
+        .where(and(eq(grants.grantId, metadata.grantId), lt(grants.sequence, sequence)))
+        .run();
+      return;
+    case 'SessionEnded':
+      db.delete(sessions)
+        .where(and(eq(sessions.sessionId, metadata.sessionId), lt(sessions.sequence, sequence)))
+        .run();
       return;
     case 'SessionOpened': {
       const { sessionId, principalKey, clientId, endsAt } = metadata;
@@ -203,7 +327,14 @@ function updateGrant(
     .run();
 }
 
-function openUsable(file: string, streams: readonly StreamIncarnation[]): Database.Database | null {
+/** Less than the tombstones lie in the log, for the clocks of two machines differ. */
+const oldestMs = (tombstoneSeconds - 24 * 3600) * 1000;
+
+function openUsable(
+  file: string,
+  streams: readonly StreamIncarnation[],
+  now: number,
+): Database.Database | null {
   if (!existsSync(file)) return null;
   let database: Database.Database | undefined;
   try {
@@ -216,6 +347,7 @@ function openUsable(file: string, streams: readonly StreamIncarnation[]): Databa
       const row = rows.find((candidate) => candidate.stream === stream);
       if (row && (row.incarnation !== incarnation || row.sequence > lastSequence))
         throw new Error('another log');
+      if (row && row.eventAt !== null && now - row.eventAt > oldestMs) throw new Error('too old');
     }
     return database;
   } catch {

@@ -2,10 +2,10 @@
  * Tables of `projection.sqlite`: what the log says, in a form that answers a look-up. Tokens and personal data are
  * the sealed bytes of the log. The file is disposable; whatever does not fit is thrown away and rebuilt.
  */
-import { blob, index, integer, sqliteTable, text } from '../sqlite/drizzle.ts';
+import { blob, index, integer, sql, sqliteTable, text } from '../sqlite/drizzle.ts';
 
 /** Raised with every change of a table: an older file is rebuilt from the log. */
-export const schemaVersion = 2;
+export const schemaVersion = 3;
 
 export const grants = sqliteTable(
   'grants',
@@ -20,6 +20,11 @@ export const grants = sqliteTable(
     version: integer('version').notNull(),
     expiresAt: integer('expires_at'),
     refreshExpiresAt: integer('refresh_expires_at'),
+    refreshable: integer('refreshable', { mode: 'boolean' }).notNull(),
+    /** When the held tokens were got. */
+    obtainedAt: integer('obtained_at').notNull(),
+    /** From then on the grant has nothing left to give. */
+    evictableAt: integer('evictable_at').notNull(),
     /** `{tokens, account}` under the principal's data key. */
     sealed: blob('sealed', { mode: 'buffer' }).notNull(),
     refreshStatus: text('refresh_status', {
@@ -32,10 +37,15 @@ export const grants = sqliteTable(
     reason: text('reason'),
     /** A list of claim ids as JSON. */
     startedClaims: text('started_claims', { mode: 'json' }).$type<readonly string[]>().notNull(),
+    forcedAt: integer('forced_at'),
     eventId: text('event_id').notNull(),
     sequence: integer('sequence').notNull(),
   },
-  (table) => [index('grants_by_principal').on(table.principalKey)],
+  (table) => [
+    index('grants_by_principal').on(table.principalKey),
+    index('grants_by_eviction').on(table.partition, table.evictableAt),
+    index('grants_by_expiry').on(table.partition, table.expiresAt).where(sql`refreshable = 1`),
+  ],
 );
 export type GrantRow = typeof grants.$inferSelect;
 
@@ -50,7 +60,10 @@ export const sessions = sqliteTable(
     endsAt: integer('ends_at').notNull(),
     sequence: integer('sequence').notNull(),
   },
-  (table) => [index('sessions_by_principal').on(table.principalKey)],
+  (table) => [
+    index('sessions_by_principal').on(table.principalKey),
+    index('sessions_by_end').on(table.partition, table.endsAt),
+  ],
 );
 export type SessionRow = typeof sessions.$inferSelect;
 
@@ -66,6 +79,8 @@ export const positions = sqliteTable('positions', {
   stream: text('stream').primaryKey(),
   sequence: integer('sequence').notNull(),
   incarnation: text('incarnation').notNull(),
+  /** When the event happened that was read last; null: none yet. */
+  eventAt: integer('event_at'),
 });
 
 /** The tables as SQL. Rowid tables: `WITHOUT ROWID` loads seven times slower with rows of this size. */
@@ -73,18 +88,24 @@ export const createTables = `
   CREATE TABLE grants (
     grant_id TEXT PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, principal_key TEXT NOT NULL,
     provider TEXT NOT NULL, session_id TEXT NOT NULL, client_id TEXT NOT NULL, client_generation INTEGER NOT NULL,
-    version INTEGER NOT NULL, expires_at INTEGER, refresh_expires_at INTEGER, sealed BLOB NOT NULL,
+    version INTEGER NOT NULL, expires_at INTEGER, refresh_expires_at INTEGER, refreshable INTEGER NOT NULL,
+    obtained_at INTEGER NOT NULL, evictable_at INTEGER NOT NULL, sealed BLOB NOT NULL,
     refresh_status TEXT NOT NULL, claim_id TEXT, refresh_until INTEGER, failures INTEGER NOT NULL, reason TEXT,
-    started_claims TEXT NOT NULL, event_id TEXT NOT NULL, sequence INTEGER NOT NULL
+    started_claims TEXT NOT NULL, forced_at INTEGER, event_id TEXT NOT NULL, sequence INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX grants_by_principal ON grants (principal_key);
+  CREATE INDEX grants_by_eviction ON grants (partition, evictable_at);
+  CREATE INDEX grants_by_expiry ON grants (partition, expires_at) WHERE refreshable = 1;
   CREATE TABLE sessions (
     session_id TEXT PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, principal_key TEXT NOT NULL,
     client_id TEXT NOT NULL, opened_at INTEGER NOT NULL, ends_at INTEGER NOT NULL, sequence INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX sessions_by_principal ON sessions (principal_key);
+  CREATE INDEX sessions_by_end ON sessions (partition, ends_at);
   CREATE TABLE data_keys (
     principal_key TEXT PRIMARY KEY NOT NULL, wrapped BLOB NOT NULL, sequence INTEGER NOT NULL
   ) STRICT;
-  CREATE TABLE positions (stream TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT NOT NULL) STRICT;
+  CREATE TABLE positions (
+    stream TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT NOT NULL, event_at INTEGER
+  ) STRICT;
 `;

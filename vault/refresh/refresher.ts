@@ -8,12 +8,14 @@ import { RefusedError } from '../../schemas/failure.ts';
 import { createClaimId } from '../../schemas/ids.ts';
 import type { RefreshOutcome, RefreshOutcomeDelivery } from '../../schemas/messages/refresh-outcome.ts';
 import { VaultError } from '../errors.ts';
+import { decide } from '../grant/decide.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
 import type { Outbox, OutboxEntry } from '../outbox/outbox.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
 import { openOutcome, sealOutcome } from '../sealing/grant-codec.ts';
+import type { ProviderLimits, Urgency } from './provider-limits.ts';
 
 export interface RefreshOrder {
   readonly claimId: string;
@@ -29,16 +31,19 @@ export interface ProviderRefreshes {
   forward(partition: number, delivery: RefreshOutcomeDelivery): Promise<void>;
 }
 
+export interface RefreshNeed {
+  /** A token that lives beyond this time needs no refresh. */
+  readonly neededUntil: number;
+  /** The version that a backend rejected. */
+  readonly rejectedVersion: number | null;
+}
+
 export interface Refresher extends Disposable {
   /**
    * Starts a refresh if the grant needs one and none is open. Resolves when the grant has changed or there was
    * nothing to do; while a refresh is open, when its outcome is in.
    */
-  refresh(
-    partition: number,
-    grantId: string,
-    need: { neededUntil: number; rejectedVersion: number | null },
-  ): Promise<void>;
+  refresh(partition: number, grantId: string, need: RefreshNeed, urgency: Urgency): Promise<void>;
   /** A delivered outcome. In the log or in the outbox when it resolves. A repeated delivery changes nothing. */
   record(partition: number, grantId: string, claimId: string, outcome: RefreshOutcome): Promise<void>;
   /** Appends what an earlier run of this worker had received and not appended. */
@@ -51,6 +56,7 @@ interface Options {
   readonly dataKeys: DataKeys;
   readonly outbox: Outbox;
   readonly providers: ProviderRefreshes;
+  readonly limits: ProviderLimits;
   readonly now: () => number;
   /** 0 up to 1, for the jitter of the back-off. */
   readonly random: () => number;
@@ -66,29 +72,44 @@ const logPatienceMs = 1000;
 const recoveryPauseMs = 1000;
 
 export function createRefresher(options: Options): Refresher {
-  const { writerOf, grants, dataKeys, outbox, providers, now, random, onProblem, claimMs } = options;
+  const { writerOf, grants, dataKeys, outbox, providers, limits, now, random, onProblem, claimMs } = options;
   const awaited = new Map<string, { promise: Promise<void>; done: () => void }>();
   let recovery: NodeJS.Timeout | undefined;
   let stopped = false;
   const starting = new Map<string, Promise<void>>();
 
-  async function start(
-    partition: number,
-    grantId: string,
-    need: { neededUntil: number; rejectedVersion: number | null },
-  ) {
-    const at = now();
-    const claimId = createClaimId();
-    const command = { type: 'StartRefresh', at, claimId, deadlineAt: at + claimMs, ...need } as const;
-    const event = await grants.execute(writerOf(partition), grantId, command);
-    if (event?.type !== 'RefreshStarted') return;
-    const grant = grants.find(grantId);
-    if (!grant) return;
-    const sent = await providers.start({ claimId, deadlineAt: event.deadlineAt, partition, grant });
-    if (sent === 'not-sent') {
-      const outcome = { status: 'failed', reason: 'provider-unavailable', retryAfterSeconds: null } as const;
-      await recordFailure(partition, grant, claimId, outcome);
+  async function start(partition: number, grantId: string, need: RefreshNeed, urgency: Urgency) {
+    const held = grants.find(grantId);
+    const foreseen = held && decide(startCommand(need), held);
+    if (!foreseen) return;
+    if (foreseen.type !== 'RefreshStarted') {
+      await grants.execute(writerOf(partition), grantId, startCommand(need));
+      return;
     }
+    // The claim comes after the wait: its deadline must not run meanwhile.
+    const leave = await limits.enter(held.provider, grantId, urgency);
+    let outcome: Promise<void> | undefined;
+    try {
+      const event = await grants.execute(writerOf(partition), grantId, startCommand(need));
+      if (event?.type !== 'RefreshStarted') return;
+      const grant = grants.find(grantId);
+      if (!grant) return;
+      const { claimId, deadlineAt } = event;
+      outcome = outcomeOf(grantId, deadlineAt);
+      const sent = await providers.start({ claimId, deadlineAt, partition, grant });
+      if (sent === 'not-sent') {
+        const failed = { status: 'failed', reason: 'provider-unavailable', retryAfterSeconds: null } as const;
+        await recordFailure(partition, grant, claimId, failed);
+      }
+    } finally {
+      if (outcome) void outcome.then(leave);
+      else leave();
+    }
+  }
+
+  function startCommand(need: RefreshNeed) {
+    const at = now();
+    return { type: 'StartRefresh', at, claimId: createClaimId(), deadlineAt: at + claimMs, ...need } as const;
   }
 
   /** One for all who wait: a thousand requests may want the same token. */
@@ -130,9 +151,12 @@ export function createRefresher(options: Options): Refresher {
   ) {
     const at = now();
     const failures = grant.refresh.status === 'claimed' ? grant.refresh.failures : 0;
-    // Full jitter: between nothing and the whole step.
+    const retryAfterMs = (outcome.retryAfterSeconds ?? 0) * 1000;
+    // The provider said it of one grant, and means them all.
+    if (retryAfterMs > 0) limits.pause(grant.provider, at + retryAfterMs);
+    // Full jitter: between nothing and the whole step; grants that were told the same time do not come back together.
     const step = Math.min(longestBackOffMs, firstBackOffMs * 2 ** failures);
-    const waitMs = Math.max((outcome.retryAfterSeconds ?? 0) * 1000, random() * step);
+    const waitMs = retryAfterMs + random() * step;
     const command = {
       type: 'RecordRefreshFailure',
       at,
@@ -145,9 +169,11 @@ export function createRefresher(options: Options): Refresher {
   }
 
   return {
-    async refresh(partition, grantId, need) {
+    async refresh(partition, grantId, need, urgency) {
       const running = starting.get(grantId);
-      const begun = running ?? start(partition, grantId, need).finally(() => starting.delete(grantId));
+      if (running && urgency === 'on-demand') limits.hurry(grantId);
+      const begun =
+        running ?? start(partition, grantId, need, urgency).finally(() => starting.delete(grantId));
       if (!running) starting.set(grantId, begun);
       await begun;
       const grant = grants.find(grantId);
@@ -178,6 +204,7 @@ export function createRefresher(options: Options): Refresher {
     [Symbol.dispose]() {
       stopped = true;
       clearTimeout(recovery);
+      limits[Symbol.dispose]();
       for (const { done } of [...awaited.values()]) done();
     },
   };
@@ -202,7 +229,12 @@ export function createRefresher(options: Options): Refresher {
       await recordTokens(partition, grant, claimId, outcome);
     } catch (error) {
       if (!isNotOwner(error)) throw error;
-      await providers.forward(partition, { provider: grant.provider, grantId, claimId, outcome });
+      await providers
+        .forward(partition, { provider: grant.provider, grantId, claimId, outcome })
+        .catch((refusal) => {
+          // The owner has read the log: the grant was let go meanwhile.
+          if (!(refusal instanceof RefusedError && refusal.code === 'not-found')) throw refusal;
+        });
       outbox.markAppended(claimId, now());
     }
   }

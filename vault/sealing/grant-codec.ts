@@ -21,7 +21,8 @@ export function sealGrantEvent(event: GrantEvent, id: string, key: KeyObject): S
     return { metadata: { ...event, id }, sealed: nothing };
   }
   const { tokens, account, ...metadata } = event;
-  const times = { expiresAt: tokens.expiresAt, refreshExpiresAt: tokens.refreshExpiresAt };
+  const { expiresAt, refreshExpiresAt } = tokens;
+  const times = { expiresAt, refreshExpiresAt, refreshable: tokens.refreshToken !== null };
   const clear = Buffer.from(JSON.stringify(z.encode(sealedGrantSchema, { tokens, account })));
   return { metadata: { ...metadata, ...times, id }, sealed: sealValue(key, contextOf(event), clear) };
 }
@@ -30,10 +31,11 @@ export function sealGrantEvent(event: GrantEvent, id: string, key: KeyObject): S
 export function openGrant(row: GrantRow, key: KeyObject): HeldGrant {
   const clear = JSON.parse(openValue(key, contextOf(row), row.sealed).toString());
   const { tokens, account } = sealedGrantSchema.parse(clear);
-  const { grantId, principalKey, provider, sessionId, version, startedClaims } = row;
+  const { grantId, principalKey, provider, sessionId, version, startedClaims, forcedAt } = row;
   const registration = { clientId: row.clientId, generation: row.clientGeneration };
   const owner = { grantId, principalKey, provider, sessionId, registration };
-  return { status: 'held', ...owner, version, tokens, account, refresh: refreshStateOf(row), startedClaims };
+  const refresh = refreshStateOf(row);
+  return { status: 'held', ...owner, version, tokens, account, refresh, startedClaims, forcedAt };
 }
 
 /** An outcome as it waits in the outbox. */

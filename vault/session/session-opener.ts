@@ -55,7 +55,7 @@ export function createSessionOpener(options: Options): OpenSessionFromChain {
       aggregate: command.sessionId,
       event: { metadata: { ...opened, id }, sealed: Buffer.alloc(0) },
       replaces: false,
-      fact: sessionFact(id, opened),
+      fact: sessionFact(id, opened, opened.principalKey),
     };
     const granted = collected.map(({ provider, tokens, account, registration }) => {
       const owner = { ...ownerOf(command, provider), registration };

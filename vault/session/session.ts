@@ -10,6 +10,16 @@ export interface SessionOpened {
   readonly endsAt: number;
 }
 
+/** Replaces everything before it in the log, and goes itself after a month. */
+export interface SessionEnded {
+  readonly type: 'SessionEnded';
+  readonly at: number;
+  readonly sessionId: string;
+  readonly reason: 'expired';
+}
+
+export type SessionEvent = SessionOpened | SessionEnded;
+
 export type SessionState =
   | { readonly status: 'absent' }
   | { readonly status: 'open'; readonly principalKey: string; readonly endsAt: number };
@@ -18,8 +28,20 @@ export interface OpenSession extends Omit<SessionOpened, 'type'> {
   readonly type: 'OpenSession';
 }
 
+/** Tidy up a session whose time is over. */
+export interface ExpireSession {
+  readonly type: 'ExpireSession';
+  readonly at: number;
+  readonly sessionId: string;
+}
+
 /** Opening the same session again changes nothing. */
 export function decideSession(command: OpenSession, state: SessionState): SessionOpened | null {
   if (state.status === 'open') return null;
   return { ...command, type: 'SessionOpened' };
+}
+
+export function decideSessionEnd({ at, sessionId }: ExpireSession, state: SessionState): SessionEnded | null {
+  if (state.status === 'absent' || state.endsAt > at) return null;
+  return { type: 'SessionEnded', at, sessionId, reason: 'expired' };
 }

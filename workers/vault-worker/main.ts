@@ -60,6 +60,11 @@ runProcess({
       chain: providers,
       providers: createProviderRequests(bus),
       refreshAheadSeconds: settings.refresh.refreshAheadSeconds,
+      refreshUsedWithinSeconds: settings.refresh.refreshUsedWithinSeconds,
+      refreshLimits: {
+        concurrency: settings.refresh.refreshConcurrency,
+        perSecond: settings.refresh.refreshesPerSecond,
+      },
       folder: values.data,
       worker: bootId,
       replicas: 1,

@@ -146,7 +146,13 @@ test('defaults are filled in', () => {
   const { config } = load(raw);
   assert.is(config?.name, 'latchkey');
   assert.equal(config?.gateway, { listen: { host: '127.0.0.1', port: 4483 } });
-  assert.equal(config?.vault, { minValidSeconds: 30, refreshAheadSeconds: 60 });
+  assert.equal(config?.vault, {
+    minValidSeconds: 30,
+    refreshAheadSeconds: 60,
+    refreshUsedWithinSeconds: 900,
+    refreshConcurrency: 256,
+    refreshesPerSecond: 200,
+  });
   assert.is(config?.operational.timeouts.default, '30s');
   assert.is(config?.aggregation.conflictResolutionConfig.prefixFormat, '{workload}_');
   assert.is(config?.nats, undefined);

@@ -19,7 +19,11 @@ const suggestions: [(string | number)[], string, string][] = [
     'allowed_audiences',
     '`allowed_audiences` belongs in `runConfig`; check the indentation',
   ],
-  [['vault'], 'colour', 'remove it; known here: minValidSeconds, refreshAheadSeconds'],
+  [
+    ['vault'],
+    'colour',
+    'remove it; known here: minValidSeconds, refreshAheadSeconds, refreshUsedWithinSeconds, refreshConcurrency, refreshesPerSecond',
+  ],
 ];
 for (const [path, key, expected] of suggestions) {
   test(`${[...path, key].join('.')}: ${expected}`, () =>

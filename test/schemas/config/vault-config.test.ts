@@ -29,7 +29,13 @@ test('holds what a vault worker needs, and no address or secret of a provider or
           refreshTokenReuse: { policy: 'leeway', leewayMs: 90_000 },
         },
       ],
-      refresh: { minValidSeconds: 20, refreshAheadSeconds: 60 },
+      refresh: {
+        minValidSeconds: 20,
+        refreshAheadSeconds: 60,
+        refreshUsedWithinSeconds: 900,
+        refreshConcurrency: 256,
+        refreshesPerSecond: 200,
+      },
     },
   );
 });

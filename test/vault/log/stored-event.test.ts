@@ -8,11 +8,11 @@ import { claim, owner } from '../grant/commands.ts';
 const test = suite('stored-event');
 const { grantId, sessionId, principalKey } = owner;
 const common = { id: createEventId(), at: 1_800_000_000_000 };
-const bearing = { ...common, ...owner, version: 2, expiresAt: 5, refreshExpiresAt: null };
+const bearing = { ...common, ...owner, version: 2, expiresAt: 5, refreshExpiresAt: null, refreshable: true };
 
 const events: EventMetadata[] = [
   { type: 'TokensGranted', ...bearing },
-  { type: 'TokensRefreshed', ...bearing, claimId: claim(1), startedClaims: [claim(2)] },
+  { type: 'TokensRefreshed', ...bearing, claimId: claim(1), startedClaims: [claim(2)], forcedAt: 3 },
   {
     type: 'RefreshStarted',
     ...common,
@@ -32,7 +32,9 @@ const events: EventMetadata[] = [
     retryAt: 9,
   },
   { type: 'ReauthRequired', ...common, grantId, claimId: null, reason: 'no-refresh-token' },
+  { type: 'GrantEvicted', ...common, grantId },
   { type: 'SessionOpened', ...common, sessionId, principalKey, clientId: 'client-1', endsAt: 9 },
+  { type: 'SessionEnded', ...common, sessionId, reason: 'expired' },
 ];
 
 function refused(data: Uint8Array, why: RegExp): void {

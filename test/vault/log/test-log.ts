@@ -86,6 +86,7 @@ export function tokensGranted(name: string, version = 1, size = 40): Append {
     version,
     expiresAt: 10,
     refreshExpiresAt: null,
+    refreshable: true,
   } as const;
   return {
     aggregate: grantId,

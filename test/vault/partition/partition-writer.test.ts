@@ -26,7 +26,7 @@ interface TestWriter extends AsyncDisposable {
 async function openTestWriter(): Promise<TestWriter> {
   const t = await openTestLog();
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-writer-'));
-  const projection = openProjection(join(folder, 'projection.sqlite'), []);
+  const projection = openProjection(join(folder, 'projection.sqlite'), [], 0);
   const appends: (readonly Append[])[] = [];
   const losses: VaultError[] = [];
   const stop = new AbortController();

@@ -21,7 +21,10 @@ const tokens = (type: 'TokensGranted' | 'TokensRefreshed', version: number) =>
   event(
     {
       ...{ type, ...owner, version, expiresAt: version * 1000, refreshExpiresAt: null },
-      ...(type === 'TokensRefreshed' ? { claimId: claim(version), startedClaims: [claim(99)] } : {}),
+      refreshable: true,
+      ...(type === 'TokensRefreshed'
+        ? { claimId: claim(version), startedClaims: [claim(99)], forcedAt: null }
+        : {}),
     },
     `sealed-${version}`,
   );
@@ -51,7 +54,7 @@ const apply = (projection: Projection, events: readonly StoredEvent[], from = 1)
 
 test('a grant as its events leave it', () => {
   using folder = openTemporaryFolder();
-  using projection = openProjection(folder.file('p.sqlite'), streams);
+  using projection = openProjection(folder.file('p.sqlite'), streams, 0);
   assert.is(projection.findGrant(grantId), null);
   apply(projection, [tokens('TokensGranted', 1)]);
   const row = projection.findGrant(grantId)!;
@@ -86,7 +89,7 @@ test('a grant as its events leave it', () => {
 
 test('a session is opened once', () => {
   using folder = openTemporaryFolder();
-  using projection = openProjection(folder.file('p.sqlite'), streams);
+  using projection = openProjection(folder.file('p.sqlite'), streams, 0);
   apply(projection, [opened()]);
   assert.equal(
     [projection.findSession(sessionId)!.endsAt, projection.findSession(sessionId)!.sequence],
@@ -117,7 +120,7 @@ test('applied again, in whole or in part, nothing changes', () => {
   fc.assert(
     fc.property(steps, fc.nat(), fc.nat(), (makers, from, to) => {
       const events = makers.map((make) => make());
-      using projection = openProjection(folder.file(`${n++}.sqlite`), streams);
+      using projection = openProjection(folder.file(`${n++}.sqlite`), streams, 0);
       apply(projection, events);
       const once = [projection.findGrant(grantId), projection.findSession(sessionId)];
       const begin = from % events.length;
@@ -130,7 +133,7 @@ test('applied again, in whole or in part, nothing changes', () => {
 
 test('a data key is replaced by a later one only', () => {
   using folder = openTemporaryFolder();
-  using projection = openProjection(folder.file('p.sqlite'), streams);
+  using projection = openProjection(folder.file('p.sqlite'), streams, 0);
   assert.is(projection.findDataKey(principalKey), null);
   projection.putDataKey(principalKey, Buffer.from('second'), 5);
   projection.putDataKey(principalKey, Buffer.from('first'), 4);
@@ -141,7 +144,7 @@ test('a data key is replaced by a later one only', () => {
 
 test('a transaction that breaks leaves nothing behind, also in memory', () => {
   using folder = openTemporaryFolder();
-  using projection = openProjection(folder.file('p.sqlite'), streams);
+  using projection = openProjection(folder.file('p.sqlite'), streams, 0);
   apply(projection, [tokens('TokensGranted', 1)]);
   projection.findGrant(grantId);
   assert.throws(() =>
@@ -157,7 +160,7 @@ test('a transaction that breaks leaves nothing behind, also in memory', () => {
 
 /** Writes one grant and a position, closes, and lets the test change the file. */
 function prepared(file: string): void {
-  using projection = openProjection(file, streams);
+  using projection = openProjection(file, streams, 0);
   projection.transaction(() => {
     apply(projection, [tokens('TokensGranted', 1)]);
     projection.setPosition('VAULT', 42);
@@ -168,7 +171,7 @@ test('opened again it goes on where it was', () => {
   using folder = openTemporaryFolder();
   const file = folder.file('p.sqlite');
   prepared(file);
-  using projection = openProjection(file, streams);
+  using projection = openProjection(file, streams, 0);
   assert.is(projection.position('VAULT'), 42);
   assert.is(projection.findGrant(grantId)!.version, 1);
 });
@@ -207,7 +210,7 @@ for (const [what, change, now = streams] of unusable) {
     const file = folder.file('p.sqlite');
     prepared(file);
     change(file);
-    using projection = openProjection(file, now);
+    using projection = openProjection(file, now, 0);
     assert.is(projection.position('VAULT'), 0);
     assert.is(projection.findGrant(grantId), null);
     apply(projection, [tokens('TokensGranted', 1)]);
@@ -218,7 +221,7 @@ for (const [what, change, now = streams] of unusable) {
 test('a log that ends just where the file does is the same log', () => {
   using folder = openTemporaryFolder();
   prepared(folder.file('p.sqlite'));
-  using projection = openProjection(folder.file('p.sqlite'), [{ ...streams[0]!, lastSequence: 42 }]);
+  using projection = openProjection(folder.file('p.sqlite'), [{ ...streams[0]!, lastSequence: 42 }], 0);
   assert.is(projection.position('VAULT'), 42);
 });
 
@@ -226,7 +229,7 @@ test('what was overwritten does not stay readable in the file', () => {
   using folder = openTemporaryFolder();
   const file = folder.file('p.sqlite');
   {
-    using projection = openProjection(file, streams);
+    using projection = openProjection(file, streams, 0);
     const old = tokens('TokensGranted', 1);
     apply(projection, [{ ...old, sealed: Buffer.from('bytes-of-the-old-token-set-'.repeat(9)) }]);
     apply(projection, [tokens('TokensRefreshed', 2)], 2);
