@@ -125,6 +125,10 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     random: Math.random,
     onProblem: (error) => problems.push(error),
     onFatal: (error) => problems.push(error),
+  }).catch(async (error) => {
+    await connection.close();
+    if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+    throw error;
   });
   const ownership = vault.own({ serve: () => {}, release: async () => {} });
   // What a worker owns is what it has read; asked directly, a vault does not say that it is behind.
