@@ -41,6 +41,7 @@ async function liveThrough(t: TestVault, name: string, end: 'fresh' | 'open' | '
   const person = await signIn(t, `interaction-uid-of-${name}`);
   const orders = t.providers.refreshes.length;
   await statusOf(t, person);
+  while (t.providers.refreshes.length === orders) await sleep(5);
   const order = t.providers.refreshes[orders]!;
   const { grantId } = order.grant;
   const outcome = {
@@ -83,7 +84,7 @@ const expected = [
 
 test('a restart changes no answer', async () => {
   await using nats = await openNatsServer();
-  const first = await openTestVault({ url: nats.url });
+  await using first = await openTestVault({ url: nats.url });
   const people = await liveThroughAll(first);
   await using t = await first.reopen();
   assert.equal(await Promise.all(people.map((person) => statusOf(t, person))), expected);
@@ -92,7 +93,7 @@ test('a restart changes no answer', async () => {
 
 test('without its projection it reads the log again: the same rows and the same answers', async () => {
   await using nats = await openNatsServer();
-  const first = await openTestVault({ url: nats.url });
+  await using first = await openTestVault({ url: nats.url });
   const people = await liveThroughAll(first);
   const before = rowsIn(first.folder);
   for (const part of ['', '-wal', '-shm'])
@@ -104,7 +105,7 @@ test('without its projection it reads the log again: the same rows and the same 
 
 test('another worker with another folder knows all of it', async () => {
   await using nats = await openNatsServer();
-  const first = await openTestVault({ url: nats.url });
+  await using first = await openTestVault({ url: nats.url });
   const people = await liveThroughAll(first);
   const { keyRing, providers } = first;
   await first[Symbol.asyncDispose]();
@@ -126,12 +127,8 @@ test('a kill of NATS in between loses nothing that was acknowledged', async () =
   )
     await sleep(20);
   rmSync(join(t.folder, 'projection.sqlite'), { force: true });
-  const again = await t.reopen();
-  try {
-    assert.equal(await Promise.all(people.map((person) => statusOf(again, person))), expected);
-  } finally {
-    await again[Symbol.asyncDispose]();
-  }
+  await using again = await t.reopen();
+  assert.equal(await Promise.all(people.map((person) => statusOf(again, person))), expected);
 });
 
 test('the NATS of another instance is refused by name', async () => {
@@ -148,7 +145,7 @@ test('the NATS of another instance is refused by name', async () => {
 
 test('with the key ring of another making nothing opens', async () => {
   await using nats = await openNatsServer();
-  const first = await openTestVault({ url: nats.url });
+  await using first = await openTestVault({ url: nats.url });
   await signIn(first, 'interaction-uid-of-alice');
   const { instanceId } = first.keyRing;
   await first[Symbol.asyncDispose]();
@@ -174,7 +171,7 @@ test('a full life leaves nothing in clear: on the wire, in the store of NATS, in
     scope: 'openid',
   };
   providers.tokens.set('corporate', { ...tokenSet('corporate', Date.now() + 3_600_000), ...secrets });
-  const t = await openTestVault({ url: nats.url, providers });
+  await using t = await openTestVault({ url: nats.url, providers });
   const folder = t.folder;
   const people = await liveThroughAll(t);
   await t.vault.records.put('RefreshToken', 'clear-bearer-value', { accountId: 'clear-account-id' }, 60);
@@ -207,9 +204,8 @@ test('a full life leaves nothing in clear: on the wire, in the store of NATS, in
   const found = [...places].flatMap(([place, bytes]) =>
     clear.filter((text) => bytes.includes(text)).map((text) => `${text} in ${place}`),
   );
-  assert.equal(found, []);
-  await t[Symbol.asyncDispose]();
   await spy.close();
+  assert.equal(found, []);
 });
 
 function filesIn(folder: string): string[] {

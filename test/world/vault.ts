@@ -90,7 +90,7 @@ export interface TestVault extends AsyncDisposable {
   readonly keyRing: KeyRingFile;
   readonly problems: unknown[];
   readonly now: () => number;
-  /** Stops this one without a farewell and opens another on the same folder. */
+  /** Stops this one and opens another on the same folder. */
   reopen(): Promise<TestVault>;
 }
 
@@ -133,10 +133,14 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
   const ownership = vault.own({ serve: () => {}, release: async () => {} });
   // What a worker owns is what it has read; asked directly, a vault does not say that it is behind.
   while (ownership.serving().length < vault.description.partitions) await sleep(5);
-  const close = async () => {
-    await ownership[Symbol.asyncDispose]();
-    await vault[Symbol.asyncDispose]();
-    await connection.close();
+  let closed: Promise<void> | undefined;
+  const close = () => {
+    closed ??= (async () => {
+      await ownership[Symbol.asyncDispose]();
+      await vault[Symbol.asyncDispose]();
+      await connection.close();
+    })();
+    return closed;
   };
   return {
     ...{ vault, connection, providers, folder, keyRing, problems, now },
