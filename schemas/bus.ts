@@ -25,6 +25,10 @@ const shortestAttemptMs = 5;
 /** A handler that needs longer than this answers `pending` first. */
 export const holdMs = 180;
 
+/** Between attempts that nobody answered: at most, and growing up to. */
+const firstPauseMs = 50;
+const longestPauseMs = 800;
+
 /** What a handler returns while the work goes on: the requester asks again with the same command id. */
 export const pending: unique symbol = Symbol('pending');
 export type Pending = typeof pending;
@@ -98,6 +102,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       const deadline = performance.now() + timeoutMs;
       let last: BusError | undefined;
       let perhapsHeard = false;
+      let silences = 0;
       for (;;) {
         const left = deadline - performance.now();
         // Timers run out a little early; an attempt too short for any answer would turn a refusal into "unknown".
@@ -111,6 +116,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
         let pauseMs = 0;
         try {
           const answer = await attempt(target, { id: commandId, left: Math.round(left), body });
+          silences = 0;
           if ('ok' in answer) return operation.response.parse(answer.ok);
           if ('failure' in answer) {
             last = refusedError(answer.failure);
@@ -122,7 +128,11 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
           }
         } catch (error) {
           last = failureOfAttempt(error, operation.name, timeoutMs);
-          if (last instanceof DeadlineExceededError) perhapsHeard = true;
+          if (last instanceof DeadlineExceededError) {
+            perhapsHeard = true;
+            // Perhaps it has more to do than it can: a repetition of everything at once would keep it so.
+            pauseMs = Math.random() * Math.min(longestPauseMs, firstPauseMs * 2 ** silences++);
+          }
           // Nobody listens: a worker is starting or handing over. What cannot be opened can come at any rate.
           if (last instanceof NoRespondersError || !isTimeout(last.cause)) pauseMs = 50;
         }

@@ -5,6 +5,7 @@ export type VaultErrorCode =
   | 'key-unknown'
   | 'sealed-value-invalid'
   | 'stream-incompatible'
+  | 'stream-unavailable'
   | 'ownership-lost'
   | 'append-refused'
   | 'append-unknown'

@@ -110,12 +110,19 @@ export function createLookUp(options: Options): LookUp {
   /** Waits a moment for the outcome; the refresh goes on whatever becomes of the one who asked. */
   async function refreshed(
     partition: number,
-    { grantId, version }: GrantRow,
+    known: GrantRow,
     need: { neededUntil: number; rejectedVersion: number | null },
   ): Promise<UpstreamTokenAnswer> {
-    const refresh = refresher.refresh(partition, grantId, need, 'on-demand');
-    refresh.catch(onProblem);
-    const ended = (await holdFor(refresh).catch(() => pending)) !== pending;
+    const { grantId, version } = known;
+    let ended = true;
+    if (mayStartRefresh(known, now())) {
+      const refresh = refresher.refresh(partition, grantId, need, 'on-demand');
+      refresh.catch(onProblem);
+      ended = (await holdFor(refresh).catch(() => pending)) !== pending;
+    } else if (known.refreshStatus === 'claimed') {
+      // A thousand may wait for one refresh: they do not open the grant, nor stand in the queue of its partition.
+      ended = (await holdFor(refresher.outcome(grantId, known.refreshUntil!))) !== pending;
+    }
     const row = projection.findGrant(grantId);
     if (!row) return { status: 'missing' };
     if (row.version > version) return current(row);

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
+import type { RefreshTokenReuse } from '../schemas/config/refresh-token-reuse.ts';
 import { RefusedError } from '../schemas/failure.ts';
 import { type Principal, partitionOf, realmOf } from '../schemas/identity.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
@@ -17,6 +18,7 @@ import type { VaultError } from './errors.ts';
 import { startEviction } from './eviction.ts';
 import { createGrantStore } from './grant/grant-store.ts';
 import { openJetStreamEventLog } from './log/jetstream-event-log.ts';
+import { whenItAnswers } from './log/patience.ts';
 import { followStream } from './log/stream-follower.ts';
 import { openStreams } from './log/streams.ts';
 import { createLookUp, type LookUp } from './look-up.ts';
@@ -91,24 +93,37 @@ export interface VaultOptions {
   readonly ownershipTimes?: OwnershipTimes;
   /** By default the larger of what the monotonic clock and `now` say. */
   readonly leaseClock?: LeaseClock;
+  /** A claim without an outcome may be taken over after this time. */
+  readonly claimMs?: number;
+  /** For each provider what it does with a refresh token that was used before. */
+  readonly refreshTokenReuse?: ReadonlyMap<string, RefreshTokenReuse>;
   /** The projection cannot be written: this worker must stop. */
   readonly onFatal: (error: VaultError) => void;
 }
 
-/** A claim without an outcome may be taken over after this time. */
-const claimMs = 30_000;
-
 const defaultRefreshLimits: ProviderLimitSettings = { concurrency: 256, perSecond: 200 };
 
 export async function openVault(options: VaultOptions): Promise<Vault> {
-  const { connection, keyRing, issuer, audiences, folder, worker, now, onProblem } = options;
-  const streams = await openStreams(connection, keyRing.instanceId, options.replicas);
-  const signingKeys = await openSigningKeys({ connection, keyRing });
-  const store = await openAuthStore({ connection, keyRing, now });
-  const log = await openJetStreamEventLog({ connection, incarnation: streams.incarnations.log });
-  const leases = await openJetStreamLeaseStore(connection);
+  const {
+    connection,
+    keyRing,
+    issuer,
+    audiences,
+    folder,
+    worker,
+    now,
+    onProblem,
+    claimMs = 30_000,
+  } = options;
+  const streams = await whenItAnswers(() => openStreams(connection, keyRing.instanceId, options.replicas));
+  const signingKeys = await whenItAnswers(() => openSigningKeys({ connection, keyRing }));
+  const store = await whenItAnswers(() => openAuthStore({ connection, keyRing, now }));
+  const log = await whenItAnswers(() =>
+    openJetStreamEventLog({ connection, incarnation: streams.incarnations.log }),
+  );
+  const leases = await whenItAnswers(() => openJetStreamLeaseStore(connection));
 
-  const lastSequences = await lastSequencesOf(connection);
+  const lastSequences = await whenItAnswers(() => lastSequencesOf(connection));
   const projection = openProjection(
     join(folder, 'projection.sqlite'),
     [
@@ -159,7 +174,12 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     },
   });
   const limits = createProviderLimits({ ...(options.refreshLimits ?? defaultRefreshLimits), now });
-  const refresher = createRefresher({ ...options, writerOf, grants, dataKeys, outbox, limits, claimMs });
+  const refresher = createRefresher({
+    ...options,
+    ...{ writerOf, grants, dataKeys, outbox, limits, claimMs },
+    // What nobody said is taken for the strictest.
+    reuseOf: (provider) => options.refreshTokenReuse?.get(provider) ?? { policy: 'revokes' },
+  });
   const lastUses = createLastUses();
   const schedule = startRefreshSchedule({
     ...{ projection, lastUses, refresher, now, onProblem },

@@ -91,5 +91,13 @@ export const vaultSchema = z
         examples: ['200'],
       })
       .default(200),
+    replicas: z
+      .union([z.literal(1), z.literal(3)], { error: 'must be 1 or 3' })
+      .meta({
+        description:
+          'On how many servers of a NATS cluster the vault keeps each message; for streams that are made',
+        examples: ['1', '3'],
+      })
+      .default(1),
   })
   .prefault({});

@@ -34,9 +34,12 @@ export interface VaultSettings extends ProcessSettings {
     /** Of one worker at one provider. */
     readonly refreshesPerSecond: number;
   };
+  /** Of the streams that are made; 3 in a cluster. */
+  readonly replicas: 1 | 3;
 }
 
 export function vaultConfig(config: Config): VaultSettings {
+  const { replicas, ...refresh } = config.vault;
   return {
     ...processSettings(config),
     allowedAudiences: config.authServer.runConfig.allowed_audiences,
@@ -46,6 +49,7 @@ export function vaultConfig(config: Config): VaultSettings {
       loginPolicy: upstream.login_policy,
       refreshTokenReuse: parseRefreshTokenReuse(clientBlock(upstream).refresh_token_reuse),
     })),
-    refresh: config.vault,
+    refresh,
+    replicas,
   };
 }

@@ -7,88 +7,179 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createVaultClient, fetchInstanceDescription, type VaultClient } from '../../gateway/vault-client.ts';
 import { createBus } from '../../schemas/bus.ts';
-import type { Principal } from '../../schemas/identity.ts';
+import type { OAuth2ProviderSettings } from '../../schemas/config/provider-config.ts';
+import { type Principal, partitionOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId, sessionIdOf } from '../../schemas/ids.ts';
 import { openNatsConnection } from '../../schemas/nats-connection.ts';
 import { deriveRoleKeyFile } from '../../schemas/role-key-file.ts';
 import { roleKeysSchema } from '../../schemas/role-keys.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { Secret } from '../../schemas/secret.ts';
+import type { OwnershipTimes } from '../../vault/ownership/ownership.ts';
 import { createKeyRingFile } from '../../vault/sealing/key-ring.ts';
+import type { Fault } from './faults.ts';
+import type { GatewayOrder, LookUpsOrder, LookUpsReport } from './gateway-process.ts';
+import type { ProviderWorkerOrder } from './provider-worker-process.ts';
 import { accessTokenClaims, signingInput } from './vault.ts';
 import type { VaultWorkerOrder } from './vault-worker-process.ts';
 
+/** A process of the cluster. */
 export interface Member {
   readonly child: ChildProcess;
-  serving(): Promise<number[]>;
   /** SIGTERM; resolves when it is gone. */
   stop(): Promise<void>;
   /** SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;
+  /** The next time the process comes to this step; see `faults.ts`. */
+  arm(fault: Fault): Promise<void>;
+  /** Resolves when it has come there, or has ended. */
+  reached(): Promise<void>;
+  /** Resolves when the process has ended. */
+  ended(): Promise<void>;
+}
+
+export interface Worker extends Member {
+  serving(): Promise<number[]>;
+  /** What it reported as problem. */
+  readonly problems: readonly string[];
+}
+
+export interface GatewayProcess {
+  lookUp(order: LookUpsOrder): Promise<LookUpsReport>;
 }
 
 export interface SignedInPerson {
   readonly principal: Principal;
+  readonly partition: number;
   readonly accessToken: Secret;
 }
 
 export interface VaultCluster extends AsyncDisposable {
   readonly client: VaultClient;
-  addWorker(): Promise<Member>;
-  signIn(name: string): Promise<SignedInPerson>;
+  /** @param at another way to the same NATS */
+  addWorker(at?: { url: string }): Promise<Worker>;
+  /** A worker of the provider `gitlab`. */
+  addProviderWorker(settings: OAuth2ProviderSettings, clientSecret: string): Promise<Member>;
+  addGateway(): Promise<GatewayProcess>;
+  /** @param beforeSession awaited when the chain is complete */
+  signIn(name: string, expiresAt?: number, beforeSession?: () => Promise<void>): Promise<SignedInPerson>;
 }
 
-export async function openVaultCluster(options: { url: string; replicas?: number }): Promise<VaultCluster> {
-  const { url, replicas = 1 } = options;
+export interface VaultClusterOptions {
+  readonly url: string;
+  readonly replicas?: number;
+  readonly chain?: readonly string[];
+  readonly providers?: VaultWorkerOrder['providers'];
+  readonly claimMs?: number;
+  readonly ownershipTimes?: OwnershipTimes;
+  /** Goes to the provider in the person's place, and comes back with what the callback gets. */
+  readonly authorize?: (authorizationUrl: string, name: string) => Promise<Record<string, Secret>>;
+}
+
+const partitions = 64;
+
+export async function openVaultCluster(options: VaultClusterOptions): Promise<VaultCluster> {
+  const { url, replicas = 1, chain = ['corporate', 'gitlab'], providers = 'played' } = options;
+  const { claimMs, ownershipTimes, authorize = comeBackAtOnce } = options;
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-cluster-'));
   const keyRing = createKeyRingFile(createInstanceId());
+  const { instanceId } = keyRing;
   const rootKey = randomBytes(32);
-  const members: ChildProcess[] = [];
+  const rootKeyText = rootKey.toString('base64url');
+  const children: ChildProcess[] = [];
 
   const bootId = createBootId();
   const connection = await openNatsConnection({ servers: url.split(','), role: 'gateway', bootId });
   const keys = roleKeysSchema.parse(
-    deriveRoleKeyFile({ rootKey, instanceId: keyRing.instanceId, role: 'gateway', providers: [] }),
+    deriveRoleKeyFile({ rootKey, instanceId, role: 'gateway', providers: [] }),
   );
   const bus = createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) });
-  const client = createVaultClient(bus, 64);
+  const client = createVaultClient(bus, partitions);
 
-  async function addWorker(): Promise<Member> {
-    const child = fork(new URL('./vault-worker-process.ts', import.meta.url));
-    members.push(child);
-    const data = mkdtempSync(join(folder, 'worker-'));
-    const order: VaultWorkerOrder = {
-      url,
-      rootKey: rootKey.toString('base64url'),
-      keyRing,
-      folder: data,
-      replicas,
-    };
+  async function startChild(program: string, order: object): Promise<ChildProcess> {
+    const child = fork(new URL(program, import.meta.url));
+    children.push(child);
     child.send(order);
     await answerOf<{ ready: true }>(child, 'ready');
+    return child;
+  }
+
+  function memberOf(child: ChildProcess): Member {
     const end = async (signal: NodeJS.Signals) => {
       const exited = once(child, 'exit');
       child.kill(signal);
       await exited;
     };
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    let reached = Promise.resolve();
     return {
       child,
+      stop: () => end('SIGTERM'),
+      kill: () => end('SIGKILL'),
+      async arm(fault) {
+        reached = Promise.race([
+          answerOf(child, 'reached').then(
+            () => undefined,
+            () => undefined,
+          ),
+          ended,
+        ]);
+        const armed = answerOf(child, 'armed');
+        child.send({ arm: fault });
+        await armed;
+      },
+      reached: () => reached,
+      ended: () => ended,
+    };
+  }
+
+  async function addWorker(at = { url }): Promise<Worker> {
+    const data = mkdtempSync(join(folder, 'worker-'));
+    const order: VaultWorkerOrder = {
+      ...{ url: at.url, keyRing, replicas, chain, providers, folder: data, rootKey: rootKeyText },
+      ...(claimMs !== undefined && { claimMs }),
+      ...(ownershipTimes && { ownershipTimes }),
+    };
+    const problems: string[] = [];
+    const child = await startChild('./vault-worker-process.ts', order);
+    child.on('message', (message: { problem?: string }) => {
+      if (message.problem !== undefined) problems.push(message.problem);
+    });
+    return {
+      ...memberOf(child),
+      problems,
       async serving() {
         child.send('serving');
         return (await answerOf<{ serving: number[] }>(child, 'serving')).serving;
       },
-      stop: () => end('SIGTERM'),
-      kill: () => end('SIGKILL'),
     };
   }
 
   return {
     client,
     addWorker,
-    async signIn(name) {
+    async addProviderWorker(settings, clientSecret) {
+      const order: ProviderWorkerOrder = {
+        ...{ url, instanceId, settings, clientSecret, chain },
+        rootKey: rootKeyText,
+      };
+      return memberOf(await startChild('./provider-worker-process.ts', order));
+    },
+    async addGateway() {
+      const order: GatewayOrder = { url, instanceId, rootKey: rootKeyText };
+      const child = await startChild('./gateway-process.ts', order);
+      return {
+        async lookUp(lookUps) {
+          child.send(lookUps);
+          return (await answerOf<{ report: LookUpsReport }>(child, 'report')).report;
+        },
+      };
+    },
+    async signIn(name, expiresAt, beforeSession) {
       const interactionUid = `interaction-of-${name}`;
       for (let leg = await client.beginLeg(interactionUid); ; leg = await client.beginLeg(interactionUid)) {
-        const parameters = { state: stateOf(leg.authorizationUrl), code: new Secret(name) };
+        const code = expiresAt === undefined ? name : `${name}@${expiresAt}`;
+        const parameters = await authorize(leg.authorizationUrl, code);
         const { provider, browserBinding } = leg;
         const { status } = await client.completeLeg({ provider, parameters, browserBinding });
         if (status === 'complete') break;
@@ -98,6 +189,7 @@ export async function openVaultCluster(options: { url: string; replicas?: number
       if (progress.status !== 'complete') throw new Error(`the chain is ${progress.status}`);
       const { principal } = progress;
       const grantId = `grant-of-person-${name}`;
+      await beforeSession?.();
       await client.openSession({
         interactionUid,
         principal,
@@ -110,10 +202,11 @@ export async function openVaultCluster(options: { url: string; replicas?: number
       const claims = accessTokenClaims(principal.sub, sessionIdOf(grantId));
       const input = signingInput({ alg: 'ES256', typ: 'at+jwt', kid }, claims);
       const { signature } = await client.signAccessToken(principal, kid, input);
-      return { principal, accessToken: new Secret(`${input}.${signature}`) };
+      const partition = partitionOf(principal, partitions);
+      return { principal, partition, accessToken: new Secret(`${input}.${signature}`) };
     },
     async [Symbol.asyncDispose]() {
-      for (const child of members) {
+      for (const child of children) {
         if (child.exitCode !== null || child.signalCode !== null) continue;
         const exited = once(child, 'exit');
         child.kill('SIGKILL');
@@ -126,18 +219,27 @@ export async function openVaultCluster(options: { url: string; replicas?: number
 }
 
 /** The played provider puts the state into the address, as a real one would put it into the callback. */
-function stateOf(authorizationUrl: string): Secret {
-  return new Secret(new URL(authorizationUrl).searchParams.get('state')!);
+async function comeBackAtOnce(authorizationUrl: string, name: string): Promise<Record<string, Secret>> {
+  const state = new URL(authorizationUrl).searchParams.get('state')!;
+  return { state: new Secret(state), code: new Secret(name) };
 }
 
 function answerOf<Answer>(child: ChildProcess, key: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
+    const stopListening = () => {
+      child.off('message', listen);
+      child.off('exit', end);
+    };
     const listen = (message: object) => {
       if (!(key in message)) return;
-      child.off('message', listen);
+      stopListening();
       resolve(message as Answer);
     };
+    const end = () => {
+      stopListening();
+      reject(new Error('the process ended'));
+    };
     child.on('message', listen);
-    child.once('exit', () => reject(new Error('the worker ended')));
+    child.once('exit', end);
   });
 }

@@ -1,6 +1,6 @@
 /**
- * One vault worker as a process, as `workers/vault-worker/main.ts` runs it, but with providers that it plays itself: a
- * code is redeemed for the person whose name it is, and every refresh of a token succeeds at once.
+ * One vault worker as a process, as `workers/vault-worker/main.ts` runs it, but it can be stopped at a named step, and
+ * may play the providers itself: a code is redeemed for the person whose name it is.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createBus } from '../../schemas/bus.ts';
@@ -9,10 +9,14 @@ import { openNatsConnection } from '../../schemas/nats-connection.ts';
 import { deriveRoleKeyFile } from '../../schemas/role-key-file.ts';
 import { roleKeysSchema } from '../../schemas/role-keys.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
+import { Secret } from '../../schemas/secret.ts';
+import type { OwnershipTimes } from '../../vault/ownership/ownership.ts';
 import { type KeyRingFile, openKeyRing } from '../../vault/sealing/key-ring.ts';
 import { openVault } from '../../vault/vault.ts';
+import { createProviderRequests } from '../../workers/vault-worker/provider-requests.ts';
 import { startVaultWorker } from '../../workers/vault-worker/vault-worker.ts';
-import { audience, createPlayedProviders, issuer } from './vault.ts';
+import { listenForFaults, withFaults } from './faults.ts';
+import { audience, createPlayedProviders, issuer, tokenSet } from './vault.ts';
 
 export interface VaultWorkerOrder {
   readonly url: string;
@@ -20,22 +24,29 @@ export interface VaultWorkerOrder {
   readonly keyRing: KeyRingFile;
   readonly folder: string;
   readonly replicas: number;
+  readonly chain: readonly string[];
+  /** What is done by provider workers; the rest is played. */
+  readonly providers: 'played' | 'refreshed' | 'real';
+  readonly claimMs?: number;
+  readonly ownershipTimes?: OwnershipTimes;
 }
 
-export const chain = ['corporate', 'gitlab'];
-
-process.once('message', async ({ url, rootKey, keyRing, folder, replicas }: VaultWorkerOrder) => {
+process.once('message', async (order: VaultWorkerOrder) => {
+  const { url, rootKey, keyRing, folder, replicas, chain } = order;
   const bootId = createBootId();
-  const connection = await openNatsConnection({ servers: url.split(','), role: 'vault', bootId });
+  const faults = listenForFaults();
+  const opened = await openNatsConnection({ servers: url.split(','), role: 'vault', bootId });
+  const connection = withFaults(opened, faults);
   const { instanceId } = keyRing;
   const rootKeyBytes = Buffer.from(rootKey, 'base64url');
   const keys = roleKeysSchema.parse(
     deriveRoleKeyFile({ rootKey: rootKeyBytes, instanceId, role: 'vault', providers: chain }),
   );
+  const tell = (error: unknown) => process.send?.({ problem: String(error) });
   const bus = createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) });
   const vault = await openVault({
     ...{ connection, folder, replicas, issuer, chain },
-    providers: createPlayedProviders(),
+    providers: providersOf(order.providers),
     keyRing: openKeyRing(keyRing),
     audiences: [audience],
     maxAccessTokenSeconds: 3600,
@@ -43,10 +54,16 @@ process.once('message', async ({ url, rootKey, keyRing, folder, replicas }: Vaul
     worker: bootId,
     now: Date.now,
     random: Math.random,
-    onProblem: (error) => process.send?.({ problem: String(error) }),
-    onFatal: (error) => process.send?.({ problem: String(error) }),
+    onProblem: tell,
+    onFatal: tell,
+    ...(order.claimMs !== undefined && { claimMs: order.claimMs }),
+    ...(order.ownershipTimes && { ownershipTimes: order.ownershipTimes }),
   });
-  const worker = startVaultWorker({ bus, vault, providers: chain });
+  const recordRefreshOutcome: typeof vault.recordRefreshOutcome = async (...given) => {
+    await faults.reach('outcome-received');
+    await vault.recordRefreshOutcome(...given);
+  };
+  const worker = startVaultWorker({ bus, vault: { ...vault, recordRefreshOutcome }, providers: chain });
   await worker.ownership.settled();
   process.send!({ ready: true });
   process.on('message', (message) => {
@@ -59,5 +76,29 @@ process.once('message', async ({ url, rootKey, keyRing, folder, replicas }: Vaul
     await sleep(10);
     process.exit();
   });
+
+  function providersOf(kind: VaultWorkerOrder['providers']) {
+    const played = createPlayedProviders();
+    if (kind === 'played') return played;
+    const real = createProviderRequests(bus);
+    const start: typeof real.start = async (refresh) => {
+      const sent = await real.start(refresh);
+      await faults.reach('provider-called');
+      return sent;
+    };
+    return kind === 'real' ? { ...real, start } : { ...played, exchange, forward: real.forward, start };
+  }
 });
 process.on('disconnect', () => process.exit());
+
+/** The code is `<name>@<end of the access token>`, the tokens begin a family of `one-time-tokens.ts`. */
+async function exchange(_provider: string, _leg: unknown, parameters: Readonly<Record<string, Secret>>) {
+  const [name = '', expiresAt] = parameters.code!.reveal().split('@');
+  const tokens = {
+    ...tokenSet(name, Number(expiresAt)),
+    accessToken: new Secret(`access-${name}.0`),
+    refreshToken: new Secret(`${name}.0`),
+  };
+  const account = { subject: name, name: null, email: null };
+  return { tokens, account, registration: { clientId: 'latchkey', generation: 0 } };
+}

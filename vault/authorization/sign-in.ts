@@ -203,7 +203,11 @@ export function createSignIn({
       }
       // Another leg of this provider came back first, or the chain is over.
       if (revision === 0 || nextOf(chain) !== provider) throw unknownLeg();
-      await writeLeg({ ...leg, claimedBy: commandId }, record.revision);
+      await writeLeg({ ...leg, claimedBy: commandId }, record.revision).catch((error) => {
+        if (!isConflict(error)) throw error;
+        // Another attempt of the same command came in between, at another worker; asked again, it has the outcome.
+        throw new RefusedError('unavailable', 'this leg is being completed');
+      });
       const status = await exchange(leg, parameters);
       await writeLeg({ ...leg, claimedBy: commandId, outcome: status });
       return { interactionUid, status };

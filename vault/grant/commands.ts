@@ -1,4 +1,5 @@
 /** Orders about one grant. The time rides in the command, milliseconds since the epoch. */
+import type { RefreshTokenReuse } from '../../schemas/config/refresh-token-reuse.ts';
 import type { UpstreamAccount } from '../../schemas/identity.ts';
 import type { TokenSet } from '../../schemas/token.ts';
 import type { GrantOwner } from './events.ts';
@@ -20,6 +21,8 @@ export interface StartRefresh {
   readonly neededUntil: number;
   /** The version that a backend rejected: refreshed even if it has not expired. */
   readonly rejectedVersion: number | null;
+  /** What the provider does with a refresh token that was used before. */
+  readonly reuse: RefreshTokenReuse;
 }
 
 export interface RecordRefreshed {

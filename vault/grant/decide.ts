@@ -20,6 +20,9 @@ const rememberedClaims = 16;
 /** A backend that rejects the token of a forced refresh too will reject the next one: the refresh is not its cure. */
 const forcedPauseMs = 60_000;
 
+/** So little life is not worth waiting for. */
+const nearlySpentMs = 5_000;
+
 /** At most one event; none where there is nothing to do. */
 export function decide(command: GrantCommand, state: GrantState): GrantEvent | null {
   switch (command.type) {
@@ -46,7 +49,8 @@ function startRefresh(command: StartRefresh, grant: HeldGrant): GrantEvent | nul
   const expiring = grant.tokens.expiresAt !== null && grant.tokens.expiresAt <= command.neededUntil;
   if (!rejected && !expiring) return null;
   if (grant.refresh.status === 'reauth-required') return null;
-  if (grant.refresh.status === 'claimed' && grant.refresh.deadlineAt > at) return null;
+  if (grant.refresh.status === 'claimed' && !mayTakeOver(command, grant.refresh.deadlineAt, grant, rejected))
+    return null;
   if (grant.refresh.status === 'waiting' && grant.refresh.retryAt > at) return null;
   if (grant.tokens.refreshToken === null) {
     // A token that still lives is worth keeping, even if nothing can follow it.
@@ -57,6 +61,23 @@ function startRefresh(command: StartRefresh, grant: HeldGrant): GrantEvent | nul
   const reason = rejected ? 'rejected' : 'expiring';
   const startedClaims = [...grant.startedClaims, claimId].slice(-rememberedClaims);
   return { type: 'RefreshStarted', at, grantId: grant.grantId, claimId, deadlineAt, reason, startedClaims };
+}
+
+/**
+ * An outcome that is late may still come, and where the old token must not be sent twice (RFC 9700 section 4.14.2) it
+ * alone can save the grant: as long as the access token is of use, it is waited for.
+ */
+function mayTakeOver(
+  { at, deadlineAt: ownDeadlineAt, reuse }: StartRefresh,
+  deadlineAt: number,
+  { tokens }: HeldGrant,
+  rejected: boolean,
+): boolean {
+  if (deadlineAt > at) return false;
+  if (rejected || reuse.policy === 'tolerant') return true;
+  const startedAt = deadlineAt - (ownDeadlineAt - at);
+  if (reuse.policy === 'leeway' && at <= startedAt + reuse.leewayMs) return true;
+  return tokens.expiresAt !== null && tokens.expiresAt <= at + nearlySpentMs;
 }
 
 function wasJustForced({ forcedAt, refresh }: HeldGrant, at: number): boolean {

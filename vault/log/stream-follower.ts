@@ -4,6 +4,13 @@
  */
 import { DeliverPolicy, type NatsConnection } from 'nats';
 
+/**
+ * The client notices that its consumer is gone after one such time, and waits another one before it tries again: by its
+ * own 30 s a new owner would wait for the log for a minute.
+ */
+const pullMs = 2000;
+const retryMs = 250;
+
 export interface FollowedMessage {
   readonly subject: string;
   readonly seq: number;
@@ -26,12 +33,8 @@ export async function followStream(
 ): Promise<void> {
   let position = afterSequence;
   while (!signal.aborted) {
-    const consumer = await connection.jetstream().consumers.get(stream, {
-      filterSubjects: filterSubject,
-      deliver_policy: DeliverPolicy.StartSequence,
-      opt_start_seq: position + 1,
-    });
-    const messages = await consumer.consume({ max_messages: 1000 });
+    const messages = await openConsumer(position);
+    if (!messages) continue;
     const stop = () => messages.stop();
     signal.addEventListener('abort', stop, { once: true });
     try {
@@ -43,6 +46,23 @@ export async function followStream(
       }
     } finally {
       signal.removeEventListener('abort', stop);
+    }
+  }
+
+  /** Null after a pause, if the stream does not answer. */
+  async function openConsumer(after: number) {
+    try {
+      const consumer = await connection.jetstream().consumers.get(stream, {
+        filterSubjects: filterSubject,
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: after + 1,
+      });
+      return await consumer.consume({ max_messages: 1000, expires: pullMs });
+    } catch (error) {
+      // A connection that was closed on purpose comes not back.
+      if (connection.isClosed()) throw error;
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+      return null;
     }
   }
 }

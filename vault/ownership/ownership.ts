@@ -66,13 +66,15 @@ interface Options {
 export function startOwnership(options: Options): Ownership {
   const { worker, partitions, leases, log, clock, handlers, onProblem, times = ownershipTimes } = options;
   const owned = new Map<number, 'taking' | 'serving'>();
-  const watched = new Map<string, { revision: number; since: LeaseMark }>();
+  /** `renewed`: a renewal was seen; before that a lease may be one that a dead worker left. */
+  const watched = new Map<string, { revision: number; since: LeaseMark; renewed: boolean }>();
   const told = new Map<string, string>();
   const settledWaiters: (() => void)[] = [];
   let revision = 0;
   let renewedAt: LeaseMark | null = null;
-  /** False from the end of a lease until its partitions are reaffirmed. */
-  let affirmed = true;
+  /** How often the lease has run out; from then on nothing is answered until the partitions are reaffirmed. */
+  let lapses = 0;
+  let affirmedLapses = 0;
   let stopping = false;
   let running: Promise<void> | null = null;
   let again = false;
@@ -97,7 +99,7 @@ export function startOwnership(options: Options): Ownership {
   async function step(): Promise<void> {
     again = false;
     if (leaseLeftMs() < times.leaseMs - times.renewMs / 2) await renew();
-    if (!affirmed) await reaffirmAll();
+    if (affirmedLapses !== lapses) await whileRenewing(reaffirmAll);
     const others = await liveOthers();
     const holders = new Map(others.map(({ lease }) => [lease.worker, lease.owns]));
     const assignment = assignPartitions(holders.set(worker, [...owned.keys()]), partitions);
@@ -110,9 +112,10 @@ export function startOwnership(options: Options): Ownership {
     const coming = [...assignment]
       .filter(([partition, owner]) => owner === worker && !owned.has(partition) && !held.has(partition))
       .map(([partition]) => partition);
-    if (coming.length > 0) await takeAll(coming);
+    if (coming.length > 0) await whileRenewing(() => takeAll(coming));
+    const answered = ownedByOthers(others.filter(({ lease }) => watched.get(lease.worker)?.renewed));
     const complete = [...assignment.keys()].every(
-      (partition) => owned.get(partition) === 'serving' || held.has(partition),
+      (partition) => owned.get(partition) === 'serving' || answered.has(partition),
     );
     if (complete) for (const resolve of settledWaiters.splice(0)) resolve();
   }
@@ -130,7 +133,11 @@ export function startOwnership(options: Options): Ownership {
       const mark = clock.mark();
       const written = await leases.write({ worker, status: 'live', owns: [...owned.keys()] }, revision);
       if (written !== null) {
-        if (ended) affirmed = false;
+        if (ended) {
+          lapses += 1;
+          // Who could not renew could not see others renew either: they get their whole time anew.
+          watched.clear();
+        }
         revision = written;
         renewedAt = mark;
         return;
@@ -145,16 +152,29 @@ export function startOwnership(options: Options): Ownership {
   }
 
   async function reaffirmAll(): Promise<void> {
-    for (const [partition, state] of owned) {
-      if (state === 'taking') continue;
-      try {
-        await handlers.reaffirm(partition);
-      } catch (error) {
-        if (!(error instanceof VaultError && error.code === 'ownership-lost')) throw error;
-        await giveUp([partition]);
-      }
+    const before = lapses;
+    const held = [...owned].filter(([, state]) => state === 'serving').map(([partition]) => partition);
+    await Promise.all(
+      held.map(async (partition) => {
+        try {
+          await handlers.reaffirm(partition);
+        } catch (error) {
+          if (!(error instanceof VaultError && error.code === 'ownership-lost')) throw error;
+          await giveUp([partition]);
+        }
+      }),
+    );
+    affirmedLapses = before;
+  }
+
+  /** Writing many markers, or reading the log up to them, can take longer than a lease. */
+  async function whileRenewing(work: () => Promise<void>): Promise<void> {
+    const renewing = setInterval(() => renew().catch(onProblem), times.renewMs);
+    try {
+      await work();
+    } finally {
+      clearInterval(renewing);
     }
-    affirmed = true;
   }
 
   async function liveOthers(): Promise<LeaseEntry[]> {
@@ -170,7 +190,11 @@ export function startOwnership(options: Options): Ownership {
     if (lease.status === 'dead') return false;
     const known = watched.get(lease.worker);
     if (known?.revision !== current) {
-      watched.set(lease.worker, { revision: current, since: clock.mark() });
+      watched.set(lease.worker, {
+        revision: current,
+        since: clock.mark(),
+        renewed: known !== undefined,
+      });
       return true;
     }
     if (clock.since(known.since) < times.deadAfterMs) return true;
@@ -183,8 +207,6 @@ export function startOwnership(options: Options): Ownership {
 
   async function takeAll(coming: readonly number[]): Promise<void> {
     for (const partition of coming) owned.set(partition, 'taking');
-    // Reading the log can take longer than a lease.
-    const renewing = setInterval(() => renew().catch(onProblem), times.renewMs);
     try {
       // Into the lease first: whoever sees our marker then sees this too.
       await renew();
@@ -197,7 +219,6 @@ export function startOwnership(options: Options): Ownership {
         handlers.serve(partition);
       }
     } finally {
-      clearInterval(renewing);
       for (const partition of coming) if (owned.get(partition) === 'taking') owned.delete(partition);
     }
   }
@@ -262,7 +283,9 @@ export function startOwnership(options: Options): Ownership {
 
   return {
     mayAnswer: (partition) =>
-      affirmed && owned.get(partition) === 'serving' && leaseLeftMs() >= times.answerMarginMs,
+      affirmedLapses === lapses &&
+      owned.get(partition) === 'serving' &&
+      leaseLeftMs() >= times.answerMarginMs,
     serving: () => [...owned].filter(([, state]) => state === 'serving').map(([partition]) => partition),
     lose(partition) {
       void giveUp([partition]).then(wake);

@@ -4,10 +4,12 @@
  */
 
 import { holdFor, pending } from '../../schemas/bus.ts';
+import type { RefreshTokenReuse } from '../../schemas/config/refresh-token-reuse.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import { createClaimId } from '../../schemas/ids.ts';
 import type { RefreshOutcome, RefreshOutcomeDelivery } from '../../schemas/messages/refresh-outcome.ts';
 import { VaultError } from '../errors.ts';
+import type { StartRefresh } from '../grant/commands.ts';
 import { decide } from '../grant/decide.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
@@ -44,6 +46,8 @@ export interface Refresher extends Disposable {
    * nothing to do; while a refresh is open, when its outcome is in.
    */
   refresh(partition: number, grantId: string, need: RefreshNeed, urgency: Urgency): Promise<void>;
+  /** Resolves when the outcome of the open claim is in, or at its deadline. */
+  outcome(grantId: string, deadlineAt: number): Promise<void>;
   /** A delivered outcome. In the log or in the outbox when it resolves. A repeated delivery changes nothing. */
   record(partition: number, grantId: string, claimId: string, outcome: RefreshOutcome): Promise<void>;
   /** Appends what an earlier run of this worker had received and not appended. */
@@ -63,6 +67,7 @@ interface Options {
   readonly onProblem: (error: unknown) => void;
   /** A claim without an outcome may be taken over after this time. */
   readonly claimMs: number;
+  readonly reuseOf: (provider: string) => RefreshTokenReuse;
 }
 
 const firstBackOffMs = 1000;
@@ -72,7 +77,8 @@ const logPatienceMs = 1000;
 const recoveryPauseMs = 1000;
 
 export function createRefresher(options: Options): Refresher {
-  const { writerOf, grants, dataKeys, outbox, providers, limits, now, random, onProblem, claimMs } = options;
+  const { writerOf, grants, dataKeys, outbox, providers, limits, now, random, onProblem, claimMs, reuseOf } =
+    options;
   const awaited = new Map<string, { promise: Promise<void>; done: () => void }>();
   let recovery: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -80,17 +86,18 @@ export function createRefresher(options: Options): Refresher {
 
   async function start(partition: number, grantId: string, need: RefreshNeed, urgency: Urgency) {
     const held = grants.find(grantId);
-    const foreseen = held && decide(startCommand(need), held);
+    if (!held) return;
+    const foreseen = decide(startCommand(held, need), held);
     if (!foreseen) return;
     if (foreseen.type !== 'RefreshStarted') {
-      await grants.execute(writerOf(partition), grantId, startCommand(need));
+      await grants.execute(writerOf(partition), grantId, startCommand(held, need));
       return;
     }
     // The claim comes after the wait: its deadline must not run meanwhile.
     const leave = await limits.enter(held.provider, grantId, urgency);
     let outcome: Promise<void> | undefined;
     try {
-      const event = await grants.execute(writerOf(partition), grantId, startCommand(need));
+      const event = await grants.execute(writerOf(partition), grantId, startCommand(held, need));
       if (event?.type !== 'RefreshStarted') return;
       const grant = grants.find(grantId);
       if (!grant) return;
@@ -107,9 +114,10 @@ export function createRefresher(options: Options): Refresher {
     }
   }
 
-  function startCommand(need: RefreshNeed) {
+  function startCommand({ provider }: HeldGrant, need: RefreshNeed): StartRefresh {
     const at = now();
-    return { type: 'StartRefresh', at, claimId: createClaimId(), deadlineAt: at + claimMs, ...need } as const;
+    const [claimId, deadlineAt, reuse] = [createClaimId(), at + claimMs, reuseOf(provider)];
+    return { type: 'StartRefresh', at, claimId, deadlineAt, ...need, reuse };
   }
 
   /** One for all who wait: a thousand requests may want the same token. */
@@ -179,6 +187,8 @@ export function createRefresher(options: Options): Refresher {
       const grant = grants.find(grantId);
       if (grant?.refresh.status === 'claimed') await outcomeOf(grantId, grant.refresh.deadlineAt);
     },
+
+    outcome: outcomeOf,
 
     async record(partition, grantId, claimId, outcome) {
       writerOf(partition);

@@ -59,6 +59,9 @@ runProcess({
       maxAccessTokenSeconds: Math.max(settings.lifespans.accessTokenSeconds, longestAccessTokenSeconds),
       chain: providers,
       providers: createProviderRequests(bus),
+      refreshTokenReuse: new Map(
+        settings.providers.map(({ name, refreshTokenReuse }) => [name, refreshTokenReuse]),
+      ),
       refreshAheadSeconds: settings.refresh.refreshAheadSeconds,
       refreshUsedWithinSeconds: settings.refresh.refreshUsedWithinSeconds,
       refreshLimits: {
@@ -67,7 +70,7 @@ runProcess({
       },
       folder: values.data,
       worker: bootId,
-      replicas: 1,
+      replicas: settings.replicas,
       now,
       random: Math.random,
       onProblem: (error) => log.warn({ err: error }, 'work in the background failed'),

@@ -152,6 +152,7 @@ test('defaults are filled in', () => {
     refreshUsedWithinSeconds: 900,
     refreshConcurrency: 256,
     refreshesPerSecond: 200,
+    replicas: 1,
   });
   assert.is(config?.operational.timeouts.default, '30s');
   assert.is(config?.aggregation.conflictResolutionConfig.prefixFormat, '{workload}_');

@@ -22,7 +22,7 @@ const suggestions: [(string | number)[], string, string][] = [
   [
     ['vault'],
     'colour',
-    'remove it; known here: minValidSeconds, refreshAheadSeconds, refreshUsedWithinSeconds, refreshConcurrency, refreshesPerSecond',
+    'remove it; known here: minValidSeconds, refreshAheadSeconds, refreshUsedWithinSeconds, refreshConcurrency, refreshesPerSecond, replicas',
   ],
 ];
 for (const [path, key, expected] of suggestions) {

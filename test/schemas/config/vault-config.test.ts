@@ -36,8 +36,18 @@ test('holds what a vault worker needs, and no address or secret of a provider or
         refreshConcurrency: 256,
         refreshesPerSecond: 200,
       },
+      replicas: 1,
     },
   );
+});
+
+test('the streams of a cluster are kept on three servers where the configuration says so', () => {
+  const { replicas } = vaultConfig(
+    accepted((raw) => {
+      raw.vault = { ...raw.vault, replicas: 3 };
+    }),
+  );
+  assert.is(replicas, 3);
 });
 
 test.run();

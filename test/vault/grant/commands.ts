@@ -50,6 +50,7 @@ export const startRefresh = (n: number, change: Partial<StartRefresh> = {}): Sta
     deadlineAt: at + 30_000,
     neededUntil: at + 60_000,
     rejectedVersion: null,
+    reuse: { policy: 'tolerant' },
     ...change,
   };
 };

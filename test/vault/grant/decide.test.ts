@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { StartRefresh } from '../../../vault/grant/commands.ts';
 import { decide } from '../../../vault/grant/decide.ts';
 import { noGrant } from '../../../vault/grant/state.ts';
 import { claim, failed, grantTokens, refreshed, run, startRefresh } from './commands.ts';
@@ -46,6 +47,41 @@ test('while a claim is open there is no second one', () => {
 
 test('a claim without outcome is taken over at its deadline', () => {
   const { held } = run(grantTokens('a'), startRefresh(1), startRefresh(2, { at: 39_000 }));
+  assert.is(held.refresh.status === 'claimed' && held.refresh.claimId, claim(2));
+});
+
+const reuses: [string, StartRefresh['reuse'], number, boolean][] = [
+  ['revokes: waits for the outcome while the access token lives', { policy: 'revokes' }, 40_000, false],
+  ['revokes: takes over when the access token is nearly spent', { policy: 'revokes' }, 96_000, true],
+  [
+    'leeway: takes over while the old token still works',
+    { policy: 'leeway', leewayMs: 60_000 },
+    40_000,
+    true,
+  ],
+  ['leeway: waits after that', { policy: 'leeway', leewayMs: 60_000 }, 75_000, false],
+  ['tolerant: takes over at the deadline', { policy: 'tolerant' }, 39_000, true],
+  ['tolerant: not before', { policy: 'tolerant' }, 38_000, false],
+];
+for (const [name, reuse, at, takenOver] of reuses) {
+  test(`a claim without outcome, ${name}`, () => {
+    // The claim of 9 s ends at 39 s, the access token at 100 s.
+    const expiring = { neededUntil: 200_000, reuse };
+    const { events } = run(
+      grantTokens('a', { expiresAt: 100_000 }),
+      startRefresh(1, expiring),
+      startRefresh(2, { at, ...expiring }),
+    );
+    assert.is(events[2]?.type === 'RefreshStarted', takenOver);
+  });
+}
+
+test('a token that a backend rejects is of no use: its late claim is taken over whatever the provider does', () => {
+  const { held } = run(
+    grantTokens('a', { expiresAt: 100_000 }),
+    startRefresh(1, { neededUntil: 200_000 }),
+    startRefresh(2, { at: 40_000, rejectedVersion: 1, reuse: { policy: 'revokes' } }),
+  );
   assert.is(held.refresh.status === 'claimed' && held.refresh.claimId, claim(2));
 });
 

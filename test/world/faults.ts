@@ -1,0 +1,96 @@
+/**
+ * Stops a process, or loses what it was told, at one named step of its work: the ports that the process is given are
+ * wrapped, the product itself knows nothing of it. A fault is armed by a message and happens once.
+ */
+import { ErrorCode, type Msg, type NatsConnection, NatsError, type Subscription } from 'nats';
+
+/**
+ * `before:<fact>` and `after:<fact>`: around the append whose last fact this is. `reply:<operation>`: before an answer
+ * leaves. Other names are those that the process gives to its ports.
+ */
+export interface Fault {
+  readonly at: string;
+  /** `hold`: tells `{ reached }` and goes on when told `go-on`. */
+  /** Only there. */
+  readonly partition?: number;
+  readonly act: 'kill' | 'pause' | 'lose' | 'hold';
+}
+
+export interface Faults {
+  /** Resolves true if what happens here is to be lost. */
+  reach(step: string, partition?: number): Promise<boolean> | boolean;
+}
+
+export function listenForFaults(): Faults {
+  let armed: Fault | null = null;
+  process.on('message', (message: { arm?: Fault }) => {
+    if (!message.arm) return;
+    armed = message.arm;
+    process.send!({ armed: true });
+  });
+  return {
+    reach(step, partition) {
+      if (armed?.at !== step || (armed.partition ?? partition) !== partition) return false;
+      const { act } = armed;
+      armed = null;
+      if (act === 'kill') process.kill(process.pid, 'SIGKILL');
+      process.send!({ reached: step });
+      if (act === 'pause') process.kill(process.pid, 'SIGSTOP');
+      if (act !== 'hold') return act === 'lose';
+      return new Promise((resolve) => {
+        const goOn = (message: unknown) => {
+          if (message !== 'go-on') return;
+          process.off('message', goOn);
+          resolve(false);
+        };
+        process.on('message', goOn);
+      });
+    },
+  };
+}
+
+/** The connection with steps around each append to the log and before each answer. */
+export function withFaults(connection: NatsConnection, faults: Faults): NatsConnection {
+  const request: NatsConnection['request'] = async (subject, payload, options) => {
+    const [, kind, partition, fact] = subject.split('.');
+    if (kind !== 'fact') return connection.request(subject, payload, options);
+    const early = faults.reach(`before:${fact}`, Number(partition));
+    if (early instanceof Promise) await early;
+    const reply = await connection.request(subject, payload, options);
+    if (await faults.reach(`after:${fact}`, Number(partition)))
+      throw NatsError.errorForCode(ErrorCode.Timeout);
+    return reply;
+  };
+  const subscribe: NatsConnection['subscribe'] = (subject, options = {}): Subscription => {
+    const { callback } = options;
+    if (!callback) return connection.subscribe(subject, options);
+    const operation = subject.split('.')[3];
+    return connection.subscribe(subject, {
+      ...options,
+      callback: (error, message) => callback(error, error ? message : answering(message, operation)),
+    });
+  };
+  const answering = (message: Msg, operation: string | undefined): Msg =>
+    new Proxy(message, {
+      get(target, name) {
+        if (name !== 'respond') return own(target, name);
+        const respond: Msg['respond'] = (...given) => {
+          const lost = faults.reach(`reply:${operation}`);
+          return lost === false ? target.respond(...given) : true;
+        };
+        return respond;
+      },
+    });
+  return new Proxy(connection, {
+    get(target, name) {
+      if (name === 'request') return request;
+      if (name === 'subscribe') return subscribe;
+      return own(target, name);
+    },
+  });
+}
+
+function own(target: object, name: string | symbol): unknown {
+  const value = Reflect.get(target, name, target);
+  return typeof value === 'function' ? value.bind(target) : value;
+}
