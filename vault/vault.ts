@@ -14,7 +14,7 @@ import { type AuthRecords, createAuthRecords } from './authorization/auth-record
 import { openAuthStore } from './authorization/auth-store.ts';
 import { createSignIn, type ProviderSignIns, type SignIn } from './authorization/sign-in.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
-import type { VaultError } from './errors.ts';
+import { VaultError } from './errors.ts';
 import { startEviction } from './eviction.ts';
 import { createGrantStore } from './grant/grant-store.ts';
 import { openJetStreamEventLog } from './log/jetstream-event-log.ts';
@@ -97,7 +97,7 @@ export interface VaultOptions {
   readonly claimMs?: number;
   /** For each provider what it does with a refresh token that was used before. */
   readonly refreshTokenReuse?: ReadonlyMap<string, RefreshTokenReuse>;
-  /** The projection cannot be written: this worker must stop. */
+  /** The projection cannot be written, or the log not be read: this worker must stop. */
   readonly onFatal: (error: VaultError) => void;
 }
 
@@ -153,7 +153,13 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     onOwner(partition, owner) {
       if (owner !== worker && owned.has(partition)) ownership?.lose(partition);
     },
-    onProblem,
+    onBroken(cause) {
+      if (cause instanceof VaultError) options.onFatal(cause);
+      else
+        options.onFatal(
+          new VaultError('projection-failed', 'the projection cannot follow the log', { cause }),
+        );
+    },
   });
 
   const writerOf = (partition: number): PartitionWriter => {

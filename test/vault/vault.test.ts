@@ -143,6 +143,14 @@ test('the NATS of another instance is refused by name', async () => {
   assert.match(error.message, /belongs to another instance/);
 });
 
+test('an event that cannot be read stops the worker: it would answer from an old state', async () => {
+  await using nats = await openNatsServer();
+  await using t = await openTestVault({ url: nats.url });
+  await t.connection.jetstream().publish(`latchkey.log.7.grt_${'x'.repeat(32)}`, 'of a later version');
+  while (t.problems.length === 0) await sleep(5);
+  assert.is((t.problems[0] as VaultError).code, 'stored-event-invalid');
+});
+
 test('with the key ring of another making nothing opens', async () => {
   await using nats = await openNatsServer();
   await using first = await openTestVault({ url: nats.url });

@@ -22,7 +22,8 @@ interface Options {
   ) => Promise<void>;
   /** Who took a partition, in the order of the log. */
   readonly onOwner: (partition: number, worker: string) => void;
-  readonly onProblem: (error: unknown) => void;
+  /** It reads no further: an event that cannot be read, or a projection that cannot be written. Called once. */
+  readonly onBroken: (error: unknown) => void;
 }
 
 /** Entries in one transaction at most; a larger one is not faster. */
@@ -33,7 +34,7 @@ export function createProjectionFollower({
   log,
   followKeys,
   onOwner,
-  onProblem,
+  onBroken,
 }: Options): ProjectionFollower {
   const stop = new AbortController();
   const waiting: { log: number; keys: number; resolve: () => void; reject: (error: unknown) => void }[] = [];
@@ -46,7 +47,7 @@ export function createProjectionFollower({
 
   function flush(): void {
     scheduled = false;
-    if (stop.signal.aborted) return;
+    if (stop.signal.aborted || failure) return;
     projection.transaction(() => {
       for (const { name, wrapped, sequence } of keys) {
         if (name.startsWith('pri_')) projection.putDataKey(name, wrapped, sequence);
@@ -72,15 +73,21 @@ export function createProjectionFollower({
       flush();
     } else if (!scheduled) {
       scheduled = true;
-      setTimeout(flush, 5);
+      setTimeout(() => {
+        try {
+          flush();
+        } catch (error) {
+          broke(error);
+        }
+      }, 5);
     }
   }
 
   function broke(error: unknown): void {
-    if (stop.signal.aborted) return;
+    if (stop.signal.aborted || failure) return;
     failure = error;
     for (const waiter of waiting.splice(0)) waiter.reject(error);
-    onProblem(error);
+    onBroken(error);
   }
 
   const following = Promise.all([

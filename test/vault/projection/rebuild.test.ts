@@ -181,7 +181,7 @@ async function rebuild({ connection }: TestVault) {
       ...{ projection, log },
       followKeys: async () => {},
       onOwner: () => {},
-      onProblem: (error) => assert.unreachable(String(error)),
+      onBroken: (error) => assert.unreachable(String(error)),
     });
     await follower.caughtUp({ log: last.seq, keys: 0 });
     return rowsIn(folder);

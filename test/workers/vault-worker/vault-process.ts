@@ -59,6 +59,8 @@ export interface VaultInstallation extends AsyncDisposable {
   start(change?: { data?: string; keys?: string; env?: Record<string, string> }): VaultProcess;
   signIn(name: string, gitlabExpiresAt?: number): Promise<Person>;
   tokenOf(person: Person, provider?: string): Promise<string>;
+  /** Into a stream, past everybody. */
+  publish(subject: string, text: string): Promise<void>;
 }
 
 export async function openVaultInstallation(): Promise<VaultInstallation> {
@@ -195,6 +197,9 @@ export async function openVaultInstallation(): Promise<VaultInstallation> {
       const request = { accessToken, providers: [provider], minValidSeconds: 0 };
       const answer = (await client.findUpstreamTokens(principal, request)).get(provider)!;
       return answer.status === 'ok' ? answer.accessToken.reveal() : answer.status;
+    },
+    async publish(subject, text) {
+      await connections[0]!.jetstream().publish(subject, text);
     },
     async [Symbol.asyncDispose]() {
       for (const one of processes) one.signal('SIGKILL');
