@@ -31,6 +31,10 @@ export const vaultSubject = (partition: number | '*', operation: string) =>
 export const refreshOutcomeSubject = (partition: number | '*', provider: string) =>
   `${vaultSubject(partition, 'refresh-outcome')}.${checkedProvider(provider)}`;
 
+/** An operator's requests, which the owner of the partition answers. */
+export const adminSubject = (partition: number, operation: string) =>
+  `latchkey.admin.${checkedPartition(partition)}.${checked(operation, 'operation')}`;
+
 /** Requests that any vault worker answers. */
 export const authSubject = (operation: string) => `latchkey.auth.${checked(operation, 'operation')}`;
 

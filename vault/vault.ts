@@ -22,6 +22,8 @@ import { whenItAnswers } from './log/patience.ts';
 import { followStream } from './log/stream-follower.ts';
 import { openStreams } from './log/streams.ts';
 import { createLookUp, type LookUp } from './look-up.ts';
+import { createForgetting } from './operator/forget-user.ts';
+import { createOperatorCommands, type OperatorCommands } from './operator/operator-commands.ts';
 import { openOutbox } from './outbox/outbox.ts';
 import { openJetStreamLeaseStore } from './ownership/jetstream-lease-store.ts';
 import { createLeaseClock, type LeaseClock } from './ownership/lease-clock.ts';
@@ -33,9 +35,12 @@ import { createLastUses } from './refresh/last-uses.ts';
 import { createProviderLimits, type ProviderLimitSettings } from './refresh/provider-limits.ts';
 import { startRefreshSchedule } from './refresh/refresh-schedule.ts';
 import { createRefresher, type ProviderRefreshes } from './refresh/refresher.ts';
+import { openDataKeyTable } from './sealing/data-key-table.ts';
 import { createDataKeys } from './sealing/data-keys.ts';
 import { createIdentityIndex } from './sealing/identity-index.ts';
 import type { KeyRing } from './sealing/key-ring.ts';
+import { createKeyRotation } from './sealing/key-rotation.ts';
+import { openWrappedKeyStore } from './sealing/wrapped-key-store.ts';
 import { createSessionExpiry } from './session/session-expiry.ts';
 import { createSessionOpener, type OpenSessionFromChain } from './session/session-opener.ts';
 import { createAccessTokenSigner } from './signing/access-token-signer.ts';
@@ -49,6 +54,7 @@ export interface Vault extends AsyncDisposable {
   readonly commands: CommandMemory;
   readonly findUpstreamTokens: LookUp;
   readonly openSession: OpenSessionFromChain;
+  readonly operator: OperatorCommands;
   /** @returns r || s in base64url */
   signAccessToken(partition: number, kid: string, signingInput: string): string;
   /** `provider`: whose worker delivers it; it can speak for grants of no other. Durable when it resolves. */
@@ -116,7 +122,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     claimMs = 30_000,
   } = options;
   const streams = await whenItAnswers(() => openStreams(connection, keyRing.instanceId, options.replicas));
-  const signingKeys = await whenItAnswers(() => openSigningKeys({ connection, keyRing }));
+  const keyStore = await whenItAnswers(() => openWrappedKeyStore(connection));
+  const signingKeys = await whenItAnswers(() => openSigningKeys({ store: keyStore, keyRing }));
   const store = await whenItAnswers(() => openAuthStore({ connection, keyRing, now }));
   const log = await whenItAnswers(() =>
     openJetStreamEventLog({ connection, incarnation: streams.incarnations.log }),
@@ -126,14 +133,15 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const lastSequences = await whenItAnswers(() => lastSequencesOf(connection));
   const projection = openProjection(
     join(folder, 'projection.sqlite'),
-    [
-      { stream: streamNames.vault, incarnation: streams.incarnations.log, lastSequence: lastSequences.vault },
-      { stream: streamNames.keys, incarnation: streams.incarnations.keys, lastSequence: lastSequences.keys },
-    ],
+    [{ stream: streamNames.vault, incarnation: streams.incarnations.log, lastSequence: lastSequences.vault }],
     now(),
   );
+  const keyTable = openDataKeyTable(join(folder, 'keys.sqlite'), {
+    incarnation: streams.incarnations.keys,
+    lastSequence: lastSequences.keys,
+  });
   const outbox = openOutbox(join(folder, 'outbox.sqlite'));
-  const dataKeys = createDataKeys({ connection, keyRing, projection });
+  const dataKeys = createDataKeys({ keyRing, table: keyTable, store: keyStore });
 
   const stop = new AbortController();
   /** The partitions of this worker, and since when. */
@@ -141,7 +149,9 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   let ownership: Ownership | undefined;
   const follower = createProjectionFollower({
     projection,
+    keyTable,
     log,
+    onKey: dataKeys.forget,
     followKeys: (afterSequence, onKey, signal) =>
       followStream(
         connection,
@@ -208,6 +218,23 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     }
   };
 
+  const forgetting = createForgetting({ projection, dataKeys, index, writerOf, now, assertOurs });
+  const caughtUp = async () => {
+    const last = await lastSequencesOf(connection);
+    await follower.caughtUp({ log: 0, keys: last.keys });
+  };
+  const operator = createOperatorCommands({
+    ...{ worker, realm, keyRing, index, dataKeys, forgetting, caughtUp },
+    rotation: createKeyRotation({
+      ...{ keyRing, caughtUp, table: keyTable, store: keyStore, auth: store },
+      shares: streams.partitions,
+    }),
+    holdsAnything(principalKey) {
+      const { sessions, grants } = projection.holdingsOf(principalKey);
+      return sessions.length + grants.length > 0;
+    },
+  });
+
   const openSession = createSessionOpener({
     projection,
     grants,
@@ -217,6 +244,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     now,
     chainOf: (interactionUid) => signIn.findChain(interactionUid),
     forgetChain: (interactionUid) => signIn.forgetChain(interactionUid),
+    isForgetting: forgetting.isForgetting,
     assertOurs,
   });
 
@@ -265,6 +293,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     }),
 
     openSession,
+    operator,
 
     signAccessToken: sign,
 
@@ -333,6 +362,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       await follower[Symbol.asyncDispose]();
       outbox[Symbol.dispose]();
       projection[Symbol.dispose]();
+      keyTable[Symbol.dispose]();
     },
   };
 }

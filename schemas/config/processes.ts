@@ -99,5 +99,20 @@ export const vaultSchema = z
         examples: ['1', '3'],
       })
       .default(1),
+    keyRing: z
+      .string()
+      .regex(/^(env|file):./, { error: 'must be env:NAME or file:PATH' })
+      .meta({
+        description:
+          'Where the vault gets its key ring: env:NAME or file:PATH; beside its key file unless set',
+        examples: ['env:LATCHKEY_KEY_RING'],
+      })
+      .optional(),
+    keysBackupDays: z
+      .int()
+      .min(0, { error: 'must be 0 to 3650' })
+      .max(3650, { error: 'must be 0 to 3650' })
+      .meta({ description: 'For how many days backups of the stream KEYS are kept', examples: ['30'] })
+      .default(30),
   })
   .prefault({});

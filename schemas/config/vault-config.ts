@@ -22,6 +22,10 @@ export interface VaultSettings extends ProcessSettings {
   readonly lifespans: TokenLifespans;
   /** In the order of the chain; the first gives the identity. */
   readonly providers: readonly VaultProviderSettings[];
+  /** `env:NAME` or `file:PATH`; null: beside the key file. */
+  readonly keyRing: string | null;
+  /** For how many days backups of the stream KEYS are kept. */
+  readonly keysBackupDays: number;
   readonly refresh: {
     /** A token with less life than this is refreshed before it is used. */
     readonly minValidSeconds: number;
@@ -39,7 +43,7 @@ export interface VaultSettings extends ProcessSettings {
 }
 
 export function vaultConfig(config: Config): VaultSettings {
-  const { replicas, ...refresh } = config.vault;
+  const { replicas, keyRing, keysBackupDays, ...refresh } = config.vault;
   return {
     ...processSettings(config),
     allowedAudiences: config.authServer.runConfig.allowed_audiences,
@@ -49,6 +53,8 @@ export function vaultConfig(config: Config): VaultSettings {
       loginPolicy: upstream.login_policy,
       refreshTokenReuse: parseRefreshTokenReuse(clientBlock(upstream).refresh_token_reuse),
     })),
+    keyRing: keyRing ?? null,
+    keysBackupDays,
     refresh,
     replicas,
   };

@@ -16,6 +16,8 @@ export const vaultFactNames = [
   'refresh-failed',
   'reauth-required',
   'grant-evicted',
+  'grant-forgotten',
+  'user-forgotten',
 ] as const;
 
 export const vaultFactSchema = z.object({

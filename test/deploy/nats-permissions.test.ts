@@ -178,7 +178,8 @@ const vaultsOwn = [
   '$KV.LEASES.boot_x',
   'latchkey.provider.gitlab.refresh',
   'latchkey.provider.gitlab.refresh.boot_x',
-  'latchkey.admin.0.revoke',
+  'latchkey.admin.0.forget-user',
+  'latchkey.admin.0.load-key-ring',
   '_INBOX.x',
   '_INBOX_vault.x',
   '_R_.x',
@@ -227,6 +228,24 @@ const forbidden: Readonly<Record<NatsUser, { publish: readonly string[]; subscri
   'provider-corporate': {
     publish: ['latchkey.vault.0.refresh-outcome.gitlab', 'latchkey.log.0.owner'],
     subscribe: ['latchkey.provider.gitlab.>', '_INBOX_provider-gitlab.>'],
+  },
+  operator: {
+    publish: [
+      ...vaultsOwn.filter((subject) => !subject.startsWith('latchkey.admin.')),
+      ...streamRequests,
+      'latchkey.vault.0.find-upstream-tokens',
+      'latchkey.vault.0.sign-access-token',
+      'latchkey.auth.find-record',
+      '_INBOX_gateway.x',
+    ],
+    // To answer for the vault.
+    subscribe: [
+      ...everybodys,
+      'latchkey.admin.*.*',
+      'latchkey.vault.>',
+      '_INBOX_vault.>',
+      '_INBOX_gateway.>',
+    ],
   },
   vault: {
     publish: [

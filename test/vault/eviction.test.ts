@@ -60,7 +60,7 @@ async function readLog(connection: NatsConnection, aggregate = '*') {
       type: event.metadata.type,
       sealed: event.sealed.length,
       ttl: message.header?.get('Nats-TTL') ?? '',
-      id: 'grantId' in event.metadata ? event.metadata.grantId : event.metadata.sessionId,
+      id: message.subject.split('.')[3]!,
     });
   }
   return found;

@@ -68,7 +68,6 @@ const rowsIn = (folder: string): unknown => {
     return {
       grants: database.prepare('SELECT * FROM grants ORDER BY grant_id').all(),
       sessions: database.prepare('SELECT * FROM sessions ORDER BY session_id').all(),
-      dataKeys: database.prepare('SELECT * FROM data_keys ORDER BY principal_key').all(),
     };
   } finally {
     database.close();

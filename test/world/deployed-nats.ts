@@ -15,7 +15,7 @@ export const natsConfiguration = fileURLToPath(
   new URL('../../deploy/nats/nats-server.conf', import.meta.url),
 );
 const shippedStore = 'store_dir: "/data"';
-export const natsUsers = ['vault', 'gateway', 'provider-corporate', 'provider-gitlab'] as const;
+export const natsUsers = ['vault', 'gateway', 'operator', 'provider-corporate', 'provider-gitlab'] as const;
 export type NatsUser = (typeof natsUsers)[number];
 
 export interface DeployedNats extends InstallationNats {

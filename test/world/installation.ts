@@ -20,8 +20,10 @@ import { openNatsServer, type TestNatsServer } from './nats-server.ts';
 
 export interface InstallationOptions {
   readonly gateways?: number;
-  readonly providerWorkers?: number;
   readonly vaultWorkers?: number;
+  /** The vault gets the text of its key ring at start, and not the file. */
+  readonly keyRingInEnvironment?: boolean;
+  readonly providerWorkers?: number;
   readonly gitlabAccessTokenSeconds?: number;
   /** Not there when everything starts; `openProvider` starts them. */
   readonly providersDown?: readonly ProviderName[];
@@ -53,6 +55,8 @@ export interface Installation extends AsyncDisposable {
   /** How many requests each gateway got. */
   readonly requestsByGateway: readonly number[];
   processes(name: ProcessName): readonly ChildProcess[];
+  /** How a process of this NATS user reaches NATS. */
+  environmentOf(user: string): NodeJS.ProcessEnv;
   /** SIGKILL to every process and to NATS; resolves when all are gone. */
   killAll(): Promise<void>;
   startAll(): Promise<void>;
@@ -128,6 +132,12 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
   const children = new Map<ProcessName, ChildProcess[]>();
   const output: string[] = [];
 
+  const environmentOf = (user: string): NodeJS.ProcessEnv => ({
+    PATH: process.env.PATH,
+    LATCHKEY_NATS_URL: nats.url,
+    ...(ownNats?.environmentOf(user) ?? { LATCHKEY_NATS_TOKEN: natsToken }),
+  });
+
   function launch(
     name: ProcessName,
     config: string,
@@ -135,12 +145,11 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     user: string = name,
   ): Promise<unknown> {
     const main = fileURLToPath(new URL(`../../${mains[name]}`, import.meta.url));
-    const child = spawn(process.execPath, [main, '--config', config, '--keys', keys, ...more], {
-      env: {
-        PATH: process.env.PATH,
-        LATCHKEY_NATS_URL: nats.url,
-        ...(ownNats?.environmentOf(user) ?? { LATCHKEY_NATS_TOKEN: natsToken }),
-      },
+    const ownRing = name === 'vault' && options.keyRingInEnvironment === true;
+    const place = ownRing ? ['--key-ring', 'env:LATCHKEY_KEY_RING'] : [];
+    const ring = ownRing && { LATCHKEY_KEY_RING: readFileSync(join(keys, 'vault.keyring.json'), 'base64') };
+    const child = spawn(process.execPath, [main, '--config', config, '--keys', keys, ...place, ...more], {
+      env: { ...environmentOf(user), ...ring },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     for (const stream of [child.stdout!, child.stderr!])
@@ -157,7 +166,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
   async function startAll(): Promise<void> {
     await Promise.all([
       ...Array.from({ length: vaultWorkers }, (_, index) =>
-        launch('vault', demo.file, ['--data', join(folder, `vault-${index}`)]),
+        launch('vault', demo.file, ['--data', join(folder, index === 0 ? 'vault' : `vault-${index}`)]),
       ),
       ...Array.from({ length: providerWorkers }, () =>
         ownNats === undefined
@@ -188,7 +197,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
   await startAll();
   return {
     ...{ folder, keys, nats, openProvider, corporateTools, gitlabTools },
-    ...{ gatewayPorts, requestsByGateway, startAll },
+    ...{ gatewayPorts, requestsByGateway, startAll, environmentOf },
     get corporate() {
       if (corporate === null) throw new Error('the provider corporate is down');
       return corporate;

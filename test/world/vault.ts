@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
 import { type Principal, partitionOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId, sessionIdOf } from '../../schemas/ids.ts';
@@ -15,6 +14,7 @@ import { Secret } from '../../schemas/secret.ts';
 import type { TokenSet } from '../../schemas/token.ts';
 import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
 import { createLeaseClock } from '../../vault/ownership/lease-clock.ts';
+import type { Ownership } from '../../vault/ownership/ownership.ts';
 import type { ProviderRefreshes, RefreshOrder } from '../../vault/refresh/refresher.ts';
 import { createKeyRingFile, type KeyRingFile, openKeyRing } from '../../vault/sealing/key-ring.ts';
 import { openVault, type Vault } from '../../vault/vault.ts';
@@ -84,6 +84,7 @@ export function createPlayedProviders(): PlayedProviders {
 
 export interface TestVault extends AsyncDisposable {
   readonly vault: Vault;
+  readonly ownership: Ownership;
   readonly connection: NatsConnection;
   readonly providers: PlayedProviders;
   readonly folder: string;
@@ -91,7 +92,7 @@ export interface TestVault extends AsyncDisposable {
   readonly problems: unknown[];
   readonly now: () => number;
   /** Stops this one and opens another on the same folder. */
-  reopen(): Promise<TestVault>;
+  reopen(meanwhile?: () => void): Promise<TestVault>;
 }
 
 export interface TestVaultOptions {
@@ -99,6 +100,8 @@ export interface TestVaultOptions {
   readonly chain?: readonly string[];
   readonly folder?: string;
   readonly keyRing?: KeyRingFile;
+  /** What a ring that is loaded again is. */
+  readonly keyRingNow?: () => KeyRingFile;
   readonly providers?: PlayedProviders;
   /** A clock that the test can move. */
   readonly now?: () => number;
@@ -110,11 +113,16 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
   const keyRing = options.keyRing ?? createKeyRingFile(createInstanceId());
   const providers = options.providers ?? createPlayedProviders();
   const problems: unknown[] = [];
+  const source = options.keyRingNow && { name: 'the test', read: async () => options.keyRingNow!() };
+  const ring = openKeyRing(keyRing, {
+    ...(source && { source }),
+    onKeyMissing: (error) => problems.push(error),
+  });
   const worker = createBootId();
   const connection = await openNatsConnection({ servers: [url], role: 'vault', bootId: worker });
   const vault = await openVault({
     ...{ connection, folder, worker, chain, providers, issuer },
-    keyRing: openKeyRing(keyRing),
+    keyRing: ring,
     audiences: [audience],
     maxAccessTokenSeconds: 3600,
     refreshAheadSeconds: 60,
@@ -131,8 +139,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     throw error;
   });
   const ownership = vault.own({ serve: () => {}, release: async () => {} });
-  // What a worker owns is what it has read; asked directly, a vault does not say that it is behind.
-  while (ownership.serving().length < vault.description.partitions) await sleep(5);
+  await ownership.settled();
   let closed: Promise<void> | undefined;
   const close = () => {
     closed ??= (async () => {
@@ -143,9 +150,10 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     return closed;
   };
   return {
-    ...{ vault, connection, providers, folder, keyRing, problems, now },
-    async reopen() {
+    ...{ vault, ownership, connection, providers, folder, keyRing, problems, now },
+    async reopen(meanwhile) {
       await close();
+      meanwhile?.();
       return openTestVault({ ...options, folder, keyRing, providers });
     },
     async [Symbol.asyncDispose]() {

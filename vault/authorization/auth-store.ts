@@ -3,7 +3,7 @@
  * key is kind and HMAC of the id, so that the bucket does not hold bearer values; a value is sealed by the key ring.
  * The record's expiry stands inside it as well as in the message's TTL (`Nats-TTL`, nats-server 2.11).
  */
-import { headers, type NatsConnection, type NatsError } from 'nats';
+import { DeliverPolicy, headers, type NatsConnection, type NatsError } from 'nats';
 import * as z from 'zod';
 import { RefusedError } from '../../schemas/failure.ts';
 import { bucketNames } from '../../schemas/subjects.ts';
@@ -24,6 +24,10 @@ export interface AuthStore {
    */
   put(kind: string, id: string, value: unknown, expiresAt: number | null, expected?: number): Promise<void>;
   delete(kind: string, id: string): Promise<void>;
+  /** Seals what does not expire under the current key of the ring. @returns how many records it was */
+  sealAnew(): Promise<number>;
+  /** How many records are sealed with each key, and when the last of them expires; null: one does not. */
+  keyUse(): Promise<Map<string, { count: number; until: number | null }>>;
 }
 
 interface Options {
@@ -37,6 +41,8 @@ const noMessageFound = 10037;
 const wrongLastSequence = 10071;
 /** How long the mark of a deletion stays: longer than any reader could lag behind. */
 const deletionMarkSeconds = 60;
+/** Without a message for so long, the last one was read. */
+const quietMs = 1000;
 
 export async function openAuthStore({ connection, keyRing, now }: Options): Promise<AuthStore> {
   const manager = await connection.jetstreamManager();
@@ -47,6 +53,34 @@ export async function openAuthStore({ connection, keyRing, now }: Options): Prom
     `${kind}.${keyRing.index('auth-record', kind, id).toString('base64url')}`;
   const subjectOf = (key: string) => `$KV.${bucketNames.auth}.${key}`;
   const contextOf = (key: string) => `auth-record ${key}`;
+  const opened = (key: string, data: Uint8Array) =>
+    recordSchema.parse(JSON.parse(keyRing.open(contextOf(key), data).toString()));
+
+  /** Every record there is when it is called, in no order. */
+  async function* all() {
+    if ((await manager.streams.info(stream)).state.messages === 0) return;
+    const consumer = await jetStream.consumers.get(stream, {
+      filterSubjects: subjectOf('>'),
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: 1,
+    });
+    const messages = await consumer.consume({ max_messages: 500 });
+    // Records expire while they are read: then the last one is never seen.
+    let seen = performance.now();
+    const watch = setInterval(() => {
+      if (performance.now() - seen > quietMs) messages.stop();
+    }, quietMs);
+    try {
+      for await (const { subject, data, seq, info } of messages) {
+        if (data.length > 0) yield { key: subject.slice(subjectOf('').length), data, seq };
+        seen = performance.now();
+        if (info.pending === 0) return;
+      }
+    } finally {
+      clearInterval(watch);
+      messages.stop();
+    }
+  }
 
   return {
     async find(kind, id) {
@@ -54,9 +88,7 @@ export async function openAuthStore({ connection, keyRing, now }: Options): Prom
       try {
         const message = await manager.streams.getMessage(stream, { last_by_subj: subjectOf(key) });
         if (message.data.length === 0) return null;
-        const { value, expiresAt } = recordSchema.parse(
-          JSON.parse(keyRing.open(contextOf(key), message.data).toString()),
-        );
+        const { value, expiresAt } = opened(key, message.data);
         if (expiresAt !== null && expiresAt <= now()) return null;
         return { value, expiresAt, revision: message.seq };
       } catch (error) {
@@ -89,6 +121,38 @@ export async function openAuthStore({ connection, keyRing, now }: Options): Prom
       } catch (error) {
         throw unavailable(error);
       }
+    },
+
+    async sealAnew() {
+      let count = 0;
+      for await (const { key, data, seq } of all()) {
+        if (keyRing.keyIdOf(data) === keyRing.current()) continue;
+        const record = opened(key, data);
+        if (record.expiresAt !== null) continue;
+        const head = headers();
+        head.set('Nats-Expected-Last-Subject-Sequence', String(seq));
+        const sealed = keyRing.seal(contextOf(key), Buffer.from(JSON.stringify(record)));
+        try {
+          await jetStream.publish(subjectOf(key), sealed, { headers: head });
+          count += 1;
+        } catch (error) {
+          // Whoever wrote it meanwhile sealed it anew.
+          if (codeOf(error) !== wrongLastSequence) throw unavailable(error);
+        }
+      }
+      return count;
+    },
+
+    async keyUse() {
+      const uses = new Map<string, { count: number; until: number | null }>();
+      for await (const { key, data } of all()) {
+        const keyId = keyRing.keyIdOf(data) ?? 'unknown';
+        const { expiresAt } = opened(key, data);
+        const { count, until } = uses.get(keyId) ?? { count: 0, until: 0 };
+        const last = until === null || expiresAt === null ? null : Math.max(until, expiresAt);
+        uses.set(keyId, { count: count + 1, until: last });
+      }
+      return uses;
     },
   };
 }

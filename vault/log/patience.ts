@@ -26,7 +26,8 @@ export async function whenItAnswers<Result>(work: () => Promise<Result>): Promis
 }
 
 function isSilence(error: unknown): boolean {
-  if (error instanceof VaultError) return error.retryable;
+  // A key that is missing comes with another key ring, not with time.
+  if (error instanceof VaultError) return error.retryable && error.code !== 'key-unknown';
   if (!(error instanceof NatsError)) return false;
   const { api_error: refusal } = error;
   // 10008: JetStream has no meta leader yet.

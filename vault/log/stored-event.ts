@@ -84,6 +84,20 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     sessionId: sessionIdSchema,
     reason: z.enum(['expired']),
   }),
+  // The last of their aggregates: each replaces everything before it.
+  z.object({
+    type: z.literal('SessionForgotten'),
+    ...common,
+    sessionId: sessionIdSchema,
+    principalKey: principalKeySchema,
+  }),
+  z.object({
+    type: z.literal('GrantForgotten'),
+    ...common,
+    grantId: grantIdSchema,
+    principalKey: principalKeySchema,
+  }),
+  z.object({ type: z.literal('UserForgotten'), ...common, principalKey: principalKeySchema }),
 ]);
 export type EventMetadata = z.infer<typeof eventMetadataSchema>;
 

@@ -5,6 +5,7 @@
 
 import { streamNames } from '../../schemas/subjects.ts';
 import type { EventLog, LogEntry } from '../log/event-log.ts';
+import type { DataKeyTable } from '../sealing/data-key-table.ts';
 import type { Projection } from './projection.ts';
 
 export interface ProjectionFollower extends AsyncDisposable {
@@ -14,12 +15,15 @@ export interface ProjectionFollower extends AsyncDisposable {
 
 interface Options {
   readonly projection: Projection;
+  readonly keyTable: DataKeyTable;
   readonly log: EventLog;
   readonly followKeys: (
     afterSequence: number,
     onKey: (name: string, wrapped: Uint8Array, sequence: number) => void,
     signal: AbortSignal,
   ) => Promise<void>;
+  /** The key of a person came, changed, or was destroyed: nothing that was opened with the one before may be kept. */
+  readonly onKey: (principalKey: string) => void;
   /** Who took a partition, in the order of the log. */
   readonly onOwner: (partition: number, worker: string) => void;
   /** It reads no further: an event that cannot be read, or a projection that cannot be written. Called once. */
@@ -31,14 +35,16 @@ const maxBatch = 1000;
 
 export function createProjectionFollower({
   projection,
+  keyTable,
   log,
   followKeys,
+  onKey,
   onOwner,
   onBroken,
 }: Options): ProjectionFollower {
   const stop = new AbortController();
   const waiting: { log: number; keys: number; resolve: () => void; reject: (error: unknown) => void }[] = [];
-  const at = { log: projection.position(streamNames.vault), keys: projection.position(streamNames.keys) };
+  const at = { log: projection.position(streamNames.vault), keys: keyTable.position() };
   let entries: LogEntry[] = [];
   let keys: { name: string; wrapped: Uint8Array; sequence: number }[] = [];
   let read = { ...at };
@@ -48,12 +54,9 @@ export function createProjectionFollower({
   function flush(): void {
     scheduled = false;
     if (stop.signal.aborted || failure) return;
+    flushKeys();
     projection.transaction(() => {
-      for (const { name, wrapped, sequence } of keys) {
-        if (name.startsWith('pri_')) projection.putDataKey(name, wrapped, sequence);
-      }
       for (const entry of entries) projection.apply(entry);
-      if (read.keys > at.keys) projection.setPosition(streamNames.keys, read.keys);
       if (read.log > at.log) {
         projection.setPosition(streamNames.vault, read.log, entries.at(-1)?.event.metadata.at);
       }
@@ -66,6 +69,19 @@ export function createProjectionFollower({
       waiting.splice(waiting.indexOf(waiter), 1);
       waiter.resolve();
     }
+  }
+
+  function flushKeys(): void {
+    if (read.keys <= at.keys) return;
+    const ofPeople = keys.filter(({ name }) => name.startsWith('pri_'));
+    keyTable.transaction(() => {
+      for (const { name, wrapped, sequence } of ofPeople) {
+        if (wrapped.length === 0) keyTable.remove(name, sequence);
+        else keyTable.put(name, wrapped, sequence);
+      }
+      keyTable.setPosition(read.keys);
+    });
+    for (const { name } of ofPeople) onKey(name);
   }
 
   function schedule(): void {

@@ -11,11 +11,11 @@ import { LRUCache } from 'lru-cache';
 import { streamNames } from '../../schemas/subjects.ts';
 import { evictableAt } from '../grant/expiry.ts';
 import { tombstoneSeconds } from '../log/event-log.ts';
-import type { StoredEvent } from '../log/stored-event.ts';
+import type { EventMetadata, StoredEvent } from '../log/stored-event.ts';
 import { and, asc, drizzle, eq, lt, lte, ne, sql } from '../sqlite/drizzle.ts';
 import {
   createTables,
-  dataKeys,
+  forgotten,
   type GrantRow,
   grants,
   positions,
@@ -44,8 +44,10 @@ export interface ExpiringGrant extends ExpiryPlace {
 export interface Projection extends Disposable {
   findGrant(grantId: string): GrantRow | null;
   findSession(sessionId: string): SessionRow | null;
-  findDataKey(principalKey: string): Buffer | null;
-  putDataKey(principalKey: string, wrapped: Uint8Array, sequence: number): void;
+  /** Everything of one person. */
+  holdingsOf(principalKey: string): { readonly sessions: SessionRow[]; readonly grants: GrantRow[] };
+  /** The sequence in the log with which a person was forgotten last; null: never. */
+  forgottenAt(principalKey: string): number | null;
   apply(entry: ProjectedEntry): void;
   /** Those of the session, all of one principal. */
   sessionGrants(session: Pick<SessionRow, 'sessionId' | 'principalKey'>): GrantRow[];
@@ -103,11 +105,14 @@ function createProjection(database: Database.Database, db: BetterSQLite3Database
     .from(sessions)
     .where(eq(sessions.sessionId, sql.placeholder('id')))
     .prepare();
-  const dataKeyOf = db
-    .select({ wrapped: dataKeys.wrapped })
-    .from(dataKeys)
-    .where(eq(dataKeys.principalKey, sql.placeholder('id')))
-    .prepare();
+  /** Few, and asked at every event that brings something of a person. */
+  const forgottenAt = new Map(
+    db
+      .select()
+      .from(forgotten)
+      .all()
+      .map(({ principalKey, sequence }) => [principalKey, sequence]),
+  );
   const setPosition = db
     .update(positions)
     .set({
@@ -172,23 +177,25 @@ function createProjection(database: Database.Database, db: BetterSQLite3Database
   return {
     findGrant: (id) => remembered(grantRows, id, () => grantById.get({ id })),
     findSession,
-    findDataKey: (id) => dataKeyOf.get({ id })?.wrapped ?? null,
-    putDataKey(principalKey, wrapped, sequence) {
-      const values = { principalKey, wrapped: Buffer.from(wrapped), sequence };
-      db.insert(dataKeys)
-        .values(values)
-        .onConflictDoUpdate({
-          target: dataKeys.principalKey,
-          set: values,
-          setWhere: lt(dataKeys.sequence, sequence),
-        })
-        .run();
-    },
+    holdingsOf: (principalKey) => ({
+      sessions: db.select().from(sessions).where(eq(sessions.principalKey, principalKey)).all(),
+      grants: db.select().from(grants).where(eq(grants.principalKey, principalKey)).all(),
+    }),
+    forgottenAt: (principalKey) => forgottenAt.get(principalKey) ?? null,
     apply(entry) {
       const { metadata } = entry.event;
-      const aggregate = 'grantId' in metadata ? metadata.grantId : metadata.sessionId;
+      const aggregate = aggregateOf(metadata);
       grantRows.delete(aggregate);
       sessionRows.delete(aggregate);
+      if (metadata.type === 'UserForgotten') {
+        const { principalKey } = metadata;
+        forgottenAt.set(principalKey, Math.max(entry.sequence, forgottenAt.get(principalKey) ?? 0));
+        dropOf(grantRows, principalKey);
+        dropOf(sessionRows, principalKey);
+      } else if ('principalKey' in metadata) {
+        // The owner may know already what the log is only now telling everybody.
+        if (entry.sequence < (forgottenAt.get(metadata.principalKey) ?? 0)) return;
+      }
       if (entry.sequence < (buried.get(aggregate) ?? 0)) return;
       if (metadata.type === 'GrantEvicted' || metadata.type === 'SessionEnded') {
         buried.set(aggregate, entry.sequence);
@@ -224,6 +231,18 @@ function remembered<Row extends object>(
   const row = read();
   if (row) rows.set(id, row);
   return row ?? null;
+}
+
+function aggregateOf(metadata: EventMetadata): string {
+  if ('grantId' in metadata) return metadata.grantId;
+  return 'sessionId' in metadata ? metadata.sessionId : metadata.principalKey;
+}
+
+function dropOf<Row extends { principalKey: string }>(
+  rows: LRUCache<string, Row>,
+  principalKey: string,
+): void {
+  for (const [id, row] of [...rows.entries()]) if (row.principalKey === principalKey) rows.delete(id);
 }
 
 function applyEvent(
@@ -307,6 +326,32 @@ function applyEvent(
       db.insert(sessions)
         .values({ sessionId, partition, principalKey, clientId, openedAt: metadata.at, endsAt, sequence })
         .onConflictDoNothing()
+        .run();
+      return;
+    }
+    case 'GrantForgotten':
+      db.delete(grants)
+        .where(and(eq(grants.grantId, metadata.grantId), lt(grants.sequence, sequence)))
+        .run();
+      return;
+    case 'SessionForgotten':
+      db.delete(sessions)
+        .where(and(eq(sessions.sessionId, metadata.sessionId), lt(sessions.sequence, sequence)))
+        .run();
+      return;
+    case 'UserForgotten': {
+      const { principalKey } = metadata;
+      for (const table of [grants, sessions])
+        db.delete(table)
+          .where(and(eq(table.principalKey, principalKey), lt(table.sequence, sequence)))
+          .run();
+      db.insert(forgotten)
+        .values({ principalKey, sequence })
+        .onConflictDoUpdate({
+          target: forgotten.principalKey,
+          set: { sequence },
+          setWhere: lt(forgotten.sequence, sequence),
+        })
         .run();
       return;
     }

@@ -5,7 +5,7 @@
 import { blob, index, integer, sql, sqliteTable, text } from '../sqlite/drizzle.ts';
 
 /** Raised with every change of a table: an older file is rebuilt from the log. */
-export const schemaVersion = 3;
+export const schemaVersion = 4;
 
 export const grants = sqliteTable(
   'grants',
@@ -67,10 +67,9 @@ export const sessions = sqliteTable(
 );
 export type SessionRow = typeof sessions.$inferSelect;
 
-/** Data keys, wrapped by the key ring. */
-export const dataKeys = sqliteTable('data_keys', {
+/** People who were forgotten, and when in the log: what is older than that and still read is not theirs any more. */
+export const forgotten = sqliteTable('forgotten', {
   principalKey: text('principal_key').primaryKey(),
-  wrapped: blob('wrapped', { mode: 'buffer' }).notNull(),
   sequence: integer('sequence').notNull(),
 });
 
@@ -102,9 +101,7 @@ export const createTables = `
   ) STRICT;
   CREATE INDEX sessions_by_principal ON sessions (principal_key);
   CREATE INDEX sessions_by_end ON sessions (partition, ends_at);
-  CREATE TABLE data_keys (
-    principal_key TEXT PRIMARY KEY NOT NULL, wrapped BLOB NOT NULL, sequence INTEGER NOT NULL
-  ) STRICT;
+  CREATE TABLE forgotten (principal_key TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL) STRICT;
   CREATE TABLE positions (
     stream TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT NOT NULL, event_at INTEGER
   ) STRICT;

@@ -4,33 +4,32 @@
  */
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { headers, type NatsConnection, type NatsError } from 'nats';
-import { keySubject, streamNames } from '../../schemas/subjects.ts';
-import { VaultError } from '../errors.ts';
-import type { Projection } from '../projection/projection.ts';
+import type { DataKeyTable } from './data-key-table.ts';
 import type { KeyRing } from './key-ring.ts';
+import type { WrappedKeyStore } from './wrapped-key-store.ts';
 
 export interface DataKeys {
-  /** From memory or the projection; null if this person has none. */
+  /** From memory or the table; null if this person has none. @throws VaultError `key-unknown` the ring lacks a key */
   find(principalKey: string): KeyObject | null;
   /** Makes one if there is none; two workers that do so at once end up with the same. */
   ensure(principalKey: string): Promise<KeyObject>;
+  /** Takes what is kept in memory away. */
+  forget(principalKey: string): void;
+  /** In KEYS, and thereby at every worker. */
+  destroy(principalKey: string): Promise<void>;
 }
 
 interface Options {
-  readonly connection: NatsConnection;
   readonly keyRing: KeyRing;
-  readonly projection: Projection;
+  readonly table: DataKeyTable;
+  readonly store: WrappedKeyStore;
 }
 
-const wrongLastSequence = 10071;
-
-export function createDataKeys({ connection, keyRing, projection }: Options): DataKeys {
+export function createDataKeys({ keyRing, table, store }: Options): DataKeys {
   const opened = new LRUCache<string, KeyObject>({ max: 20_000 });
-  const jetStream = connection.jetstream();
 
   function unwrap(principalKey: string, wrapped: Uint8Array): KeyObject {
-    const key = createSecretKey(keyRing.open(contextOf(principalKey), wrapped));
+    const key = createSecretKey(keyRing.open(dataKeyContext(principalKey), wrapped));
     opened.set(principalKey, key);
     return key;
   }
@@ -38,31 +37,8 @@ export function createDataKeys({ connection, keyRing, projection }: Options): Da
   function find(principalKey: string): KeyObject | null {
     const known = opened.get(principalKey);
     if (known) return known;
-    const wrapped = projection.findDataKey(principalKey);
+    const wrapped = table.find(principalKey);
     return wrapped && unwrap(principalKey, wrapped);
-  }
-
-  async function create(principalKey: string): Promise<{ wrapped: Uint8Array; sequence: number }> {
-    const wrapped = keyRing.seal(contextOf(principalKey), randomBytes(32));
-    const head = headers();
-    head.set('Nats-Expected-Last-Subject-Sequence', '0');
-    try {
-      const { seq } = await jetStream.publish(keySubject(principalKey), wrapped, { headers: head });
-      return { wrapped, sequence: seq };
-    } catch (error) {
-      if ((error as NatsError).api_error?.err_code !== wrongLastSequence) {
-        throw new VaultError('append-unknown', 'the data key of a person could not be stored', {
-          retryable: true,
-          cause: error,
-        });
-      }
-      // Somebody was faster, or our own first attempt was stored and its answer lost.
-      const manager = await connection.jetstreamManager();
-      const { data, seq } = await manager.streams.getMessage(streamNames.keys, {
-        last_by_subj: keySubject(principalKey),
-      });
-      return { wrapped: data, sequence: seq };
-    }
   }
 
   return {
@@ -70,13 +46,22 @@ export function createDataKeys({ connection, keyRing, projection }: Options): Da
     async ensure(principalKey) {
       const known = find(principalKey);
       if (known) return known;
-      const { wrapped, sequence } = await create(principalKey);
-      projection.putDataKey(principalKey, wrapped, sequence);
+      const fresh = keyRing.seal(dataKeyContext(principalKey), randomBytes(32));
+      const { wrapped, sequence } = await store.create(principalKey, fresh);
+      table.put(principalKey, wrapped, sequence);
       return unwrap(principalKey, wrapped);
+    },
+    forget(principalKey) {
+      opened.delete(principalKey);
+    },
+    async destroy(principalKey) {
+      const sequence = await store.destroy(principalKey);
+      if (sequence !== null) table.remove(principalKey, sequence);
+      opened.delete(principalKey);
     },
   };
 }
 
-function contextOf(principalKey: string): string {
+export function dataKeyContext(principalKey: string): string {
   return `data-key ${principalKey}`;
 }

@@ -23,6 +23,8 @@ interface Options {
   readonly now: () => number;
   readonly chainOf: (interactionUid: string) => Promise<Chain>;
   readonly forgetChain: (interactionUid: string) => Promise<void>;
+  /** Their data key is about to be destroyed. */
+  readonly isForgetting: (principalKey: string) => boolean;
   /** Refuses a principal of another partition. */
   readonly assertOurs: (partition: number, principal: Principal) => void;
 }
@@ -39,9 +41,12 @@ export type OpenSessionFromChain = (
 ) => Promise<{ sessionId: string }>;
 
 export function createSessionOpener(options: Options): OpenSessionFromChain {
-  const { projection, grants, dataKeys, index, writerOf, now, chainOf, forgetChain, assertOurs } = options;
+  const { projection, grants, dataKeys, index, writerOf, now, chainOf, forgetChain } = options;
+  const { isForgetting, assertOurs } = options;
 
   function changesOf(command: OpenSession, collected: readonly Collected[]): Change[] {
+    if (isForgetting(command.principalKey))
+      throw new RefusedError('unavailable', 'this person is being forgotten');
     const found = projection.findSession(command.sessionId);
     const opened = decideSession(
       command,

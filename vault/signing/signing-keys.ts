@@ -3,11 +3,10 @@
  * never leave it; gateways get the public half (RFC 7517).
  */
 import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { headers, type NatsConnection, type NatsError } from 'nats';
 import * as z from 'zod';
 import type { PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
-import { keySubject, streamNames } from '../../schemas/subjects.ts';
 import type { KeyRing } from '../sealing/key-ring.ts';
+import type { WrappedKeyStore } from '../sealing/wrapped-key-store.ts';
 
 export interface SigningKeys {
   /** The key that signs now comes first. */
@@ -16,14 +15,12 @@ export interface SigningKeys {
 }
 
 interface Options {
-  readonly connection: NatsConnection;
+  readonly store: WrappedKeyStore;
   readonly keyRing: KeyRing;
 }
 
-const keyName = 'signing';
-const context = 'signing-keys';
-const noMessageFound = 10037;
-const wrongLastSequence = 10071;
+export const signingKeyName = 'signing';
+export const signingKeyContext = 'signing-keys';
 
 const jwkSchema = z.object({
   kty: z.literal('EC'),
@@ -36,8 +33,9 @@ const storedSchema = z.array(z.object({ kid: z.string(), jwk: jwkSchema })).min(
 type StoredKeys = z.infer<typeof storedSchema>;
 
 /** Reads the keys of the instance, or makes the first one; of two workers that do so at once one wins. */
-export async function openSigningKeys({ connection, keyRing }: Options): Promise<SigningKeys> {
-  const stored = (await read()) ?? (await create());
+export async function openSigningKeys({ store, keyRing }: Options): Promise<SigningKeys> {
+  const found = await store.find(signingKeyName);
+  const stored = found ? opened(found.wrapped) : await create();
   const keys = new Map(stored.map(({ kid, jwk }) => [kid, createPrivateKey({ key: jwk, format: 'jwk' })]));
   return {
     publicKeys: stored.map(({ kid, jwk: { kty, crv, x, y } }) => ({
@@ -52,33 +50,13 @@ export async function openSigningKeys({ connection, keyRing }: Options): Promise
     privateKey: (kid) => keys.get(kid) ?? null,
   };
 
-  async function read(): Promise<StoredKeys | null> {
-    const manager = await connection.jetstreamManager();
-    try {
-      const { data } = await manager.streams.getMessage(streamNames.keys, {
-        last_by_subj: keySubject(keyName),
-      });
-      return storedSchema.parse(JSON.parse(keyRing.open(context, data).toString()));
-    } catch (error) {
-      if ((error as NatsError).api_error?.err_code === noMessageFound) return null;
-      throw error;
-    }
+  function opened(wrapped: Uint8Array): StoredKeys {
+    return storedSchema.parse(JSON.parse(keyRing.open(signingKeyContext, wrapped).toString()));
   }
 
   async function create(): Promise<StoredKeys> {
-    const made = [createSigningKey()];
-    const head = headers();
-    head.set('Nats-Expected-Last-Subject-Sequence', '0');
-    try {
-      const sealed = keyRing.seal(context, Buffer.from(JSON.stringify(made)));
-      await connection.jetstream().publish(keySubject(keyName), sealed, { headers: head });
-      return made;
-    } catch (error) {
-      if ((error as NatsError).api_error?.err_code !== wrongLastSequence) throw error;
-      const winner = await read();
-      if (!winner) throw error;
-      return winner;
-    }
+    const sealed = keyRing.seal(signingKeyContext, Buffer.from(JSON.stringify([createSigningKey()])));
+    return opened((await store.create(signingKeyName, sealed)).wrapped);
   }
 }
 

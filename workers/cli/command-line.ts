@@ -39,17 +39,21 @@ async function dispatch(typed: readonly string[]): Promise<number> {
     );
   }
   const rest = typed.slice(command.name.split(' ').length);
-  const values = parse(command, rest);
+  const { values, argument } = parse(command, rest);
   if (values.help === true) return print(helpOf(command));
   if (values.version === true) return print(`latchkey ${readVersion()}`);
   return command.run({
     one: (option) => values[option] as string | undefined,
     many: (option) => (values[option] ?? []) as string[],
+    argument,
     typed: rest,
   });
 }
 
-function parse(command: Command, typed: readonly string[]): Record<string, unknown> {
+function parse(
+  command: Command,
+  typed: readonly string[],
+): { values: Record<string, unknown>; argument: string | undefined } {
   const options: NonNullable<ParseArgsConfig['options']> = {
     help: { type: 'boolean', short: 'h' },
     version: { type: 'boolean' },
@@ -57,8 +61,10 @@ function parse(command: Command, typed: readonly string[]): Record<string, unkno
   for (const [name, option] of Object.entries(command.options))
     options[name] = { type: option.value ? 'string' : 'boolean', multiple: option.multiple ?? false };
   let values: Record<string, unknown>;
+  let positionals: string[];
   try {
-    ({ values } = parseArgs({ args: [...typed], options, strict: true, allowPositionals: false }));
+    const allowPositionals = command.argument !== undefined;
+    ({ values, positionals } = parseArgs({ args: [...typed], options, strict: true, allowPositionals }));
   } catch (error) {
     // Node adds advice on `--` after the first sentence.
     const why = (error as Error).message.split(/[.\n]/, 1)[0];
@@ -66,7 +72,11 @@ function parse(command: Command, typed: readonly string[]): Record<string, unkno
   }
   for (const [name, value] of Object.entries(values))
     if ([value].flat().includes('')) throw usage(`${command.name}: --${name} needs a value`);
-  return values;
+  if (positionals.length > 1)
+    throw usage(
+      `${command.name}: takes one ${command.argument?.name}: see \`latchkey ${command.name} --help\``,
+    );
+  return { values, argument: positionals[0] };
 }
 
 function overview(): string {
@@ -82,18 +92,20 @@ ${commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).joi
 Without any configuration: latchkey up`;
 }
 
-function helpOf({ name, summary, details, options }: Command): string {
-  const rows = Object.entries(options).map(([option, { value, help }]) => [
+function helpOf({ name, summary, details, argument, options }: Command): string {
+  const rows: string[][] = Object.entries(options).map(([option, { value, help }]) => [
     `--${option}${value ? ` ${value}` : ''}`,
     help,
   ]);
+  if (argument) rows.unshift([argument.name, argument.help]);
   rows.push(['--help', 'Print this help']);
   const width = Math.max(...rows.map(([left]) => left?.length ?? 0));
   const lines = rows.map(
     ([left = '', right = '']) =>
       `  ${left.padEnd(width)}  ${right.replaceAll('\n', `\n${' '.repeat(width + 4)}`)}`,
   );
-  return `Usage: latchkey ${name} [options]\n\n${summary}.${details ? `\n\n${details}` : ''}\n\nOptions:\n${lines.join('\n')}`;
+  const given = argument ? `${argument.name} ` : '';
+  return `Usage: latchkey ${name} ${given}[options]\n\n${summary}.${details ? `\n\n${details}` : ''}\n\nOptions:\n${lines.join('\n')}`;
 }
 
 function usage(message: string): StartupError {

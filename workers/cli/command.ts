@@ -10,6 +10,8 @@ export interface CommandOption {
 export interface CommandValues {
   readonly one: (option: string) => string | undefined;
   readonly many: (option: string) => readonly string[];
+  /** The command's argument. */
+  readonly argument: string | undefined;
   /** As typed, for a command that passes them on. */
   readonly typed: readonly string[];
 }
@@ -19,6 +21,8 @@ export interface Command {
   readonly name: string;
   readonly summary: string;
   readonly details?: string;
+  /** What is given without an option's name: `keys retire KEY-ID`. */
+  readonly argument?: { readonly name: string; readonly help: string };
   readonly options: Readonly<Record<string, CommandOption>>;
   /** Resolves with the exit code. @throws StartupError with one line for the terminal */
   run(values: CommandValues): Promise<number> | number;

@@ -1,6 +1,7 @@
 /** Every command there is. What a command needs is loaded when it runs. */
 import { StartupError } from '../../schemas/run-process.ts';
-import type { Command } from './command.ts';
+import type { Command, CommandValues } from './command.ts';
+import type { Operator } from './operator.ts';
 import { runMain } from './run-main.ts';
 
 const config = { value: 'FILE', help: 'The configuration file' };
@@ -8,6 +9,19 @@ const keys = (role: string) => ({
   value: 'PATH',
   help: `The key file of the ${role}, or the folder that holds it (made by \`latchkey keys init\`)`,
 });
+const operatorConfig = {
+  value: 'FILE',
+  help: 'The configuration file, for the address of NATS; not needed with LATCHKEY_NATS_URL',
+};
+const operatorKeys = {
+  value: 'DIR',
+  help: 'The folder with operator.keys.json and vault.keyring.json',
+};
+const wait = {
+  value: 'SECONDS',
+  help: 'For how long to wait for workers that have another ring (300 unless given)',
+};
+const operatorEnvironment = `Environment: LATCHKEY_NATS_URL with LATCHKEY_NATS_USER and LATCHKEY_NATS_PASSWORD, or LATCHKEY_NATS_TOKEN.`;
 const environment = `Environment: LATCHKEY_LOG_LEVEL (trace, debug, info, warn, error; info unless set).`;
 
 export const commands: readonly Command[] = [
@@ -42,6 +56,10 @@ Environment: LATCHKEY_NATS_SERVER (the nats-server to use, 2.12 or newer), LATCH
     options: {
       config,
       keys: keys('vault'),
+      'key-ring': {
+        value: 'PLACE',
+        help: 'Where the key ring is: file:PATH, or env:NAME with the text of the file or its base64;\nvault.keyring.json beside the key file unless given. SIGHUP has it read again',
+      },
       data: { value: 'DIR', help: 'Where its SQLite files lie; needs a lasting volume' },
     },
     run: ({ typed }) => runMain('workers/vault-worker/main.ts', typed),
@@ -98,7 +116,89 @@ Move each file to the machine of its process, and keep root.key apart from all o
       });
     },
   },
+  {
+    name: 'keys rotate',
+    summary: 'Makes a new key for the vault, and seals anew what older ones seal, while everything runs',
+    details: `The new key is added to vault.keyring.json and seals as soon as every vault worker has it; a worker with a
+copy of its own needs the new file first, and is named until it has it. Older keys stay until \`keys retire\`.
+Back up vault.keyring.json when the command says so. A rotation that was cut off goes on with the same command.
+
+${operatorEnvironment}`,
+    options: { keys: operatorKeys, config: operatorConfig, wait },
+    run: (values) =>
+      asOperator(values, 'keys rotate', async (operator, print) => {
+        const { rotateKeys } = await import('./keys-rotate.ts');
+        const keys = requireOption(values.one('keys'), 'keys rotate', '--keys DIR');
+        await rotateKeys({ operator, keys, print, waitSeconds: wholeNumber(values, 'wait', 300) });
+      }),
+  },
+  {
+    name: 'keys retire',
+    summary: 'Removes an old key of the vault, if nothing is sealed with it any more',
+    details: `If something still is, the command says what, and removes nothing.
+
+${operatorEnvironment}`,
+    argument: { name: 'KEY-ID', help: 'The key, kek_...' },
+    options: { keys: operatorKeys, config: operatorConfig, wait },
+    run: (values) =>
+      asOperator(values, 'keys retire', async (operator, print) => {
+        const { retireKey } = await import('./keys-retire.ts');
+        const keys = requireOption(values.one('keys'), 'keys retire', '--keys DIR');
+        const keyId = requireOption(values.argument, 'keys retire', 'KEY-ID');
+        await retireKey({ operator, keys, keyId, print, waitSeconds: wholeNumber(values, 'wait', 300) });
+      }),
+  },
+  {
+    name: 'users forget',
+    summary: 'Ends the sessions of a person, and makes everything of them unreadable',
+    details: `The data key of the person is destroyed at once, and every vault worker lets go of what it had opened. Copies
+of the data become unreadable when the last backup of the stream KEYS from before has expired; the command prints
+that date.
+
+${operatorEnvironment}`,
+    options: {
+      keys: { value: 'PATH', help: 'The key file of the operator, or the folder that holds it' },
+      config: operatorConfig,
+      user: { value: 'ID', help: 'The person, usr_...' },
+      provider: { value: 'NAME', help: 'Instead: the first provider of the sign-in, with --subject' },
+      subject: { value: 'SUBJECT', help: 'Who the person is at that provider' },
+      'keys-backup-days': {
+        value: 'N',
+        help: 'For how many days backups of KEYS are kept (vault.keysBackupDays of the configuration, or 30)',
+      },
+    },
+    run: (values) =>
+      asOperator(values, 'users forget', async (operator, print) => {
+        const { forgetPerson } = await import('./users-forget.ts');
+        await forgetPerson({
+          ...{ operator, print, now: Date.now },
+          user: values.one('user'),
+          provider: values.one('provider'),
+          subject: values.one('subject'),
+          keysBackupDays: wholeNumber(values, 'keys-backup-days', operator.keysBackupDays ?? 30),
+        });
+      }),
+  },
 ];
+
+async function asOperator(
+  values: CommandValues,
+  command: string,
+  work: (operator: Operator, print: (line: string) => void) => Promise<void>,
+): Promise<number> {
+  const keys = requireOption(values.one('keys'), command, '--keys');
+  const { openOperator } = await import('./operator.ts');
+  await using operator = await openOperator({ config: values.one('config'), keys, env: process.env });
+  await work(operator, (line) => console.log(line));
+  return 0;
+}
+
+function wholeNumber(values: CommandValues, option: string, otherwise: number): number {
+  const typed = values.one(option);
+  if (typed === undefined) return otherwise;
+  if (/^\d{1,6}$/.test(typed)) return Number(typed);
+  throw new StartupError('usage', `--${option} must be a whole number`, { exitCode: 2 });
+}
 
 function requireOption(value: string | undefined, command: string, option: string): string {
   if (value !== undefined) return value;

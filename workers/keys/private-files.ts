@@ -5,6 +5,7 @@
 
 import { randomBytes } from 'node:crypto';
 import {
+  chownSync,
   closeSync,
   fsyncSync,
   linkSync,
@@ -15,6 +16,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { StartupError } from '../../schemas/run-process.ts';
 
 /** @throws StartupError `folder-unusable`, `folder-too-open` */
@@ -56,8 +58,19 @@ export function createPrivateFile(file: string, text: string): boolean {
   }
 }
 
+/** Whole, on disk when it returns, and of the same owner as the file it replaces. */
 export function replacePrivateFile(file: string, text: string): void {
-  renameSync(writeDraft(file, text), file);
+  const draft = writeDraft(file, text);
+  const { uid, gid } = statSync(file);
+  if (process.getuid?.() === 0) chownSync(draft, uid, gid);
+  renameSync(draft, file);
+  if (process.platform === 'win32') return;
+  const folder = openSync(dirname(file), 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
 }
 
 function writeDraft(file: string, text: string): string {

@@ -15,8 +15,9 @@ import { readRoleKeys } from '../../schemas/role-key-file.ts';
 import { runProcess, StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { VaultError } from '../../vault/errors.ts';
+import { openKeyRing } from '../../vault/sealing/key-ring.ts';
 import { openVault } from '../../vault/vault.ts';
-import { readKeyRing } from './key-ring-file.ts';
+import { keyRingSource } from './key-ring-sources.ts';
 import { createProviderRequests } from './provider-requests.ts';
 import { startVaultWorker } from './vault-worker.ts';
 
@@ -27,7 +28,12 @@ runProcess({
   name: 'vault',
   async start() {
     const { values } = parseArgs({
-      options: { config: { type: 'string' }, keys: { type: 'string' }, data: { type: 'string' } },
+      options: {
+        config: { type: 'string' },
+        keys: { type: 'string' },
+        'key-ring': { type: 'string' },
+        data: { type: 'string' },
+      },
     });
     if (!values.keys) throw new StartupError('usage', 'needs --keys PATH', { exitCode: 2 });
     if (!values.data) throw new StartupError('usage', 'needs --data DIR', { exitCode: 2 });
@@ -36,7 +42,18 @@ runProcess({
     const level = process.env.LATCHKEY_LOG_LEVEL ?? settings.logLevel;
     const log = createLog({ process: 'vault', bootId, level });
     const keys = readRoleKeys(values.keys, { role: 'vault' });
-    const keyRing = readKeyRing(keyRingPath(values.keys), keys.instanceId);
+    const choice = values['key-ring'] ?? settings.keyRing ?? `file:${keyRingPath(values.keys)}`;
+    const source = keyRingSource(choice, keys.instanceId, process.env);
+    const keyRing = openKeyRing(await source.read(), {
+      source,
+      onKeyMissing: (err) => log.error({ err, keys: keyRing.keyIds(), source: source.name }, 'key ring'),
+    });
+    process.on('SIGHUP', () => {
+      keyRing.load(null).then(
+        () => log.info({ keys: keyRing.keyIds(), current: keyRing.current() }, 'key ring loaded'),
+        (err) => log.error({ err, source: source.name }, 'key ring not loaded; the one before stays'),
+      );
+    });
     mkdirSync(values.data, { recursive: true, mode: 0o700 });
 
     const connection = await openNatsConnection({ ...nats, role: 'vault', bootId });

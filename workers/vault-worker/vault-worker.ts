@@ -14,6 +14,14 @@ import { describeInstance } from '../../schemas/messages/describe-instance.ts';
 import { findUpstreamTokens } from '../../schemas/messages/find-upstream-tokens.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
+  confirmForgotten,
+  findUser,
+  forgetUser,
+  listKeyUse,
+  loadKeyRing,
+  rewrapKeys,
+} from '../../schemas/messages/operator-requests.ts';
+import {
   deliverRefreshOutcome,
   type RefreshOutcomeDelivery,
 } from '../../schemas/messages/refresh-outcome.ts';
@@ -25,7 +33,7 @@ import {
   openSession,
   signAccessToken,
 } from '../../schemas/messages/sign-in.ts';
-import { authSubject, refreshOutcomeSubject, vaultSubject } from '../../schemas/subjects.ts';
+import { adminSubject, authSubject, refreshOutcomeSubject, vaultSubject } from '../../schemas/subjects.ts';
 import type { Chain } from '../../vault/authorization/chain.ts';
 import type { Ownership } from '../../vault/ownership/ownership.ts';
 import type { Vault } from '../../vault/vault.ts';
@@ -112,7 +120,31 @@ export function startVaultWorker({
       } as const;
       return bus.serve(operation, target, asOwner(partition, handle));
     };
+    const fromOperator = <Request, Response>(
+      operation: Operation<Request, Response>,
+      handle: Handler<Request, Response>,
+    ): Stop => {
+      const target = {
+        subject: adminSubject(partition, operation.name),
+        pair: 'operator-vault',
+        queue,
+      } as const;
+      return bus.serve(operation, target, asOwner(partition, handle));
+    };
+    const { operator } = vault;
     return [
+      fromOperator(loadKeyRing, ({ sealWith }) => operator.loadKeyRing(sealWith)),
+      fromOperator(rewrapKeys, (_, context) =>
+        once(context, async () => ({ rewrapped: await operator.rewrap(partition) })),
+      ),
+      fromOperator(listKeyUse, (_, context) =>
+        once(context, async () => ({ uses: await operator.use(partition) })),
+      ),
+      fromOperator(findUser, ({ provider, subject }) => operator.findUser(provider, subject)),
+      fromOperator(forgetUser, ({ userId }, context) =>
+        once(context, () => operator.forgetUser(partition, userId)),
+      ),
+      fromOperator(confirmForgotten, ({ userId }) => operator.hasForgotten(userId)),
       fromGateway(findUpstreamTokens, (request) => vault.findUpstreamTokens(partition, request)),
       fromGateway(openSession, (request, context) =>
         once(context, () => vault.openSession(partition, request)),

@@ -153,6 +153,7 @@ test('defaults are filled in', () => {
     refreshConcurrency: 256,
     refreshesPerSecond: 200,
     replicas: 1,
+    keysBackupDays: 30,
   });
   assert.is(config?.operational.timeouts.default, '30s');
   assert.is(config?.aggregation.conflictResolutionConfig.prefixFormat, '{workload}_');

@@ -29,6 +29,8 @@ test('holds what a vault worker needs, and no address or secret of a provider or
           refreshTokenReuse: { policy: 'leeway', leewayMs: 90_000 },
         },
       ],
+      keyRing: null,
+      keysBackupDays: 30,
       refresh: {
         minValidSeconds: 20,
         refreshAheadSeconds: 60,

@@ -131,17 +131,6 @@ test('applied again, in whole or in part, nothing changes', () => {
   );
 });
 
-test('a data key is replaced by a later one only', () => {
-  using folder = openTemporaryFolder();
-  using projection = openProjection(folder.file('p.sqlite'), streams, 0);
-  assert.is(projection.findDataKey(principalKey), null);
-  projection.putDataKey(principalKey, Buffer.from('second'), 5);
-  projection.putDataKey(principalKey, Buffer.from('first'), 4);
-  assert.is(projection.findDataKey(principalKey)!.toString(), 'second');
-  projection.putDataKey(principalKey, Buffer.from('third'), 6);
-  assert.is(projection.findDataKey(principalKey)!.toString(), 'third');
-});
-
 test('a transaction that breaks leaves nothing behind, also in memory', () => {
   using folder = openTemporaryFolder();
   using projection = openProjection(folder.file('p.sqlite'), streams, 0);

@@ -15,6 +15,7 @@ import { decodeStoredEvent } from '../../../vault/log/stored-event.ts';
 import { openProjection } from '../../../vault/projection/projection.ts';
 import { createProjectionFollower } from '../../../vault/projection/projection-follower.ts';
 import type { RefreshOrder } from '../../../vault/refresh/refresher.ts';
+import { openDataKeyTable } from '../../../vault/sealing/data-key-table.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
 import {
   createPlayedProviders,
@@ -177,8 +178,10 @@ async function rebuild({ connection }: TestVault) {
     );
     const log = await openJetStreamEventLog({ connection, incarnation: created });
     const last = await manager.streams.getMessage(streamNames.vault, { last_by_subj: 'latchkey.log.>' });
+    using keyTable = openDataKeyTable(join(folder, 'keys.sqlite'), { incarnation: 'none', lastSequence: 0 });
     await using follower = createProjectionFollower({
-      ...{ projection, log },
+      ...{ projection, log, keyTable },
+      onKey: () => {},
       followKeys: async () => {},
       onOwner: () => {},
       onBroken: (error) => assert.unreachable(String(error)),

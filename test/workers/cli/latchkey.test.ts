@@ -5,6 +5,11 @@ import * as assert from 'uvu/assert';
 
 const commandLine = suite('command line');
 
+const names = [
+  ...['up', 'gateway', 'vault', 'provider', 'validate'],
+  ...['keys init', 'keys rotate', 'keys retire', 'users forget'],
+];
+
 const latchkey = fileURLToPath(new URL('../../../workers/cli/latchkey.ts', import.meta.url));
 
 function run(...args: string[]) {
@@ -15,8 +20,7 @@ function run(...args: string[]) {
 commandLine('tells its commands, and its version', () => {
   const help = run('--help');
   assert.is(help.status, 0);
-  for (const name of ['up', 'gateway', 'vault', 'provider', 'validate', 'keys init'])
-    assert.match(help.stdout, new RegExp(`^ {2}${name} +\\S`, 'm'));
+  for (const name of names) assert.match(help.stdout, new RegExp(`^ {2}${name} +\\S`, 'm'));
   const version = run('--version');
   assert.is(version.status, 0);
   assert.match(version.stdout, /^latchkey \d+\.\d+\.\d+\n$/);
@@ -25,10 +29,18 @@ commandLine('tells its commands, and its version', () => {
 for (const [name, options] of Object.entries({
   up: ['--config FILE', '--data DIR', '--port N'],
   gateway: ['--config FILE', '--keys PATH'],
-  vault: ['--config FILE', '--keys PATH', '--data DIR'],
+  vault: ['--config FILE', '--keys PATH', '--key-ring PLACE', '--data DIR'],
   provider: ['--config FILE', '--keys DIR', '--only NAME'],
   validate: ['--config FILE', '--secrets'],
   'keys init': ['--out DIR', '--config FILE', '--providers A,B'],
+  'keys rotate': ['--keys DIR', '--config FILE', '--wait SECONDS'],
+  'users forget': [
+    '--keys PATH',
+    '--user ID',
+    '--provider NAME',
+    '--subject SUBJECT',
+    '--keys-backup-days N',
+  ],
 }))
   commandLine(`${name} --help tells its options`, () => {
     const { status, stdout, stderr } = run(...name.split(' '), '--help');
@@ -38,7 +50,7 @@ for (const [name, options] of Object.entries({
     for (const option of options) assert.match(stdout, `  ${option} `);
   });
 
-for (const name of ['up', 'gateway', 'vault', 'provider', 'validate', 'keys init'])
+for (const name of names)
   commandLine(`${name} refuses an unknown option in one line`, () => {
     const { status, stdout, stderr } = run(...name.split(' '), '--colour', 'red');
     assert.is(status, 2);
@@ -49,7 +61,13 @@ for (const name of ['up', 'gateway', 'vault', 'provider', 'validate', 'keys init
 commandLine('refuses unknown and incomplete commands, stray words and options without value', () => {
   const refusals: [string[], RegExp][] = [
     [['vualt'], /^latchkey: unknown command "vualt": see `latchkey --help`\n$/],
-    [['keys'], /^latchkey: `keys` is not complete: use `latchkey keys init`\n$/],
+    [
+      ['keys'],
+      /^latchkey: `keys` is not complete: use `latchkey keys init` or `latchkey keys rotate` or `latchkey keys retire`\n$/,
+    ],
+    [['keys', 'retire', '--keys', 'k', 'a', 'b'], /^latchkey: keys retire: takes one KEY-ID: see [^\n]*\n$/],
+    [['keys', 'rotate'], /^latchkey: keys rotate: needs --keys: see [^\n]*\n$/],
+    [['users', 'forget', '--user', 'usr_x'], /^latchkey: users forget: needs --keys: see [^\n]*\n$/],
     [['up', 'now'], /^latchkey: up: Unexpected argument 'now'[^\n]*\n$/],
     [['up', '--data'], /^latchkey: up: Option '--data <value>' argument missing: see [^\n]*\n$/],
     [['up', '--data='], /^latchkey: up: --data needs a value\n$/],

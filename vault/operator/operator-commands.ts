@@ -1,0 +1,53 @@
+/** What an operator may order: keys are changed, people are forgotten. Nothing of it gives out what is sealed. */
+import { type Principal, partitionOf } from '../../schemas/identity.ts';
+import type { DataKeys } from '../sealing/data-keys.ts';
+import type { IdentityIndex } from '../sealing/identity-index.ts';
+import type { KeyRing } from '../sealing/key-ring.ts';
+import type { KeyRotation } from '../sealing/key-rotation.ts';
+import type { Forgetting } from './forget-user.ts';
+
+export interface OperatorCommands extends Pick<KeyRotation, 'rewrap' | 'use'> {
+  /** Has this worker read its key ring again, and says what it has. */
+  loadKeyRing(sealWith: string | null): Promise<{ worker: string; keyIds: string[]; current: string }>;
+  findUser(provider: string, subject: string): { userId: string };
+  forgetUser(partition: number, userId: string): Promise<{ sessions: number; grants: number }>;
+  /** Whether this worker, which may be another than the one that forgot, has nothing left that opens. */
+  hasForgotten(userId: string): Promise<{ worker: string; forgotten: boolean }>;
+}
+
+interface Options {
+  readonly worker: string;
+  readonly realm: string;
+  readonly keyRing: KeyRing;
+  readonly index: IdentityIndex;
+  readonly dataKeys: DataKeys;
+  readonly rotation: KeyRotation;
+  readonly forgetting: Forgetting;
+  readonly holdsAnything: (principalKey: string) => boolean;
+  /** Resolves when this worker has read everything that is in the streams now. */
+  readonly caughtUp: () => Promise<void>;
+}
+
+export function createOperatorCommands(options: Options): OperatorCommands {
+  const { worker, realm, keyRing, index, dataKeys, rotation, forgetting, holdsAnything, caughtUp } = options;
+  const principalOf = (userId: string): Principal => ({ iss: realm, sub: userId });
+  return {
+    ...rotation,
+    async loadKeyRing(sealWith) {
+      await keyRing.load(sealWith);
+      return { worker, keyIds: [...keyRing.keyIds()], current: keyRing.current() };
+    },
+    findUser: (provider, subject) => ({ userId: index.userId(provider, subject) }),
+    forgetUser: (partition, userId) => forgetting.forget(partition, principalOf(userId)),
+    async hasForgotten(userId) {
+      await caughtUp();
+      const principalKey = index.principalKey(principalOf(userId));
+      return { worker, forgotten: dataKeys.find(principalKey) === null && !holdsAnything(principalKey) };
+    },
+  };
+}
+
+/** The partition that holds everything of a user. */
+export function partitionOfUser(realm: string, userId: string, partitions: number): number {
+  return partitionOf({ iss: realm, sub: userId }, partitions);
+}
