@@ -1,11 +1,11 @@
 /**
  * A worker that is paused past its lease and goes on: none of its late answers is accepted by a requester, none of its
- * writes by the log, on grants that the new owner has not touched either. Many more rounds: `test/long/pauses.ts`.
+ * writes by the log, on grants that the new owner has not touched either. Many more rounds: `pauses.ts`.
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openNatsServer } from '../../world/nats-server.ts';
-import { pauseWorkers } from '../../world/pauses.ts';
+import { openNatsServer } from '../world/nats-server.ts';
+import { pauseWorkers } from '../world/pauses.ts';
 
 const test = suite('pauses');
 

@@ -5,21 +5,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { UpstreamTokenAnswer } from '../../../schemas/messages/find-upstream-tokens.ts';
-import type { Fault } from '../../world/faults.ts';
+import type { UpstreamTokenAnswer } from '../../schemas/messages/find-upstream-tokens.ts';
+import type { Fault } from '../world/faults.ts';
 import {
   type OneTimeTokens,
   oneTimeSettings,
   openOneTimeTokens,
-} from '../../world/identity-providers/one-time-tokens.ts';
-import { openNatsServer } from '../../world/nats-server.ts';
+} from '../world/identity-providers/one-time-tokens.ts';
+import { openNatsServer } from '../world/nats-server.ts';
 import {
   type Member,
   openVaultCluster,
   type SignedInPerson,
   type VaultCluster,
   type Worker,
-} from '../../world/vault-cluster.ts';
+} from '../world/vault-cluster.ts';
 
 const test = suite('crash');
 

@@ -6,12 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { streamNames } from '../../../schemas/subjects.ts';
-import { oneTimeSettings, openOneTimeTokens } from '../../world/identity-providers/one-time-tokens.ts';
-import { keepLookingUp } from '../../world/look-up-load.ts';
-import { openNatsCluster } from '../../world/nats-cluster.ts';
-import { pauseWorkers } from '../../world/pauses.ts';
-import { openVaultCluster, type SignedInPerson } from '../../world/vault-cluster.ts';
+import { streamNames } from '../../schemas/subjects.ts';
+import { oneTimeSettings, openOneTimeTokens } from '../world/identity-providers/one-time-tokens.ts';
+import { keepLookingUp } from '../world/look-up-load.ts';
+import { openNatsCluster } from '../world/nats-cluster.ts';
+import { pauseWorkers } from '../world/pauses.ts';
+import { openVaultCluster, type SignedInPerson } from '../world/vault-cluster.ts';
 
 const test = suite('nats-cluster');
 

@@ -6,13 +6,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { oauth2Settings, parametersOf, redirectUri } from '../../workers/providers/provider-settings.ts';
-import { Browser } from '../../world/browser.ts';
-import type { LookUpsOrder, LookUpsReport } from '../../world/gateway-process.ts';
-import { openGitlabProvider } from '../../world/identity-providers/gitlab.ts';
-import { oneTimeSettings, openOneTimeTokens } from '../../world/identity-providers/one-time-tokens.ts';
-import { openNatsServer } from '../../world/nats-server.ts';
-import { openVaultCluster, type SignedInPerson, type VaultCluster } from '../../world/vault-cluster.ts';
+import { oauth2Settings, parametersOf, redirectUri } from '../workers/providers/provider-settings.ts';
+import { Browser } from '../world/browser.ts';
+import type { LookUpsOrder, LookUpsReport } from '../world/gateway-process.ts';
+import { openGitlabProvider } from '../world/identity-providers/gitlab.ts';
+import { oneTimeSettings, openOneTimeTokens } from '../world/identity-providers/one-time-tokens.ts';
+import { openNatsServer } from '../world/nats-server.ts';
+import { openVaultCluster, type SignedInPerson, type VaultCluster } from '../world/vault-cluster.ts';
 
 const test = suite('refresh-storm');
 const clientSecret = 'a-secret-of-the-test-client-0123456789';

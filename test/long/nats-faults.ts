@@ -5,14 +5,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { DeadlineExceededError, RefusedError } from '../../../schemas/failure.ts';
-import type { UpstreamTokenAnswer } from '../../../schemas/messages/find-upstream-tokens.ts';
-import { openCutOff } from '../../world/cut-off.ts';
-import { oneTimeSettings, openOneTimeTokens } from '../../world/identity-providers/one-time-tokens.ts';
-import { keepLookingUp } from '../../world/look-up-load.ts';
-import { openNatsCluster } from '../../world/nats-cluster.ts';
-import { openNatsServer } from '../../world/nats-server.ts';
-import { openVaultCluster, type SignedInPerson, type VaultCluster } from '../../world/vault-cluster.ts';
+import { DeadlineExceededError, RefusedError } from '../../schemas/failure.ts';
+import type { UpstreamTokenAnswer } from '../../schemas/messages/find-upstream-tokens.ts';
+import { openCutOff } from '../world/cut-off.ts';
+import { oneTimeSettings, openOneTimeTokens } from '../world/identity-providers/one-time-tokens.ts';
+import { keepLookingUp } from '../world/look-up-load.ts';
+import { openNatsCluster } from '../world/nats-cluster.ts';
+import { openNatsServer } from '../world/nats-server.ts';
+import { openVaultCluster, type SignedInPerson, type VaultCluster } from '../world/vault-cluster.ts';
 
 const test = suite('nats-faults');
 
