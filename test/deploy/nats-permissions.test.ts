@@ -111,6 +111,8 @@ test('the real processes do all their work under it, a refresh included, without
   assert.is((await whoAmI('gitlab-tools')).username, 'alice');
   assert.is((await whoAmI('corporate-tools')).name, 'Alice Adams');
   await sleep(2500);
+  // The next token lives on: a kill in the middle of a refresh is another test's business.
+  installation.gitlab.setAccessTokenSeconds(300);
   assert.is((await whoAmI('gitlab-tools')).username, 'alice');
   const refreshes = installation.gitlab.tokenRequests.filter(
     ({ grantType, outcome }) => grantType === 'refresh_token' && outcome === 'ok',
