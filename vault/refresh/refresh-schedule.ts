@@ -4,7 +4,8 @@
  * moment of its own: ten thousand that expire together do not come to their provider together.
  */
 import { refreshableFrom } from '../grant/expiry.ts';
-import type { ExpiringGrant, ExpiryPlace, Projection } from '../projection/projection.ts';
+import type { Projection } from '../projection/projection.ts';
+import type { ExpiringGrant, ExpiryPlace } from '../projection/row-queries.ts';
 import type { LastUses } from './last-uses.ts';
 import type { Refresher } from './refresher.ts';
 

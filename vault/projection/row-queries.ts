@@ -1,0 +1,125 @@
+/** What is asked of the rows, each question prepared once. */
+import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
+import { and, asc, eq, lte, ne, sql } from '../sqlite/drizzle.ts';
+import { forgotten, type GrantRow, grants, positions, type SessionRow, sessions } from './tables.ts';
+
+/** A place in the order of expiry: many grants may expire in the same millisecond. */
+export interface ExpiryPlace {
+  readonly expiresAt: number;
+  readonly row: number;
+}
+
+export interface ExpiringGrant extends ExpiryPlace {
+  readonly grantId: string;
+  readonly obtainedAt: number;
+}
+
+export interface RowQueries {
+  grant(grantId: string): GrantRow | undefined;
+  session(sessionId: string): SessionRow | undefined;
+  holdingsOf(principalKey: string): { readonly sessions: SessionRow[]; readonly grants: GrantRow[] };
+  /** The people who were forgotten, each with the sequence in the log. */
+  forgotten(): [principalKey: string, sequence: number][];
+  sessionGrants(session: Pick<SessionRow, 'sessionId' | 'principalKey'>): GrantRow[];
+  endedSessions(partition: number, at: number, limit: number): string[];
+  evictableGrants(partition: number, at: number, limit: number): string[];
+  expiringGrants(partition: number, after: ExpiryPlace, until: number, limit: number): ExpiringGrant[];
+  position(stream: string): number;
+  setPosition(stream: string, sequence: number, eventAt: number | null): void;
+}
+
+export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
+  const grantById = db
+    .select()
+    .from(grants)
+    .where(eq(grants.grantId, sql.placeholder('id')))
+    .prepare();
+  const sessionById = db
+    .select()
+    .from(sessions)
+    .where(eq(sessions.sessionId, sql.placeholder('id')))
+    .prepare();
+  const setPosition = db
+    .update(positions)
+    .set({
+      sequence: sql`${sql.placeholder('sequence')}`,
+      eventAt: sql`coalesce(${sql.placeholder('eventAt')}, ${positions.eventAt})`,
+    })
+    .where(eq(positions.stream, sql.placeholder('stream')))
+    .prepare();
+  const grantsOfPrincipal = db
+    .select()
+    .from(grants)
+    .where(
+      and(
+        eq(grants.principalKey, sql.placeholder('principalKey')),
+        eq(grants.sessionId, sql.placeholder('id')),
+      ),
+    )
+    .prepare();
+  const ended = db
+    .select({ id: sessions.sessionId })
+    .from(sessions)
+    .where(
+      and(eq(sessions.partition, sql.placeholder('partition')), lte(sessions.endsAt, sql.placeholder('at'))),
+    )
+    .orderBy(asc(sessions.endsAt))
+    .limit(sql.placeholder('limit'))
+    .prepare();
+  const evictable = db
+    .select({ id: grants.grantId })
+    .from(grants)
+    .where(
+      and(eq(grants.partition, sql.placeholder('partition')), lte(grants.evictableAt, sql.placeholder('at'))),
+    )
+    .orderBy(asc(grants.evictableAt))
+    .limit(sql.placeholder('limit'))
+    .prepare();
+  const expiring = db
+    .select({
+      grantId: grants.grantId,
+      // Those without an expiry are behind no place.
+      expiresAt: sql<number>`${grants.expiresAt}`,
+      obtainedAt: grants.obtainedAt,
+      row: sql<number>`rowid`,
+    })
+    .from(grants)
+    .where(
+      and(
+        // As the partial index says it.
+        sql`${grants.refreshable} = 1`,
+        eq(grants.partition, sql.placeholder('partition')),
+        sql`(${grants.expiresAt}, rowid) > (${sql.placeholder('expiresAt')}, ${sql.placeholder('row')})`,
+        lte(grants.expiresAt, sql.placeholder('until')),
+        ne(grants.refreshStatus, 'reauth-required'),
+      ),
+    )
+    .orderBy(asc(grants.expiresAt), asc(sql`rowid`))
+    .limit(sql.placeholder('limit'))
+    .prepare();
+
+  return {
+    grant: (id) => grantById.get({ id }),
+    session: (id) => sessionById.get({ id }),
+    holdingsOf: (principalKey) => ({
+      sessions: db.select().from(sessions).where(eq(sessions.principalKey, principalKey)).all(),
+      grants: db.select().from(grants).where(eq(grants.principalKey, principalKey)).all(),
+    }),
+    forgotten: () =>
+      db
+        .select()
+        .from(forgotten)
+        .all()
+        .map(({ principalKey, sequence }) => [principalKey, sequence]),
+    sessionGrants: ({ principalKey, sessionId: id }) => grantsOfPrincipal.all({ principalKey, id }),
+    endedSessions: (partition, at, limit) => ended.all({ partition, at, limit }).map(({ id }) => id),
+    evictableGrants: (partition, at, limit) => evictable.all({ partition, at, limit }).map(({ id }) => id),
+    expiringGrants: (partition, { expiresAt, row }, until, limit) =>
+      expiring.all({ partition, expiresAt, row, until, limit }),
+    position: (stream) =>
+      db.select().from(positions).where(eq(positions.stream, stream)).get()?.sequence ?? 0,
+    setPosition(stream, sequence, eventAt) {
+      setPosition.run({ stream, sequence, eventAt });
+    },
+  };
+}
