@@ -3,6 +3,7 @@
  * (`find-upstream-tokens`). A provider whose refresh is under way is asked for again until the limit; a provider
  * that fails fails only what needs it, and is an answer, not an error.
  */
+import { attemptMs } from '../../schemas/bus.ts';
 import {
   type BusError,
   DeadlineExceededError,
@@ -90,7 +91,8 @@ export function createIdentities(options: {
       for (;;) {
         const pending = [...answers].filter(([, { status }]) => status === 'pending').map(([name]) => name);
         const leftMs = deadline - performance.now();
-        if (pending.length === 0 || leftMs <= pauseMs) break;
+        // With less time than an answer may take, the question itself would fail, and blame the vault for the provider.
+        if (pending.length === 0 || leftMs < pauseMs + attemptMs) break;
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
         const again = await ask(
           principal,

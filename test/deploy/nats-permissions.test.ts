@@ -111,14 +111,25 @@ test('the real processes do all their work under it, a refresh included, without
   assert.is((await whoAmI('gitlab-tools')).username, 'alice');
   assert.is((await whoAmI('corporate-tools')).name, 'Alice Adams');
   await sleep(2500);
-  // The next token lives on: a kill in the middle of a refresh is another test's business.
-  installation.gitlab.setAccessTokenSeconds(300);
   assert.is((await whoAmI('gitlab-tools')).username, 'alice');
   const refreshes = installation.gitlab.tokenRequests.filter(
     ({ grantType, outcome }) => grantType === 'refresh_token' && outcome === 'ok',
   );
   assert.ok(refreshes.length > 0, 'a refresh went its whole way');
 
+  // A refresh that a kill cuts off holds its grant until the claim's deadline: with a token that lives on none runs.
+  const { gitlab, gitlabTools } = installation;
+  gitlab.setAccessTokenSeconds(300);
+  const livesOn = () => gitlab.tokenRequests.find(({ expiresInSeconds }) => expiresInSeconds === 300)?.issued;
+  while (gitlabTools.authorizations.at(-1) !== `Bearer ${livesOn()?.accessToken}`) {
+    await sleep(50);
+    await whoAmI('gitlab-tools');
+  }
+  await installation.killAll();
+  await nats.start();
+  await installation.startAll();
+  assert.is((await whoAmI('gitlab-tools')).username, 'alice');
+  assert.is((await whoAmI('corporate-tools')).name, 'Alice Adams');
   assert.not.match(nats.log(), /Violation/);
 
   const connz = await (await fetch(`${nats.monitorUrl}/connz?auth=true`)).json();

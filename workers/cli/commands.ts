@@ -1,4 +1,5 @@
 /** Every command there is. What a command needs is loaded when it runs. */
+import { join } from 'node:path';
 import { StartupError } from '../../schemas/run-process.ts';
 import type { Command, CommandValues } from './command.ts';
 import type { Operator } from './operator.ts';
@@ -15,7 +16,11 @@ const operatorConfig = {
 };
 const operatorKeys = {
   value: 'DIR',
-  help: 'The folder with operator.keys.json and vault.keyring.json',
+  help: 'The folder with operator.keys.json and vault.keyring.json; with --data the one in it',
+};
+const operatorData = {
+  value: 'DIR',
+  help: 'The data folder of a running `latchkey up`: its NATS, configuration and keys are used',
 };
 const wait = {
   value: 'SECONDS',
@@ -124,11 +129,10 @@ copy of its own needs the new file first, and is named until it has it. Older ke
 Back up vault.keyring.json when the command says so. A rotation that was cut off goes on with the same command.
 
 ${operatorEnvironment}`,
-    options: { keys: operatorKeys, config: operatorConfig, wait },
+    options: { data: operatorData, keys: operatorKeys, config: operatorConfig, wait },
     run: (values) =>
-      asOperator(values, 'keys rotate', async (operator, print) => {
+      asOperator(values, 'keys rotate', async ({ operator, keys, print }) => {
         const { rotateKeys } = await import('./keys-rotate.ts');
-        const keys = requireOption(values.one('keys'), 'keys rotate', '--keys DIR');
         await rotateKeys({ operator, keys, print, waitSeconds: wholeNumber(values, 'wait', 300) });
       }),
   },
@@ -139,11 +143,10 @@ ${operatorEnvironment}`,
 
 ${operatorEnvironment}`,
     argument: { name: 'KEY-ID', help: 'The key, kek_...' },
-    options: { keys: operatorKeys, config: operatorConfig, wait },
+    options: { data: operatorData, keys: operatorKeys, config: operatorConfig, wait },
     run: (values) =>
-      asOperator(values, 'keys retire', async (operator, print) => {
+      asOperator(values, 'keys retire', async ({ operator, keys, print }) => {
         const { retireKey } = await import('./keys-retire.ts');
-        const keys = requireOption(values.one('keys'), 'keys retire', '--keys DIR');
         const keyId = requireOption(values.argument, 'keys retire', 'KEY-ID');
         await retireKey({ operator, keys, keyId, print, waitSeconds: wholeNumber(values, 'wait', 300) });
       }),
@@ -157,7 +160,11 @@ that date.
 
 ${operatorEnvironment}`,
     options: {
-      keys: { value: 'PATH', help: 'The key file of the operator, or the folder that holds it' },
+      data: operatorData,
+      keys: {
+        value: 'PATH',
+        help: 'The key file of the operator, or the folder that holds it; with --data the one in it',
+      },
       config: operatorConfig,
       user: { value: 'ID', help: 'The person, usr_...' },
       provider: { value: 'NAME', help: 'Instead: the first provider of the sign-in, with --subject' },
@@ -168,7 +175,7 @@ ${operatorEnvironment}`,
       },
     },
     run: (values) =>
-      asOperator(values, 'users forget', async (operator, print) => {
+      asOperator(values, 'users forget', async ({ operator, print }) => {
         const { forgetPerson } = await import('./users-forget.ts');
         await forgetPerson({
           ...{ operator, print, now: Date.now },
@@ -181,15 +188,28 @@ ${operatorEnvironment}`,
   },
 ];
 
+interface OperatorWork {
+  readonly operator: Operator;
+  readonly keys: string;
+  readonly print: (line: string) => void;
+}
+
 async function asOperator(
-  values: CommandValues,
+  { one }: CommandValues,
   command: string,
-  work: (operator: Operator, print: (line: string) => void) => Promise<void>,
+  work: (given: OperatorWork) => Promise<void>,
 ): Promise<number> {
-  const keys = requireOption(values.one('keys'), command, '--keys');
-  const { openOperator } = await import('./operator.ts');
-  await using operator = await openOperator({ config: values.one('config'), keys, env: process.env });
-  await work(operator, (line) => console.log(line));
+  const data = one('data');
+  const keys = requireOption(one('keys') ?? (data && join(data, 'keys')), command, '--keys or --data');
+  if (data !== undefined && one('config') !== undefined)
+    throw new StartupError('usage', `${command}: takes either --data or --config`, { exitCode: 2 });
+  const { openOperator, operatorOfDataFolder } = await import('./operator.ts');
+  const place =
+    data === undefined
+      ? { config: one('config'), env: process.env }
+      : operatorOfDataFolder(data, process.env);
+  await using operator = await openOperator({ ...place, keys });
+  await work({ operator, keys, print: (line) => console.log(line) });
   return 0;
 }
 

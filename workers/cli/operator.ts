@@ -10,18 +10,30 @@ import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../sc
 import { realmOf } from '../../schemas/identity.ts';
 import { createBootId } from '../../schemas/ids.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
-import { openNatsConnection } from '../../schemas/nats-connection.ts';
+import { NatsUnreachableError, openNatsConnection } from '../../schemas/nats-connection.ts';
 import { readRoleKeys } from '../../schemas/role-key-file.ts';
 import { StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { adminSubject } from '../../schemas/subjects.ts';
 import { partitions } from '../../vault/log/streams.ts';
+import { findRunningInstance } from '../up/running-instance.ts';
 
 export interface OperatorOptions {
   readonly config: string | undefined;
   /** The operator's key file, or the folder that holds it. */
   readonly keys: string;
   readonly env: NodeJS.ProcessEnv;
+}
+
+/** The instance that `latchkey up` runs with this data folder. @throws StartupError if none runs */
+export function operatorOfDataFolder(
+  dataFolder: string,
+  env: NodeJS.ProcessEnv,
+): Pick<OperatorOptions, 'config' | 'env'> {
+  const { config, nats } = findRunningInstance(dataFolder);
+  const { LATCHKEY_NATS_URL: _, LATCHKEY_NATS_TOKEN: __, LATCHKEY_NATS_USER: ___, ...others } = env;
+  const address = nats && { LATCHKEY_NATS_URL: nats.url, LATCHKEY_NATS_TOKEN: nats.token };
+  return { config, env: address ? { ...others, ...address } : env };
 }
 
 export interface Answers<Response> {
@@ -59,6 +71,9 @@ export async function openOperator({ config, keys: path, env }: OperatorOptions)
   const connection = await openNatsConnection({
     ...(read?.nats ?? natsAddress(null, env)),
     ...{ role: 'operator', bootId, startTimeoutMs: 5000 },
+  }).catch((error) => {
+    if (!(error instanceof NatsUnreachableError)) throw error;
+    throw new StartupError(error.code, error.message, { cause: error });
   });
   const bus: Bus = createBus({
     connection,

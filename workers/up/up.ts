@@ -20,6 +20,7 @@ import { demoPorts, planDemo } from './demo.ts';
 import { startOwnNats } from './own-nats.ts';
 import { assertPortsFree } from './ports.ts';
 import { openProcessLog } from './process-log.ts';
+import { announceInstance, withdrawInstance } from './running-instance.ts';
 import { listenForStop } from './stop-signal.ts';
 import { superviseProcess } from './supervised-process.ts';
 
@@ -53,6 +54,7 @@ export async function up(options: UpOptions): Promise<number> {
   const port = readPort(options);
   const config = options.config === undefined ? null : readConfig(options.config);
   const folder = openDataFolder(options.data ?? defaultDataFolder);
+  withdrawInstance(folder.path);
   const upLog = openProcessLog({ name: 'up', file: join(folder.logs, 'up.log'), show });
   const running = new Map<ProcessName, Running>();
   const ending = new AbortController();
@@ -81,6 +83,7 @@ export async function up(options: UpOptions): Promise<number> {
     return 0;
   } finally {
     ending.abort();
+    withdrawInstance(folder.path);
     for (const name of stopOrder) {
       if (!running.has(name)) continue;
       await running.get(name)?.stop();
@@ -135,6 +138,11 @@ async function start({ folder, config, configFile, port, running, ending }: Star
   const each = await Promise.all(
     [...running.values()].map(async ({ name, ready }) => `${name} ${Math.round(await ready)}`),
   );
+  ending.throwIfAborted();
+  announceInstance(folder.path, {
+    config: plan.configFile,
+    nats: nats && { url: nats.url, token: nats.token },
+  });
   return {
     mcpUrl: plan.mcpUrl,
     dataFolder: folder.path,

@@ -33,8 +33,9 @@ for (const [name, options] of Object.entries({
   provider: ['--config FILE', '--keys DIR', '--only NAME'],
   validate: ['--config FILE', '--secrets'],
   'keys init': ['--out DIR', '--config FILE', '--providers A,B'],
-  'keys rotate': ['--keys DIR', '--config FILE', '--wait SECONDS'],
+  'keys rotate': ['--data DIR', '--keys DIR', '--config FILE', '--wait SECONDS'],
   'users forget': [
+    '--data DIR',
     '--keys PATH',
     '--user ID',
     '--provider NAME',
@@ -59,24 +60,36 @@ for (const name of names)
   });
 
 commandLine('refuses unknown and incomplete commands, stray words and options without value', () => {
-  const refusals: [string[], RegExp][] = [
+  const refusals: [args: string[], line: RegExp, exitCode?: number][] = [
     [['vualt'], /^latchkey: unknown command "vualt": see `latchkey --help`\n$/],
     [
       ['keys'],
       /^latchkey: `keys` is not complete: use `latchkey keys init` or `latchkey keys rotate` or `latchkey keys retire`\n$/,
     ],
     [['keys', 'retire', '--keys', 'k', 'a', 'b'], /^latchkey: keys retire: takes one KEY-ID: see [^\n]*\n$/],
-    [['keys', 'rotate'], /^latchkey: keys rotate: needs --keys: see [^\n]*\n$/],
-    [['users', 'forget', '--user', 'usr_x'], /^latchkey: users forget: needs --keys: see [^\n]*\n$/],
+    [['keys', 'rotate'], /^latchkey: keys rotate: needs --keys or --data: see [^\n]*\n$/],
+    [
+      ['users', 'forget', '--user', 'usr_x'],
+      /^latchkey: users forget: needs --keys or --data: see [^\n]*\n$/,
+    ],
+    [
+      ['users', 'forget', '--data', 'no-such-folder', '--user', 'usr_x'],
+      /^latchkey: no `latchkey up` serves with the data folder \S+no-such-folder: start it, or [^\n]*\n$/,
+      1,
+    ],
+    [
+      ['keys', 'rotate', '--data', 'd', '--config', 'c'],
+      /^latchkey: keys rotate: takes either --data or --config\n$/,
+    ],
     [['up', 'now'], /^latchkey: up: Unexpected argument 'now'[^\n]*\n$/],
     [['up', '--data'], /^latchkey: up: Option '--data <value>' argument missing: see [^\n]*\n$/],
     [['up', '--data='], /^latchkey: up: --data needs a value\n$/],
     [['validate'], /^latchkey: validate: needs --config FILE: see [^\n]*\n$/],
     [['keys', 'init', '--providers', 'a'], /^latchkey: keys init: needs --out DIR: see [^\n]*\n$/],
   ];
-  for (const [args, line] of refusals) {
+  for (const [args, line, exitCode = 2] of refusals) {
     const { status, stderr } = run(...args);
-    assert.is(status, 2, args.join(' '));
+    assert.is(status, exitCode, args.join(' '));
     assert.match(stderr, line);
   }
 });

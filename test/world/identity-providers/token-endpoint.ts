@@ -10,6 +10,8 @@ export type TokenRequest = {
   status: number;
   sent: { code?: string; refreshToken?: string };
   issued: { accessToken?: string; refreshToken?: string; idToken?: string };
+  /** Life of the access token that was issued. */
+  expiresInSeconds?: number;
   at: number;
 };
 
@@ -42,7 +44,7 @@ export function createTokenEndpointWatch(path: string) {
 
   function record(ctx: KoaContextWithOIDC): void {
     const params = ctx.oidc?.params ?? {};
-    const body = (ctx.body ?? {}) as Record<string, string | undefined>;
+    const body = (ctx.body ?? {}) as Record<string, string | undefined> & { expires_in?: number };
     const issued = defined({
       accessToken: body.access_token,
       refreshToken: body.refresh_token,
@@ -58,6 +60,7 @@ export function createTokenEndpointWatch(path: string) {
         refreshToken: params.refresh_token as string | undefined,
       }),
       issued,
+      ...(body.expires_in === undefined ? {} : { expiresInSeconds: body.expires_in }),
       at: Date.now(),
     });
   }

@@ -1,0 +1,82 @@
+/** The operator's commands on what `latchkey up` runs: the data folder alone says where that is. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempDisposableSync, readFileSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { connectAsPerson } from '../../world/mcp-client.ts';
+import { alice } from '../../world/person.ts';
+import { findDemoPorts, spawnSupervisor } from '../../world/supervisor.ts';
+
+const test = suite('operator commands with latchkey up');
+
+const latchkey = fileURLToPath(new URL('../../../workers/cli/latchkey.ts', import.meta.url));
+
+async function run(...args: string[]) {
+  const child = spawn(process.execPath, [latchkey, ...args], { env: { PATH: process.env.PATH } });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk) => (stdout += chunk));
+  child.stderr.on('data', (chunk) => (stderr += chunk));
+  const [status] = await once(child, 'close');
+  return { status, stdout, stderr };
+}
+
+test('keys are changed and people forgotten by --data alone, while it runs, and after it was killed too', async () => {
+  using data = mkdtempDisposableSync(join(tmpdir(), 'latchkey-up-operator-'));
+  const port = await findDemoPorts();
+  const start = async () => {
+    const supervisor = await spawnSupervisor(['--data', data.path, '--port', String(port)]);
+    return { supervisor, ready: supervisor.waitFor(/Latchkey is ready/) };
+  };
+  const file = join(data.path, 'running.json');
+
+  const first = await start();
+  await using _ = first.supervisor;
+  await first.ready;
+  assert.is((statSync(file).mode & 0o777).toString(8), '600');
+  const { token } = JSON.parse(readFileSync(file, 'utf8')).nats;
+  const rotated = await run('keys', 'rotate', '--data', data.path);
+  assert.is(rotated.status, 0, rotated.stderr);
+  assert.match(rotated.stdout, 'every worker seals with it');
+
+  first.supervisor.process.kill('SIGKILL');
+  await first.supervisor.ended;
+  const second = await start();
+  await using _second = second.supervisor;
+  await second.ready;
+  assert.is.not(JSON.parse(readFileSync(file, 'utf8')).nats.token, token);
+
+  await using person = await connectAsPerson({ mcpUrl: `http://localhost:${port}/mcp`, person: alice });
+  const whoAmI = () => person.client.callTool({ name: 'corporate-tools_whoami', arguments: {} });
+  assert.is((await whoAmI()).isError ?? false, false);
+  const who = ['--provider', 'corporate', '--subject', 'corp-7f21'];
+  const forgotten = await run('users', 'forget', '--data', data.path, ...who);
+  assert.is(forgotten.status, 0, forgotten.stderr);
+  assert.match(forgotten.stdout, 'ended 1 sessions with 2 grants, destroyed the data key');
+  const answer = await fetch(`http://localhost:${port}/mcp`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${person.accessToken()}`,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+    },
+    body: JSON.stringify({
+      ...{ jsonrpc: '2.0', id: 1, method: 'initialize' },
+      params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
+    }),
+  });
+  assert.is(answer.status, 401);
+
+  second.supervisor.process.kill('SIGTERM');
+  assert.is(await second.supervisor.ended, 0);
+  assert.not.ok(existsSync(file));
+  const after = await run('keys', 'rotate', '--data', data.path);
+  assert.is(after.status, 1);
+  assert.match(after.stderr, /^latchkey: no `latchkey up` serves with the data folder [^\n]*\n$/);
+});
+
+test.run();
