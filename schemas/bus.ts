@@ -3,7 +3,7 @@
  * deadline. Each attempt waits at most 250 ms and is then forgotten: a later answer to it is never read, for it can
  * have lain in the output buffer of a worker that lost its partition meanwhile. Long work is answered `pending`.
  */
-import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
+import { ErrorCode, type Msg, NatsError } from 'nats';
 import * as z from 'zod';
 import {
   type BusError,
@@ -15,10 +15,11 @@ import {
 } from './failure.ts';
 import { commandIdSchema, createCommandId } from './ids.ts';
 import type { Operation } from './messages/operation.ts';
+import { type InboxConnection, openReplyInbox } from './reply-inbox.ts';
 import type { RolePair } from './role-keys.ts';
 import { SealedEnvelopeError, type SealedEnvelopes } from './sealed-envelope.ts';
-import { toWire } from './secret.ts';
 import { isInbox } from './subjects.ts';
+import { wireText } from './wire-text.ts';
 
 export const attemptMs = 250;
 const shortestAttemptMs = 5;
@@ -71,7 +72,7 @@ export interface Bus {
 }
 
 export interface BusOptions {
-  readonly connection: NatsConnection;
+  readonly connection: InboxConnection;
   readonly envelopes: SealedEnvelopes;
   /** Messages that could not be opened, and handlers that broke: for the log. Never a body. */
   readonly onProblem?: (problem: { subject: string; error: unknown }) => void;
@@ -91,6 +92,7 @@ const replyFrameSchema = z.union([
 ]);
 
 export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus {
+  const replies = openReplyInbox(connection);
   return {
     async request(
       operation,
@@ -98,7 +100,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       request,
       { timeoutMs, commandId = createCommandId(), failUnheard = false },
     ) {
-      const body = toWire(request);
+      const body = wireText(request);
       const deadline = performance.now() + timeoutMs;
       let last: BusError | undefined;
       let perhapsHeard = false;
@@ -115,7 +117,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
         }
         let pauseMs = 0;
         try {
-          const answer = await attempt(target, { id: commandId, left: Math.round(left), body });
+          const answer = await attempt(target, { commandId, leftMs: Math.round(left), body });
           silences = 0;
           if ('ok' in answer) return operation.response.parse(answer.ok);
           if ('failure' in answer) {
@@ -165,12 +167,13 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
 
   async function attempt(
     { subject, pair }: RequestTarget,
-    frame: { id: string; left: number; body: unknown },
+    { commandId, leftMs, body }: { commandId: string; leftMs: number; body: string },
   ): Promise<z.infer<typeof replyFrameSchema>> {
-    const sealed = envelopes.sealRequest(pair, subject, Buffer.from(JSON.stringify(frame)));
-    const timeout = Math.max(1, Math.min(attemptMs, frame.left));
-    const reply = await connection.request(subject, sealed.bytes, { timeout });
-    return readReply(envelopes.openReply(pair, subject, sealed.messageId, reply.data));
+    const frame = `{"id":${JSON.stringify(commandId)},"left":${leftMs},"body":${body}}`;
+    const sealed = envelopes.sealRequest(pair, subject, Buffer.from(frame));
+    const timeout = Math.max(1, Math.min(attemptMs, leftMs));
+    const reply = await replies.request(subject, sealed.bytes, timeout);
+    return readReply(envelopes.openReply(pair, subject, sealed.messageId, reply));
   }
 
   /** Answers at once what needs no waiting: a look-up of a live token does not leave this call. */
@@ -198,18 +201,18 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       onProblem?.({ subject, error });
       return;
     }
-    const respond = (reply: unknown) => {
+    const respond = (frame: string) => {
       try {
-        message.respond(envelopes.sealReply(pair, subject, messageId, Buffer.from(JSON.stringify(reply))));
+        message.respond(envelopes.sealReply(pair, subject, messageId, Buffer.from(frame)));
       } catch (error) {
         onProblem?.({ subject, error });
       }
     };
     const succeed = (outcome: Response | Pending) =>
-      respond(outcome === pending ? { pending: true } : { ok: toWire(outcome) });
+      respond(outcome === pending ? '{"pending":true}' : `{"ok":${wireText(outcome)}}`);
     const fail = (error: unknown) => {
       if (!(error instanceof RefusedError)) onProblem?.({ subject, error });
-      respond({ failure: failureOf(error) });
+      respond(JSON.stringify({ failure: failureOf(error) }));
     };
     try {
       const request = operation.request.safeParse(frame.body);

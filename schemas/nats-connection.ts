@@ -2,7 +2,8 @@
  * A connection to NATS as every process of Latchkey wants it: it outlives any outage, notices a dead peer within
  * four seconds, and has inboxes of its own, so that no other process reads its replies.
  */
-import { connect, type NatsConnection } from 'nats';
+import { connect } from 'nats';
+import type { InboxConnection } from './reply-inbox.ts';
 import { inboxPrefix } from './subjects.ts';
 
 export interface NatsConnectionOptions {
@@ -26,19 +27,20 @@ export class NatsUnreachableError extends Error {
 }
 
 /** Waits for NATS; gives up with `NatsUnreachableError`, naming the servers and the reason. */
-export async function openNatsConnection(options: NatsConnectionOptions): Promise<NatsConnection> {
+export async function openNatsConnection(options: NatsConnectionOptions): Promise<InboxConnection> {
+  const inbox = inboxPrefix(options.role, options.bootId, options.user);
   const startTimeoutMs = options.startTimeoutMs ?? 30_000;
   const giveUpAt = performance.now() + startTimeoutMs;
   for (;;) {
     try {
-      return await connect({
+      const connection = await connect({
         servers: [...options.servers],
         ...(options.user === undefined ? {} : { user: options.user }),
         ...(options.password === undefined ? {} : { pass: options.password }),
         ...(options.token === undefined ? {} : { token: options.token }),
         ...(options.tls === undefined ? {} : { tls: { ...options.tls } }),
         name: `latchkey ${options.role} ${options.bootId}`,
-        inboxPrefix: inboxPrefix(options.role, options.bootId, options.user),
+        inboxPrefix: inbox,
         maxReconnectAttempts: -1,
         reconnectTimeWait: 250,
         reconnectJitter: 100,
@@ -49,6 +51,7 @@ export async function openNatsConnection(options: NatsConnectionOptions): Promis
         // A stack for each request costs as much as the request; ours tell where they come from by their names.
         noAsyncTraces: true,
       });
+      return Object.assign(connection, { inboxPrefix: inbox });
     } catch (cause) {
       const refused = (cause as { code?: string }).code === 'AUTHORIZATION_VIOLATION';
       if (refused || performance.now() >= giveUpAt) {

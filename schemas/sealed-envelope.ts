@@ -12,11 +12,14 @@ import type { RoleKeys, RolePair } from './role-keys.ts';
 
 const version = 1;
 const headerLength = 34;
-const tagLength = 16;
+const authTagLength = 16;
 const counterStart = 18;
 const sentAtStart = 26;
 const messageIdStart = 2;
 const messageIdEnd = 26;
+/** Generation and boot id. */
+const senderNameStart = 1;
+const senderNameEnd = 18;
 
 /** A message that cannot be trusted. The reason is for the log of the receiver; the sender is told nothing. */
 export class SealedEnvelopeError extends Error {
@@ -52,6 +55,26 @@ interface Options {
   readonly maxAgeMs?: number;
 }
 
+interface Context {
+  readonly direction: 'request' | 'reply';
+  readonly subject: string;
+  readonly requestId?: Buffer;
+}
+
+interface Sender {
+  readonly pair: RolePair;
+  /** Generation and boot id. */
+  readonly name: Buffer;
+  readonly key: KeyObject;
+  window: ReplayWindow | null;
+}
+
+interface Opened {
+  readonly body: Buffer;
+  readonly sender: Sender;
+  readonly message: Buffer;
+}
+
 interface SendingKey {
   readonly generation: number;
   readonly key: KeyObject;
@@ -62,7 +85,8 @@ export function createSealedEnvelopes({ keys, bootId, now, maxAgeMs = 30_000 }: 
   const boot = Buffer.from(bootId.slice('boot_'.length), 'base64url');
   const sending = new Map<RolePair, SendingKey>();
   const receiving = new LRUCache<string, KeyObject>({ max: 4096 });
-  const windows = new LRUCache<string, ReplayWindow>({ max: 4096, ttl: 2 * maxAgeMs, updateAgeOnGet: true });
+  const windows = new LRUCache<string, ReplayWindow>({ max: 4096 });
+  let recent: Sender | null = null;
 
   function generationsOf(pair: RolePair) {
     const generations = keys.pairs[pair];
@@ -90,73 +114,87 @@ export function createSealedEnvelopes({ keys, bootId, now, maxAgeMs = 30_000 }: 
     return made;
   }
 
-  function seal(pair: RolePair, context: Buffer, body: Uint8Array): Buffer {
+  function seal(pair: RolePair, context: Context, body: Uint8Array): Buffer {
     const sender = sendingKey(pair);
     sender.counter += 1;
     // Header and additional data stand in one piece of memory: this is on the path of every request.
-    const additional = Buffer.allocUnsafe(headerLength + context.length);
+    const additional = additionalData(context);
     additional[0] = version;
     additional[1] = sender.generation;
     boot.copy(additional, 2);
     writeUint64(additional, sender.counter, counterStart);
     writeUint64(additional, now(), sentAtStart);
-    context.copy(additional, headerLength);
-    const cipher = createCipheriv('aes-256-gcm', sender.key, nonceOf(additional));
+    const cipher = createCipheriv('aes-256-gcm', sender.key, nonceOf(additional), { authTagLength });
     cipher.setAAD(additional);
-    // GCM gives every byte at once; `final` adds none.
-    const parts = [additional.subarray(0, headerLength), cipher.update(body), cipher.final()];
-    return Buffer.concat([...parts, cipher.getAuthTag()]);
+    const ciphertext = cipher.update(body);
+    // GCM gave every byte at once; this adds none.
+    cipher.final();
+    return Buffer.concat([additional.subarray(0, headerLength), ciphertext, cipher.getAuthTag()]);
   }
 
-  function open(pair: RolePair, context: Buffer, bytes: Uint8Array) {
+  function open(pair: RolePair, context: Context, bytes: Uint8Array): Opened {
     const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (message.length < headerLength + tagLength || message[0] !== version)
+    if (message.length < headerLength + authTagLength || message[0] !== version)
       throw new SealedEnvelopeError('malformed');
-    const header = message.subarray(0, headerLength);
-    const sender = header.subarray(2, 18);
-    const key = receivingKey(pair, header[1]!, sender);
-    const decipher = createDecipheriv('aes-256-gcm', key, nonceOf(header), { authTagLength: tagLength });
-    decipher.setAAD(Buffer.concat([header, context]));
-    decipher.setAuthTag(message.subarray(message.length - tagLength));
-    let body: Buffer;
+    const sender = senderOf(pair, message);
+    const additional = additionalData(context);
+    message.copy(additional, 0, 0, headerLength);
+    const decipher = createDecipheriv('aes-256-gcm', sender.key, nonceOf(message), { authTagLength });
+    decipher.setAAD(additional);
+    const tagStart = message.length - authTagLength;
+    decipher.setAuthTag(message.subarray(tagStart));
+    const body = decipher.update(message.subarray(headerLength, tagStart));
     try {
-      body = Buffer.concat([
-        decipher.update(message.subarray(headerLength, message.length - tagLength)),
-        decipher.final(),
-      ]);
+      decipher.final();
     } catch {
       throw new SealedEnvelopeError('not-authentic');
     }
-    if (Math.abs(now() - readUint64(header, sentAtStart)) > maxAgeMs)
+    if (Math.abs(now() - readUint64(message, sentAtStart)) > maxAgeMs)
       throw new SealedEnvelopeError('too-old');
-    return { body, header };
+    recent = sender;
+    return { body, sender, message };
   }
 
-  function assertFirstTime(pair: RolePair, header: Buffer): void {
-    const name = `${pair} ${header.toString('latin1', 2, 18)}`;
-    let window = windows.get(name);
-    if (!window) {
-      window = createReplayWindow();
-      windows.set(name, window);
-    }
-    if (!window.accept(readUint64(header, counterStart))) throw new SealedEnvelopeError('replayed');
+  /** Whoever sent last sends next, more often than not. */
+  function senderOf(pair: RolePair, message: Buffer): Sender {
+    if (
+      recent?.pair === pair &&
+      message.compare(recent.name, 0, recent.name.length, senderNameStart, senderNameEnd) === 0
+    )
+      return recent;
+    const name = Buffer.from(message.subarray(senderNameStart, senderNameEnd));
+    return { pair, name, key: receivingKey(pair, name[0]!, name.subarray(1)), window: null };
+  }
+
+  /** Only for a message that was authentic: nobody else shall push a window out of memory. */
+  function assertFirstTime({ sender, message }: Opened): void {
+    sender.window ??= windowOf(`${sender.pair} ${sender.name.toString('latin1', 1)}`);
+    if (!sender.window.accept(readUint64(message, counterStart))) throw new SealedEnvelopeError('replayed');
+  }
+
+  function windowOf(name: string): ReplayWindow {
+    const known = windows.get(name);
+    if (known) return known;
+    const made = createReplayWindow();
+    windows.set(name, made);
+    return made;
   }
 
   return {
     sealRequest(pair, subject, body) {
-      const bytes = seal(pair, contextOf('request', subject), body);
+      const bytes = seal(pair, { direction: 'request', subject }, body);
       return { bytes, messageId: bytes.subarray(messageIdStart, messageIdEnd) };
     },
     openRequest(pair, subject, bytes) {
-      const { body, header } = open(pair, contextOf('request', subject), bytes);
-      assertFirstTime(pair, header);
-      return { body, messageId: header.subarray(messageIdStart, messageIdEnd) };
+      const opened = open(pair, { direction: 'request', subject }, bytes);
+      assertFirstTime(opened);
+      return { body: opened.body, messageId: opened.message.subarray(messageIdStart, messageIdEnd) };
     },
     sealReply(pair, subject, requestId, body) {
-      return seal(pair, contextOf('reply', subject, requestId), body);
+      return seal(pair, { direction: 'reply', subject, requestId }, body);
     },
     openReply(pair, subject, requestId, bytes) {
-      return open(pair, contextOf('reply', subject, requestId), bytes).body;
+      return open(pair, { direction: 'reply', subject, requestId }, bytes).body;
     },
   };
 }
@@ -175,13 +213,21 @@ function readUint64(bytes: Buffer, at: number): number {
   return bytes.readUInt32BE(at) * 0x1_0000_0000 + bytes.readUInt32BE(at + 4);
 }
 
+/** The cipher takes a copy. */
+const nonce = Buffer.alloc(12);
+
 function nonceOf(header: Buffer): Buffer {
-  const nonce = Buffer.alloc(12);
   header.copy(nonce, 4, counterStart, sentAtStart);
   return nonce;
 }
 
-function contextOf(direction: 'request' | 'reply', subject: string, requestId?: Buffer): Buffer {
-  const text = Buffer.from(`${direction}\0${subject}\0`);
-  return requestId ? Buffer.concat([text, requestId]) : text;
+/** `<header, to be filled in>direction NUL subject NUL requestId` */
+function additionalData({ direction, subject, requestId }: Context): Buffer {
+  const text = `${direction}\0${subject}\0`;
+  const idLength = requestId?.length ?? 0;
+  const bytes = Buffer.allocUnsafe(headerLength + text.length + idLength);
+  // Subjects are ASCII.
+  bytes.write(text, headerLength, 'latin1');
+  requestId?.copy(bytes, headerLength + text.length);
+  return bytes;
 }

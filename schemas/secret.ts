@@ -34,16 +34,3 @@ export const secretSchema = z.codec(z.string().min(1), z.instanceof(Secret), {
   decode: (value) => new Secret(value),
   encode: (secret) => secret.reveal(),
 });
-
-/**
- * A message as JSON text may hold it: the same value with its secrets revealed. For sealed messages only. The types of
- * the program are trusted here; whoever opens the message parses it.
- */
-export function toWire(value: unknown): unknown {
-  if (value instanceof Secret) return value.reveal();
-  if (Array.isArray(value)) return value.map(toWire);
-  if (typeof value !== 'object' || value === null) return value;
-  const wire: Record<string, unknown> = {};
-  for (const key of Object.keys(value)) wire[key] = toWire((value as Record<string, unknown>)[key]);
-  return wire;
-}

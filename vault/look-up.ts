@@ -10,6 +10,7 @@ import type {
   FindUpstreamTokensResponse,
   UpstreamTokenAnswer,
 } from '../schemas/messages/find-upstream-tokens.ts';
+import { keepWireText } from '../schemas/wire-text.ts';
 import { refreshableFrom } from './grant/expiry.ts';
 import type { GrantStore } from './grant/grant-store.ts';
 import type { Projection } from './projection/projection.ts';
@@ -143,14 +144,14 @@ export function createLookUp(options: Options): LookUp {
     if (known) return known;
     const grant = grants.find(row.grantId)!;
     const { accessToken, tokenType, expiresAt, scope } = grant.tokens;
-    const answer = {
+    const answer = keepWireText({
       status: 'ok',
       accessToken,
       tokenType,
       expiresAt,
       scope,
       version: grant.version,
-    } as const;
+    } as const);
     opened.set(row, answer);
     return answer;
   }

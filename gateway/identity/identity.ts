@@ -14,6 +14,7 @@ import type { Identity, Principal } from '../../schemas/identity.ts';
 import type { UpstreamTokenAnswer } from '../../schemas/messages/find-upstream-tokens.ts';
 import type { VaultClient } from '../vault-client.ts';
 import type { AccessToken } from './access-token.ts';
+import { shareLookUps } from './shared-look-ups.ts';
 
 /** The vault does not honour the caller's token: the session has ended, or the token is not one of ours. */
 export class SessionRefusedError extends Error {
@@ -61,14 +62,15 @@ export function createIdentities(options: {
   minValidSeconds: number;
   /** How long one look-up may take, refreshes included. */
   limitMs?: number;
-  /** Between two questions about a provider that answered `pending`. */
+  /** Between two questions about a provider that answered `pending`; the vault itself holds that answer a while. */
   pauseMs?: number;
 }): Identities {
-  const { vault, realm, minValidSeconds, limitMs = 10_000, pauseMs = 50 } = options;
+  const { vault, realm, minValidSeconds, limitMs = 10_000, pauseMs = 5 } = options;
+  const find = shareLookUps(vault.findUpstreamTokens);
 
   async function ask(principal: Principal, caller: AccessToken, lookUp: LookUp, timeoutMs: number) {
     try {
-      return await vault.findUpstreamTokens(
+      return await find(
         principal,
         {
           accessToken: caller.token,

@@ -4,7 +4,6 @@
  * calling is refused by the vault.
  */
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
-import { connect } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as z from 'zod';
@@ -17,6 +16,7 @@ import { findAuthRecord } from '../../schemas/messages/auth-record.ts';
 import { describeInstance } from '../../schemas/messages/describe-instance.ts';
 import { findUpstreamTokens } from '../../schemas/messages/find-upstream-tokens.ts';
 import { findProviderWorker } from '../../schemas/messages/provider-requests.ts';
+import { openNatsConnection } from '../../schemas/nats-connection.ts';
 import { readRoleKeys } from '../../schemas/role-key-file.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { Secret } from '../../schemas/secret.ts';
@@ -49,10 +49,14 @@ test('it acts as those who call through it, and as nobody else', async () => {
   await using ofAlice = await connectAsPerson({ mcpUrl, person: alice });
   await using ofBob = await connectAsPerson({ mcpUrl, person: bob });
 
-  const connection = await connect({ servers: installation.nats.url, token: 'token-of-the-test-nats' });
+  const bootId = createBootId();
+  const connection = await openNatsConnection({
+    servers: [installation.nats.url],
+    ...{ token: 'token-of-the-test-nats', role: 'gateway', bootId },
+  });
   await using _connection = { [Symbol.asyncDispose]: () => connection.close() };
   const keys = readRoleKeys(installation.keys, { role: 'gateway' });
-  const envelopes = createSealedEnvelopes({ keys, bootId: createBootId(), now: Date.now });
+  const envelopes = createSealedEnvelopes({ keys, bootId, now: Date.now });
   const bus = createBus({ connection, envelopes });
   const toAny = { subject: authSubject(describeInstance.name), pair: 'gateway-vault' } as const;
   const { realm, partitions, signingKeys } = await bus.request(

@@ -236,6 +236,7 @@ test('a sealed message that is no request frame is not answered, and reported', 
     const answer = await failureOf(bus.clientConnection.request(subject, bytes, { timeout: 60 }));
     assert.is((answer as { code: string }).code, 'TIMEOUT');
   }
+  for (let wait = 0; bus.problems.length < 3 && wait < 250; wait++) await sleep(20);
   assert.is(bus.problems.length, 3);
 });
 

@@ -50,7 +50,10 @@ export function listenForFaults(): Faults {
 }
 
 /** The connection with steps around each append to the log and before each answer. */
-export function withFaults(connection: NatsConnection, faults: Faults): NatsConnection {
+export function withFaults<Connection extends NatsConnection>(
+  connection: Connection,
+  faults: Faults,
+): Connection {
   const request: NatsConnection['request'] = async (subject, payload, options) => {
     const [, kind, partition, fact] = subject.split('.');
     if (kind !== 'fact') return connection.request(subject, payload, options);

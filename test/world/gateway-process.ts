@@ -1,4 +1,5 @@
 /** A gateway's view of the vault as a process: asked the same look-up many times at once, it says what came back when. */
+import { shareLookUps } from '../../gateway/identity/shared-look-ups.ts';
 import { createVaultClient } from '../../gateway/vault-client.ts';
 import { createBus } from '../../schemas/bus.ts';
 import type { Principal } from '../../schemas/identity.ts';
@@ -21,6 +22,8 @@ export interface LookUpsOrder {
   readonly times: number;
   /** When, milliseconds since the epoch. */
   readonly at: number;
+  /** Calls of one person share their questions, as in a gateway; else each look-up comes to the vault by itself. */
+  readonly shared: boolean;
 }
 
 export interface LookUpsReport {
@@ -39,11 +42,14 @@ process.once('message', async ({ url, rootKey, instanceId }: GatewayOrder) => {
   const bus = createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) });
   const client = createVaultClient(bus, 64);
 
-  async function lookUp({ principal, accessToken }: LookUpsOrder['people'][number]): Promise<string> {
+  async function lookUp(
+    find: typeof client.findUpstreamTokens,
+    { principal, accessToken }: LookUpsOrder['people'][number],
+  ): Promise<string> {
     try {
       for (;;) {
         const request = { accessToken: new Secret(accessToken), providers: ['gitlab'], minValidSeconds: 30 };
-        const answer = (await client.findUpstreamTokens(principal, request)).get('gitlab')!;
+        const answer = (await find(principal, request)).get('gitlab')!;
         if (answer.status !== 'pending')
           return answer.status === 'ok' ? answer.accessToken.reveal() : answer.status;
       }
@@ -57,9 +63,10 @@ process.once('message', async ({ url, rootKey, instanceId }: GatewayOrder) => {
     }
   }
 
-  process.on('message', async ({ people, times, at }: LookUpsOrder) => {
+  process.on('message', async ({ people, times, at, shared }: LookUpsOrder) => {
+    const find = shared ? shareLookUps(client.findUpstreamTokens) : client.findUpstreamTokens;
     await new Promise((resolve) => setTimeout(resolve, at - Date.now()));
-    const asked = people.flatMap((person) => Array.from({ length: times }, () => lookUp(person)));
+    const asked = people.flatMap((person) => Array.from({ length: times }, () => lookUp(find, person)));
     const answers: Record<string, number> = {};
     for (const answer of await Promise.all(asked)) answers[answer] = (answers[answer] ?? 0) + 1;
     const report: LookUpsReport = { answers, lastAt: performance.timeOrigin + performance.now() };

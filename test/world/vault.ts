@@ -6,10 +6,10 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { NatsConnection } from 'nats';
 import { type Principal, partitionOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId, sessionIdOf } from '../../schemas/ids.ts';
 import { openNatsConnection } from '../../schemas/nats-connection.ts';
+import type { InboxConnection } from '../../schemas/reply-inbox.ts';
 import { Secret } from '../../schemas/secret.ts';
 import type { TokenSet } from '../../schemas/token.ts';
 import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
@@ -85,7 +85,7 @@ export function createPlayedProviders(): PlayedProviders {
 export interface TestVault extends AsyncDisposable {
   readonly vault: Vault;
   readonly ownership: Ownership;
-  readonly connection: NatsConnection;
+  readonly connection: InboxConnection;
   readonly providers: PlayedProviders;
   readonly folder: string;
   readonly keyRing: KeyRingFile;

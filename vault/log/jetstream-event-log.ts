@@ -15,6 +15,7 @@ import {
 } from '../../schemas/subjects.ts';
 import { partitionLost, VaultError } from '../errors.ts';
 import { type Append, type EventLog, type PartitionOwnership, tombstoneSeconds } from './event-log.ts';
+import { createGroupCommit } from './group-commit.ts';
 import { decodeStoredEvent, encodeStoredEvent } from './stored-event.ts';
 import { followStream } from './stream-follower.ts';
 
@@ -32,6 +33,7 @@ interface Options {
 }
 
 interface Publication {
+  readonly partition: number;
   readonly subject: string;
   readonly data: Uint8Array;
   readonly headers: MsgHdrs;
@@ -44,6 +46,10 @@ export async function openJetStreamEventLog({
   factLifetimeSeconds = 86_400,
 }: Options): Promise<EventLog> {
   const manager = await connection.jetstreamManager({ timeout: timeoutMs });
+  const group = createGroupCommit({
+    store: storeBatch,
+    isRefusalOfOne: (error) => error instanceof VaultError && error.code === 'ownership-lost',
+  });
 
   return {
     incarnation,
@@ -59,7 +65,7 @@ export async function openJetStreamEventLog({
       // Markers of the past fence nothing.
       head.set('Nats-Rollup', 'sub');
       try {
-        const epoch = await commit(partition, { subject, data: Buffer.from(worker), headers: head });
+        const epoch = await commit({ partition, subject, data: Buffer.from(worker), headers: head });
         return { partition, epoch };
       } catch (error) {
         if (!(error instanceof VaultError && error.code === 'ownership-lost')) throw error;
@@ -71,18 +77,7 @@ export async function openJetStreamEventLog({
     },
 
     async append(ownership, appends) {
-      const batch = randomUUID();
-      const publications = appends.flatMap((append) => publicationsOf(ownership, append));
-      publications.forEach(({ headers: head }, index) => {
-        head.set('Nats-Batch-Id', batch);
-        head.set('Nats-Batch-Sequence', String(index + 1));
-      });
-      const last = publications.pop()!;
-      last.headers.set('Nats-Batch-Commit', '1');
-      for (const { subject, data, headers: head } of publications)
-        connection.publish(subject, data, { headers: head });
-      const end = await commit(ownership.partition, last);
-      const first = end - publications.length;
+      const first = await group.commit(appends.flatMap((append) => publicationsOf(ownership, append)));
       return appends.map((_, index) => first + 2 * index);
     },
 
@@ -123,8 +118,22 @@ export async function openJetStreamEventLog({
     }
   }
 
+  /** @returns the sequence of the last message */
+  async function storeBatch(publications: readonly Publication[]): Promise<number> {
+    const batch = randomUUID();
+    publications.forEach(({ headers: head }, index) => {
+      head.set('Nats-Batch-Id', batch);
+      head.set('Nats-Batch-Sequence', String(index + 1));
+    });
+    const last = publications.at(-1)!;
+    last.headers.set('Nats-Batch-Commit', '1');
+    for (const { subject, data, headers: head } of publications.slice(0, -1))
+      connection.publish(subject, data, { headers: head });
+    return commit(last);
+  }
+
   /** Publishes the message that makes the append happen, and reads what the stream made of it. */
-  async function commit(partition: number, { subject, data, headers: head }: Publication): Promise<number> {
+  async function commit({ partition, subject, data, headers: head }: Publication): Promise<number> {
     let answer: { seq?: number; error?: { err_code: number; description: string } };
     try {
       const reply = await connection.request(subject, data, { headers: head, timeout: timeoutMs });
@@ -163,11 +172,13 @@ export async function openJetStreamEventLog({
     fact.set('Nats-TTL', `${factLifetimeSeconds}s`);
     return [
       {
+        partition,
         subject: logSubject(partition, append.aggregate),
         data: encodeStoredEvent(append.event),
         headers: event,
       },
       {
+        partition,
         subject: factSubject(partition, append.fact.fact, append.fact.provider),
         data: Buffer.from(JSON.stringify(append.fact)),
         headers: fact,

@@ -2,7 +2,7 @@
  * Whose token is this? Verified once per token (RFC 9068 section 4), then remembered until it expires: the look-up asks
  * at every request. The vault believes this, and nothing else that a gateway says of a caller.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { RefusedError } from '../../schemas/failure.ts';
@@ -54,7 +54,7 @@ export function createAccessTokenVerifier({ keys, issuer, audiences, now, rememb
 
   return (token: Secret): Caller | Promise<Caller> => {
     const text = token.reveal();
-    const digest = createHash('sha256').update(text).digest('base64');
+    const digest = hash('sha256', text, 'base64');
     const caller = known.get(digest);
     if (!caller) return verify(text, digest);
     if (caller.expiresAt <= now())

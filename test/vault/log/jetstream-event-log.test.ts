@@ -198,6 +198,30 @@ test('all partitions can append at once, many times', async () => {
   );
 });
 
+test('partitions that append at once share batches; one that is lost takes none of the others with it', async () => {
+  await using t = await openTestLog();
+  const lost = await t.log.takePartition(0, 'worker-a');
+  const held = [];
+  for (let partition = 1; partition <= 8; partition++)
+    held.push(await t.log.takePartition(partition, 'worker-a'));
+  await t.log.takePartition(0, 'worker-b');
+  // The first one is under way by itself; what comes meanwhile goes into one batch.
+  const first = t.log.append(held[0]!, [tokensGranted('first')]);
+  const refused = codeOf(t.log.append(lost, [tokensGranted('refused')]));
+  const others = held.map((own, index) =>
+    t.log.append(own, [tokensGranted(`${index}`), tokensGranted(`${index}-b`)]),
+  );
+  assert.is(await refused, 'ownership-lost');
+  const sequences = new Map<string, number>([[grantIdOf('first'), (await first)[0]!]]);
+  for (const [index, appended] of (await Promise.all(others)).entries()) {
+    sequences.set(grantIdOf(`${index}`), appended[0]!);
+    sequences.set(grantIdOf(`${index}-b`), appended[1]!);
+  }
+  const entries = await t.entries();
+  assert.equal(new Map(entries.map(({ aggregate, sequence }) => [aggregate, sequence])), sequences);
+  assert.is(entries.length, 17);
+});
+
 test('a batch of 400 events is taken', async () => {
   await using t = await openTestLog();
   const own = await t.log.takePartition(3, 'worker-a');

@@ -1,6 +1,5 @@
 // A provider worker in the test's own process, on a real NATS, with a vault that the test plays.
 import { randomBytes } from 'node:crypto';
-import type { NatsConnection } from 'nats';
 import { type Bus, createBus } from '../../../schemas/bus.ts';
 import type { ProviderSettings } from '../../../schemas/config/provider-config.ts';
 import { createBootId, createClaimId, createInstanceId } from '../../../schemas/ids.ts';
@@ -14,6 +13,7 @@ import {
   type RefreshOutcomeDelivery,
 } from '../../../schemas/messages/refresh-outcome.ts';
 import { openNatsConnection } from '../../../schemas/nats-connection.ts';
+import type { InboxConnection } from '../../../schemas/reply-inbox.ts';
 import { deriveRoleKeyFile } from '../../../schemas/role-key-file.ts';
 import { type RoleKeys, type RolePair, roleKeysSchema } from '../../../schemas/role-keys.ts';
 import { createSealedEnvelopes } from '../../../schemas/sealed-envelope.ts';
@@ -36,13 +36,13 @@ export interface ProviderWorld {
 export interface TestWorker extends AsyncDisposable {
   readonly bootId: string;
   readonly worker: ProviderWorker;
-  readonly connection: NatsConnection;
+  readonly connection: InboxConnection;
   readonly lines: string[];
 }
 
 export interface TestVault extends AsyncDisposable {
   readonly bus: Bus;
-  readonly connection: NatsConnection;
+  readonly connection: InboxConnection;
   readonly delivered: RefreshOutcomeDelivery[];
   /** Starts to acknowledge what is delivered; `refuse` first. */
   serveOutcomes(acknowledge?: (attempt: number) => Promise<void> | void): () => Promise<void>;

@@ -1,0 +1,116 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { shareLookUps } from '../../../gateway/identity/shared-look-ups.ts';
+import type { VaultClient } from '../../../gateway/vault-client.ts';
+import { DeadlineExceededError, RefusedError } from '../../../schemas/failure.ts';
+import type { FindUpstreamTokensRequest } from '../../../schemas/messages/find-upstream-tokens.ts';
+import { Secret } from '../../../schemas/secret.ts';
+import { okAnswer } from '../fake-vault.ts';
+
+const test = suite('gateway/shared-look-ups');
+type Answers = Awaited<ReturnType<VaultClient['findUpstreamTokens']>>;
+
+/** A vault that answers when the test says so. */
+function openQuestions() {
+  const questions: (PromiseWithResolvers<Answers> & { request: FindUpstreamTokensRequest })[] = [];
+  const find = shareLookUps((_, request) => {
+    const question = { ...Promise.withResolvers<Answers>(), request };
+    questions.push(question);
+    return question.promise;
+  });
+  const ask = (change: Partial<FindUpstreamTokensRequest> = {}, timeoutMs?: number) =>
+    find(
+      { iss: 'urn:x', sub: 'usr_x' },
+      { accessToken: new Secret('token'), providers: ['gitlab'], minValidSeconds: 30, ...change },
+      timeoutMs,
+    );
+  const answer = (index: number, version: number) =>
+    questions[index]!.resolve(new Map([['gitlab', okAnswer(`token-${version}`, version)]]));
+  return { questions, ask, answer };
+}
+
+async function versionIn(answers: Promise<Answers>): Promise<number> {
+  const answer = (await answers).get('gitlab');
+  return answer?.status === 'ok' ? answer.version : -1;
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test('a thousand calls at once are two questions', async () => {
+  const { questions, ask, answer } = openQuestions();
+  const versions = Array.from({ length: 1000 }, () => versionIn(ask()));
+  assert.is(questions.length, 1);
+  answer(0, 1);
+  await turn();
+  assert.is(questions.length, 2);
+  answer(1, 2);
+  assert.equal(await Promise.all(versions), [1, ...Array(999).fill(2)]);
+  const later = versionIn(ask());
+  assert.is(questions.length, 3);
+  answer(2, 3);
+  assert.is(await later, 3);
+});
+
+test('who comes while the shared question is under way waits for one that is sent later', async () => {
+  const { questions, ask, answer } = openQuestions();
+  const first = versionIn(ask());
+  const second = versionIn(ask());
+  answer(0, 1);
+  await turn();
+  const third = versionIn(ask());
+  assert.is(questions.length, 2);
+  answer(1, 2);
+  await turn();
+  assert.is(questions.length, 3);
+  answer(2, 3);
+  assert.equal(await Promise.all([first, second, third]), [1, 2, 3]);
+});
+
+test('another token, another provider, another need: a question of its own, at once', async () => {
+  const { questions, ask, answer } = openQuestions();
+  void ask();
+  void ask({ accessToken: new Secret('token of somebody else') });
+  void ask({ providers: ['corporate'] });
+  void ask({ minValidSeconds: 31 });
+  void ask({ rejected: { gitlab: 1 } });
+  void ask({ rejected: { gitlab: 2 } });
+  assert.is(questions.length, 6);
+  const shared = versionIn(ask({ rejected: { gitlab: 2 } }));
+  assert.is(questions.length, 6);
+  answer(5, 3);
+  await turn();
+  answer(6, 3);
+  assert.is(await shared, 3);
+});
+
+test('a refusal is heard by those who share the question, and by nobody after', async () => {
+  const { questions, ask, answer } = openQuestions();
+  const outcomes = [ask(), ask(), ask()].map((asked) =>
+    asked.then(
+      () => 'answered',
+      (error) => error.code,
+    ),
+  );
+  questions[0]!.reject(new RefusedError('session-ended', 'x'));
+  await turn();
+  questions[1]!.reject(new RefusedError('unavailable', 'x'));
+  assert.equal(await Promise.all(outcomes), ['session-ended', 'unavailable', 'unavailable']);
+  const later = versionIn(ask());
+  answer(2, 1);
+  assert.is(await later, 1);
+});
+
+test('each waits no longer than its own time', async () => {
+  const { questions, ask, answer } = openQuestions();
+  const first = versionIn(ask());
+  const short = ask({}, 20).catch((error) => error);
+  const long = versionIn(ask({}, 60_000));
+  assert.instance(await short, DeadlineExceededError);
+  answer(0, 1);
+  await turn();
+  answer(1, 2);
+  assert.equal(await Promise.all([first, long]), [1, 2]);
+  assert.is(questions.length, 2);
+});
+
+test.run();
