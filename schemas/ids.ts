@@ -21,6 +21,8 @@ export const commandIdSchema = idSchema('cmd', randomPart);
 export const eventIdSchema = idSchema('evt', randomPart);
 /** One attempt at a refresh; at most one is open for a grant. */
 export const claimIdSchema = idSchema('clm', randomPart);
+/** One way through a provider to link an account there. No sign-in has an id of this form. */
+export const linkIdSchema = idSchema('lnk', randomPart);
 /** One installation: a data folder, a key set and the streams that belong together. */
 export const instanceIdSchema = idSchema('ins', randomPart);
 /** A person who signed in through the embedded authorization server: HMAC(provider, subject). */
@@ -45,6 +47,7 @@ export const createBootId = () => randomId('boot');
 export const createCommandId = () => randomId('cmd');
 export const createEventId = () => randomId('evt');
 export const createClaimId = () => randomId('clm');
+export const createLinkId = () => randomId('lnk');
 export const createInstanceId = () => randomId('ins');
 
 /** An id from 24 or more bytes of a digest. */

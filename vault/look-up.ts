@@ -1,16 +1,18 @@
 /**
  * Which tokens does the caller of this access token hold right now? The path of every request: it reads memory and
- * SQLite, and writes nothing. A token that still lives is the answer at once, while its refresh runs behind it.
+ * SQLite, and writes nothing. A token that still lives is the answer at once, while its refresh runs behind it. The grant
+ * of the caller's session comes first; where there is none, or the person would have to sign in for it again, the account
+ * that they linked.
  */
 import { LRUCache } from 'lru-cache';
 import { holdFor, pending } from '../schemas/bus.ts';
-import { RefusedError } from '../schemas/failure.ts';
 import type {
   FindUpstreamTokensRequest,
   FindUpstreamTokensResponse,
   UpstreamTokenAnswer,
 } from '../schemas/messages/find-upstream-tokens.ts';
 import { keepWireText } from '../schemas/wire-text.ts';
+import type { IdentifyCaller, LiveCaller } from './caller.ts';
 import { refreshableFrom } from './grant/expiry.ts';
 import type { GrantStore } from './grant/grant-store.ts';
 import type { Projection } from './projection/projection.ts';
@@ -18,18 +20,16 @@ import type { GrantRow } from './projection/tables.ts';
 import type { LastUses } from './refresh/last-uses.ts';
 import type { Refresher } from './refresh/refresher.ts';
 import type { IdentityIndex } from './sealing/identity-index.ts';
-import type { Caller } from './signing/access-token-verifier.ts';
 
 interface Options {
   readonly projection: Projection;
   readonly grants: GrantStore;
   readonly refresher: Refresher;
   readonly index: IdentityIndex;
-  readonly realm: string;
   readonly refreshAheadSeconds: number;
   /** Told of every grant whose tokens were asked for. */
   readonly lastUses: Pick<LastUses, 'note'>;
-  readonly verify: (token: FindUpstreamTokensRequest['accessToken']) => Caller | Promise<Caller>;
+  readonly identify: IdentifyCaller;
   readonly now: () => number;
   readonly onProblem: (error: unknown) => void;
 }
@@ -40,41 +40,17 @@ export type LookUp = (
 ) => FindUpstreamTokensResponse | Promise<FindUpstreamTokensResponse>;
 
 export function createLookUp(options: Options): LookUp {
-  const {
-    projection,
-    grants,
-    refresher,
-    index,
-    realm,
-    refreshAheadSeconds,
-    lastUses,
-    verify,
-    now,
-    onProblem,
-  } = options;
-  const principalKeys = new LRUCache<string, string>({ max: 50_000 });
+  const { projection, grants, refresher, index, refreshAheadSeconds, lastUses, identify, now, onProblem } =
+    options;
   const grantIds = new LRUCache<string, string>({ max: 200_000 });
   /** Goes with the row, which is another one after every event of the grant. */
   const opened = new WeakMap<GrantRow, UpstreamTokenAnswer>();
 
-  function answer(partition: number, request: FindUpstreamTokensRequest, caller: Caller) {
-    const principalKey = remember(principalKeys, caller.sub, () =>
-      index.principalKey({ iss: realm, sub: caller.sub }),
-    );
-    const session = projection.findSession(caller.sessionId);
-    if (!session || session.principalKey !== principalKey || session.endsAt <= now()) {
-      throw new RefusedError('session-ended', 'the session of this access token has ended');
-    }
-    if (session.partition !== partition) {
-      throw new RefusedError('invalid-request', 'this principal is not of this partition');
-    }
+  function answer(partition: number, request: FindUpstreamTokensRequest, caller: LiveCaller) {
     const answers: Record<string, UpstreamTokenAnswer> = {};
     const waiting: Promise<[string, UpstreamTokenAnswer]>[] = [];
     for (const provider of request.providers) {
-      const grantId = remember(grantIds, `${caller.sessionId} ${provider}`, () =>
-        index.sessionGrantId(principalKey, provider, caller.sessionId),
-      );
-      const found = answerOf(partition, grantId, request, provider);
+      const found = answerOf(partition, caller, request, provider);
       if (found instanceof Promise) waiting.push(found.then((later) => [provider, later]));
       else answers[provider] = found;
     }
@@ -84,14 +60,49 @@ export function createLookUp(options: Options): LookUp {
 
   function answerOf(
     partition: number,
-    grantId: string,
+    caller: LiveCaller,
+    request: FindUpstreamTokensRequest,
+    provider: string,
+  ): UpstreamTokenAnswer | Promise<UpstreamTokenAnswer> {
+    const own = sessionGrant(caller, provider);
+    if (isServing(own)) {
+      const answer = answerFrom(partition, own, request, provider);
+      if (!(answer instanceof Promise)) return answer;
+      return answer.then((later) => {
+        const linked = isOver(later) ? linkedGrant(caller, provider) : null;
+        // What was rejected is the token of the grant that gave way.
+        const { rejected: _, ...fresh } = request;
+        return isServing(linked) ? answerFrom(partition, linked, fresh, provider) : later;
+      });
+    }
+    const linked = linkedGrant(caller, provider);
+    const row = isServing(linked) ? linked : (own ?? linked);
+    return row ? answerFrom(partition, row, request, provider) : { status: 'missing' };
+  }
+
+  function sessionGrant({ principalKey, sessionId }: LiveCaller, provider: string): GrantRow | null {
+    const id = remember(grantIds, `${sessionId} ${provider}`, () =>
+      index.sessionGrantId(principalKey, provider, sessionId),
+    );
+    return projection.findGrant(id);
+  }
+
+  function linkedGrant({ principalKey }: LiveCaller, provider: string): GrantRow | null {
+    const id = remember(grantIds, `${principalKey} ${provider}`, () =>
+      index.linkedGrantId(principalKey, provider),
+    );
+    return projection.findGrant(id);
+  }
+
+  function answerFrom(
+    partition: number,
+    row: GrantRow,
     { minValidSeconds, rejected }: FindUpstreamTokensRequest,
     provider: string,
   ): UpstreamTokenAnswer | Promise<UpstreamTokenAnswer> {
-    const row = projection.findGrant(grantId);
-    if (!row) return { status: 'missing' };
+    const { grantId } = row;
     const at = now();
-    lastUses.note(grantId, at);
+    lastUses.note(grantId, at, row.usedAt);
     const [minValidMs, aheadMs] = [minValidSeconds * 1000, refreshAheadSeconds * 1000];
     const neededUntil = at + Math.max(minValidMs, aheadMs);
     const rejectedVersion = rejected?.[provider] === row.version ? row.version : null;
@@ -157,11 +168,20 @@ export function createLookUp(options: Options): LookUp {
   }
 
   return (partition, request) => {
-    const caller = verify(request.accessToken);
+    const caller = identify(partition, request.accessToken);
     return caller instanceof Promise
-      ? caller.then((verified) => answer(partition, request, verified))
+      ? caller.then((identified) => answer(partition, request, identified))
       : answer(partition, request, caller);
   };
+}
+
+/** Of the two grants that a person can have at a provider, one that needs them to sign in again gives way. */
+function isServing(row: GrantRow | null): row is GrantRow {
+  return row !== null && row.refreshStatus !== 'reauth-required';
+}
+
+function isOver({ status }: UpstreamTokenAnswer): boolean {
+  return status === 'missing' || status === 'reauth-required';
 }
 
 function isAlive({ expiresAt }: GrantRow, at: number): boolean {

@@ -7,16 +7,19 @@ import type { NatsConnection } from 'nats';
 import type { RefreshTokenReuse } from '../schemas/config/refresh-token-reuse.ts';
 import { RefusedError } from '../schemas/failure.ts';
 import { type Principal, partitionOf, realmOf } from '../schemas/identity.ts';
+import { sessionIdOf } from '../schemas/ids.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import type { RefreshOutcomeDelivery } from '../schemas/messages/refresh-outcome.ts';
 import { streamNames, streamSubjects } from '../schemas/subjects.ts';
 import { type AuthRecords, createAuthRecords } from './authorization/auth-records.ts';
 import { openAuthStore } from './authorization/auth-store.ts';
 import { createSignIn, type ProviderSignIns, type SignIn } from './authorization/sign-in.ts';
+import { createCallerIdentification } from './caller.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
 import { VaultError } from './errors.ts';
 import { startEviction } from './eviction.ts';
 import { createGrantStore } from './grant/grant-store.ts';
+import { type AccountLinker, createAccountLinker } from './linking/account-linker.ts';
 import { openJetStreamEventLog } from './log/jetstream-event-log.ts';
 import { whenItAnswers } from './log/patience.ts';
 import { followStream } from './log/stream-follower.ts';
@@ -35,13 +38,16 @@ import { createLastUses } from './refresh/last-uses.ts';
 import { createProviderLimits, type ProviderLimitSettings } from './refresh/provider-limits.ts';
 import { startRefreshSchedule } from './refresh/refresh-schedule.ts';
 import { createRefresher, type ProviderRefreshes } from './refresh/refresher.ts';
+import { startUseRecords } from './refresh/use-records.ts';
+import { createRevocation } from './revocation/revocation.ts';
+import { createUpstreamRevocation, type RevocationFailure } from './revocation/upstream-revocation.ts';
 import { openDataKeyTable } from './sealing/data-key-table.ts';
 import { createDataKeys } from './sealing/data-keys.ts';
 import { createIdentityIndex } from './sealing/identity-index.ts';
 import type { KeyRing } from './sealing/key-ring.ts';
 import { createKeyRotation } from './sealing/key-rotation.ts';
 import { openWrappedKeyStore } from './sealing/wrapped-key-store.ts';
-import { createSessionExpiry } from './session/session-expiry.ts';
+import { createSessionEnd } from './session/session-end.ts';
 import { createSessionOpener, type OpenSessionFromChain } from './session/session-opener.ts';
 import { createAccessTokenSigner } from './signing/access-token-signer.ts';
 import { createAccessTokenVerifier } from './signing/access-token-verifier.ts';
@@ -54,6 +60,12 @@ export interface Vault extends AsyncDisposable {
   readonly commands: CommandMemory;
   readonly findUpstreamTokens: LookUp;
   readonly openSession: OpenSessionFromChain;
+  readonly linker: AccountLinker;
+  /** Takes the session of an authorization server's grant away, with all that it holds. */
+  endSession(
+    partition: number,
+    request: { principal: Principal; grantId: string },
+  ): Promise<{ status: 'ended' | 'not-found' }>;
   readonly operator: OperatorCommands;
   /** @returns r || s in base64url */
   signAccessToken(partition: number, kid: string, signingInput: string): string;
@@ -61,6 +73,8 @@ export interface Vault extends AsyncDisposable {
   recordRefreshOutcome(partition: number, provider: string, delivery: RefreshOutcomeDelivery): Promise<void>;
   /** A round of eviction, as the vault makes them by itself. @returns how many sessions and grants went */
   evict(): Promise<number>;
+  /** A round of writing down which linked accounts are used, as the vault makes them by itself. @returns how many */
+  recordUses(): Promise<number>;
   /** Begins to take partitions; ends, in order, when the result is disposed. */
   own(serving: Serving): Ownership;
 }
@@ -81,6 +95,10 @@ export interface VaultOptions {
   readonly maxAccessTokenSeconds: number;
   /** The providers of the sign-in chain, in order. */
   readonly chain: readonly string[];
+  /** The providers at which accounts can be linked. */
+  readonly linkable: readonly string[];
+  /** So long after its last use a linked account goes, where its provider did not say how long it lives. */
+  readonly linkedIdleMs: number;
   readonly providers: ProviderSignIns & ProviderRefreshes;
   /** A token with less life than this is refreshed while it is still served, seconds. */
   readonly refreshAheadSeconds: number;
@@ -96,6 +114,8 @@ export interface VaultOptions {
   readonly now: () => number;
   readonly random: () => number;
   readonly onProblem: (error: unknown) => void;
+  /** Tokens that were taken away here are still good at their provider. */
+  readonly onRevocationFailed: (failure: RevocationFailure) => void;
   readonly ownershipTimes?: OwnershipTimes;
   /** By default the larger of what the monotonic clock and `now` say. */
   readonly leaseClock?: LeaseClock;
@@ -119,6 +139,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     worker,
     now,
     onProblem,
+    linkedIdleMs,
     claimMs = 30_000,
   } = options;
   const streams = await whenItAnswers(() => openStreams(connection, keyRing.instanceId, options.replicas));
@@ -135,6 +156,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     join(folder, 'projection.sqlite'),
     [{ stream: streamNames.vault, incarnation: streams.incarnations.log, lastSequence: lastSequences.vault }],
     now(),
+    linkedIdleMs,
   );
   const keyTable = openDataKeyTable(join(folder, 'keys.sqlite'), {
     incarnation: streams.incarnations.keys,
@@ -190,13 +212,22 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     },
   });
   const limits = createProviderLimits({ ...(options.refreshLimits ?? defaultRefreshLimits), now });
+  const lastUses = createLastUses();
+  const upstream = createUpstreamRevocation({
+    revokeAtProvider: (...given) => options.providers.revoke(...given),
+    onFailed: options.onRevocationFailed,
+  });
+  const revocation = createRevocation({
+    ...{ projection, grants, log, upstream, now },
+    onGone: (grantId) => refresher.abandon(grantId),
+  });
   const refresher = createRefresher({
     ...options,
-    ...{ writerOf, grants, dataKeys, outbox, limits, claimMs },
+    ...{ writerOf, grants, dataKeys, outbox, limits, lastUses, revocation, claimMs },
     // What nobody said is taken for the strictest.
     reuseOf: (provider) => options.refreshTokenReuse?.get(provider) ?? { policy: 'revokes' },
   });
-  const lastUses = createLastUses();
+  const useRecords = startUseRecords({ projection, lastUses, grants, writerOf, now, onProblem });
   const schedule = startRefreshSchedule({
     ...{ projection, lastUses, refresher, now, onProblem },
     random: options.random,
@@ -205,10 +236,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     usedWithinMs: (options.refreshUsedWithinSeconds ?? 900) * 1000,
   });
 
+  const sessionEnd = createSessionEnd({ projection, grants });
   const eviction = startEviction({
-    ...{ projection, grants, outbox, now, onProblem },
+    ...{ projection, grants, sessionEnd, lastUses, linkedIdleMs, outbox, now, onProblem },
     random: options.random,
-    expireSession: createSessionExpiry({ projection, grants }),
     writers: () => [...owned.values()].map(({ writer }) => writer),
   });
 
@@ -240,6 +271,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     grants,
     dataKeys,
     index,
+    log,
     writerOf,
     now,
     chainOf: (interactionUid) => signIn.findChain(interactionUid),
@@ -255,6 +287,17 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     principalOf: (provider, subject) => ({ iss: realm, sub: index.userId(provider, subject) }),
     now,
     onProblem,
+  });
+
+  const identify = createCallerIdentification({
+    ...{ projection, index, realm, now },
+    verify: createAccessTokenVerifier({ keys: signingKeys, issuer, audiences, now }),
+  });
+  const linker = createAccountLinker({
+    ...{ identify, projection, grants, revocation, dataKeys, index, writerOf, now, onProblem },
+    chains: signIn,
+    providers: options.linkable,
+    isForgetting: forgetting.isForgetting,
   });
 
   const sign = createAccessTokenSigner({
@@ -287,19 +330,30 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     signIn,
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
-      ...{ projection, grants, refresher, index, realm, lastUses, now, onProblem },
+      ...{ projection, grants, refresher, index, identify, lastUses, now, onProblem },
       refreshAheadSeconds: options.refreshAheadSeconds,
-      verify: createAccessTokenVerifier({ keys: signingKeys, issuer, audiences, now }),
     }),
 
     openSession,
+    linker,
     operator,
+
+    async endSession(partition, { principal, grantId }) {
+      assertOurs(partition, principal);
+      const sessionId = sessionIdOf(grantId);
+      const session = projection.findSession(sessionId);
+      if (session?.principalKey !== index.principalKey(principal)) return { status: 'not-found' };
+      const gone = await sessionEnd.revoke(writerOf(partition), sessionId, now());
+      revocation.followUp(gone ?? []);
+      return { status: gone ? 'ended' : 'not-found' };
+    },
 
     signAccessToken: sign,
 
     async recordRefreshOutcome(partition, provider, { grantId, claimId, outcome }) {
       // First of all: what another worker may have read already is not "not found" here.
       writerOf(partition);
+      if (await revocation.takeLate(partition, provider, { grantId, claimId, outcome })) return;
       const grant = projection.findGrant(grantId);
       if (!grant) throw new RefusedError('not-found', 'there is no such grant');
       if (grant.provider !== provider || grant.partition !== partition) {
@@ -309,6 +363,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     },
 
     evict: eviction.round,
+    recordUses: useRecords.round,
 
     own(serving) {
       const started = startOwnership({
@@ -358,6 +413,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       stop.abort();
       eviction[Symbol.dispose]();
       schedule[Symbol.dispose]();
+      useRecords[Symbol.dispose]();
+      upstream[Symbol.dispose]();
       refresher[Symbol.dispose]();
       await follower[Symbol.asyncDispose]();
       outbox[Symbol.dispose]();

@@ -10,7 +10,7 @@ import { text } from './fields.ts';
 import { incomingAuthSchema } from './incoming-auth.ts';
 import { operationalSchema } from './operational.ts';
 import { outgoingAuthSchema } from './outgoing-auth.ts';
-import { gatewaySchema, natsSchema, vaultSchema } from './processes.ts';
+import { gatewaySchema, linkingSchema, natsSchema, vaultSchema } from './processes.ts';
 
 export const configSchema = z.strictObject({
   name: text('The name of this MCP server, as clients show it', 'latchkey').default('latchkey'),
@@ -27,6 +27,7 @@ export const configSchema = z.strictObject({
   gateway: gatewaySchema,
   nats: natsSchema.optional(),
   vault: vaultSchema,
+  linking: linkingSchema,
 });
 /** A configuration that was accepted by `loadConfig`, so every rule holds. */
 export type Config = z.output<typeof configSchema>;

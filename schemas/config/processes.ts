@@ -1,4 +1,7 @@
-/** Latchkey's own blocks: where the gateway listens, how NATS is reached, when the vault refreshes. */
+/**
+ * Latchkey's own blocks: where the gateway listens, how NATS is reached, when the vault refreshes, how long linked
+ * accounts live.
+ */
 import * as z from 'zod';
 import { environmentVariable, filePath, text } from './fields.ts';
 
@@ -114,5 +117,26 @@ export const vaultSchema = z
       .max(3650, { error: 'must be 0 to 3650' })
       .meta({ description: 'For how many days backups of the stream KEYS are kept', examples: ['30'] })
       .default(30),
+  })
+  .prefault({});
+
+export const linkingSchema = z
+  .strictObject({
+    idleDays: z
+      .int()
+      .min(1, { error: 'must be 1 to 3650' })
+      .max(3650, { error: 'must be 1 to 3650' })
+      .meta({
+        description: 'A linked account that was not used for so many days is let go',
+        examples: ['90'],
+      })
+      .default(90),
+    keepAlive: z
+      .boolean()
+      .meta({
+        description: 'Refresh tokens of linked accounts are used before they expire of idleness',
+        examples: ['true', 'false'],
+      })
+      .default(true),
   })
   .prefault({});

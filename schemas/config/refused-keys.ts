@@ -30,7 +30,6 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
     sessionStorage: absent('sessionStorage', 'remove it; sessions need no storage of their own'),
     telemetry: notYet('telemetry'),
     audit: notYet('audit'),
-    linking: notYet('linking'),
     passthroughHeaders: notYet('passthroughHeaders'),
   },
   incomingAuth: { authz: absent('authz') },

@@ -38,6 +38,12 @@ export interface VaultSettings extends ProcessSettings {
     /** Of one worker at one provider. */
     readonly refreshesPerSecond: number;
   };
+  readonly linking: {
+    /** A linked account that was not used for so many days is let go, where its provider did not say how long it lives. */
+    readonly idleDays: number;
+    /** Refresh tokens of linked accounts are used before they expire of idleness. */
+    readonly keepAlive: boolean;
+  };
   /** Of the streams that are made; 3 in a cluster. */
   readonly replicas: 1 | 3;
 }
@@ -56,6 +62,7 @@ export function vaultConfig(config: Config): VaultSettings {
     keyRing: keyRing ?? null,
     keysBackupDays,
     refresh,
+    linking: config.linking,
     replicas,
   };
 }

@@ -3,7 +3,7 @@
  * nonce and PKCE verifier (RFC 7636) are made and kept on its side, and no upstream token passes the gateway.
  *
  * `latchkey.auth.begin-leg`, `complete-leg`, `find-chain`: any vault worker.
- * `latchkey.vault.<partition>.open-session`, `sign-access-token`: the owner of the principal's partition.
+ * `latchkey.vault.<partition>.open-session`, `end-session`, `sign-access-token`: the owner of the principal's partition.
  */
 import * as z from 'zod';
 import { principalSchema } from '../identity.ts';
@@ -91,6 +91,16 @@ export const openSession = defineOperation(
       .max(31 * 86_400),
   }),
   z.object({ sessionId: sessionIdSchema }),
+);
+
+/**
+ * Takes the session of this grant away before its time, with everything that it holds; whoever knows the grant's id may,
+ * as with `open-session`. `not-found`: it is not there, or not any more.
+ */
+export const endSession = defineOperation(
+  'end-session',
+  z.object({ principal: principalSchema, grantId: z.string().min(16).max(256) }),
+  z.object({ status: z.enum(['ended', 'not-found']) }),
 );
 
 /**

@@ -46,6 +46,8 @@ process.once('message', async (order: VaultWorkerOrder) => {
   const bus = createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) });
   const vault = await openVault({
     ...{ connection, folder, replicas, issuer, chain },
+    linkable: chain,
+    linkedIdleMs: 90 * 24 * 3_600_000,
     providers: providersOf(order.providers),
     keyRing: openKeyRing(keyRing),
     audiences: [audience],
@@ -55,6 +57,7 @@ process.once('message', async (order: VaultWorkerOrder) => {
     now: Date.now,
     random: Math.random,
     onProblem: tell,
+    onRevocationFailed: tell,
     onFatal: tell,
     ...(order.claimMs !== undefined && { claimMs: order.claimMs }),
     ...(order.ownershipTimes && { ownershipTimes: order.ownershipTimes }),

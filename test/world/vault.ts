@@ -98,6 +98,9 @@ export interface TestVault extends AsyncDisposable {
 export interface TestVaultOptions {
   readonly url: string;
   readonly chain?: readonly string[];
+  /** By default those of the chain. */
+  readonly linkable?: readonly string[];
+  readonly linkedIdleMs?: number;
   readonly folder?: string;
   readonly keyRing?: KeyRingFile;
   /** What a ring that is loaded again is. */
@@ -122,6 +125,8 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
   const connection = await openNatsConnection({ servers: [url], role: 'vault', bootId: worker });
   const vault = await openVault({
     ...{ connection, folder, worker, chain, providers, issuer },
+    linkable: options.linkable ?? chain,
+    linkedIdleMs: options.linkedIdleMs ?? 90 * 24 * 3_600_000,
     keyRing: ring,
     audiences: [audience],
     maxAccessTokenSeconds: 3600,
@@ -132,6 +137,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     leaseClock: createLeaseClock({ monotonic: () => performance.now(), wall: Date.now }),
     random: Math.random,
     onProblem: (error) => problems.push(error),
+    onRevocationFailed: (failure) => problems.push(failure),
     onFatal: (error) => problems.push(error),
   }).catch(async (error) => {
     await connection.close();

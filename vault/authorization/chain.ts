@@ -1,13 +1,14 @@
 /**
- * What is remembered of a sign-in under way. The tokens that it collected lie here, sealed, until the session opens;
- * a chain that is abandoned expires with them ten minutes after its last leg.
+ * What is remembered of a sign-in under way, or of the link of one account. The tokens that it collected lie here,
+ * sealed, until the session opens or the account is linked; a chain that is abandoned expires with them ten minutes
+ * after its last leg.
  */
 import * as z from 'zod';
 import { principalSchema, upstreamAccountSchema } from '../../schemas/identity.ts';
 import { commandIdSchema } from '../../schemas/ids.ts';
 import { legSecretsSchema } from '../../schemas/messages/provider-requests.ts';
 import { clientRegistrationSchema, providerNameSchema } from '../../schemas/provider.ts';
-import { tokenSetSchema } from '../../schemas/token.ts';
+import { timestampSchema, tokenSetSchema } from '../../schemas/token.ts';
 
 export const legLifetimeMs = 10 * 60_000;
 
@@ -16,25 +17,41 @@ const collectedSchema = z.object({
   tokens: tokenSetSchema,
   account: upstreamAccountSchema,
   registration: clientRegistrationSchema,
+  /** When the tokens were got. */
+  at: timestampSchema.default(0),
 });
 export type Collected = z.infer<typeof collectedSchema>;
 
 export const chainErrorSchema = z.enum(['access_denied', 'server_error', 'temporarily_unavailable']);
 
+/** null: a sign-in. Else the one provider at which the principal, who is known from the beginning, links an account. */
+const link = providerNameSchema.nullable().default(null);
+
 export const chainSchema = z.discriminatedUnion('status', [
   z.object({
     status: z.literal('open'),
+    link,
     principal: principalSchema.nullable(),
     collected: z.array(collectedSchema),
   }),
   z.object({
     status: z.literal('complete'),
+    link,
     principal: principalSchema,
     collected: z.array(collectedSchema).min(1),
   }),
-  z.object({ status: z.literal('failed'), provider: providerNameSchema, error: chainErrorSchema }),
+  z.object({ status: z.literal('failed'), link, provider: providerNameSchema, error: chainErrorSchema }),
+  /** The account is linked; its tokens lie in its grant. */
+  z.object({
+    status: z.literal('linked'),
+    link: providerNameSchema,
+    principal: principalSchema,
+    account: upstreamAccountSchema,
+  }),
 ]);
 export type Chain = z.infer<typeof chainSchema>;
+export type CompleteChain = Extract<Chain, { status: 'complete' }>;
+export type LinkedChain = Extract<Chain, { status: 'linked' }>;
 export type ChainFailure = Extract<Chain, { status: 'failed' }>;
 
 export const legSchema = z.object({

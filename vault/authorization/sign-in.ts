@@ -1,5 +1,6 @@
 /**
- * The sign-in through a chain of providers (OAuth 2.1 authorization code with PKCE at each). A leg is found by its
+ * The sign-in through a chain of providers, and the way through one of them to link an account there (OAuth 2.1
+ * authorization code with PKCE at each). Its record says which of the two a chain is, and it stays that. A leg is found by its
  * state, belongs to one provider and one browser, and is used once (RFC 9700 sections 2.1 and 4.4); the code is
  * exchanged by the provider worker, and the tokens are kept before anything else can fail.
  */
@@ -7,7 +8,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import * as z from 'zod';
 import { type FailureCode, RefusedError } from '../../schemas/failure.ts';
 import type { Principal, UpstreamAccount } from '../../schemas/identity.ts';
-import { legIdOf } from '../../schemas/ids.ts';
+import { createLinkId, legIdOf, linkIdSchema } from '../../schemas/ids.ts';
 import type { LegSecrets } from '../../schemas/messages/provider-requests.ts';
 import type { ClientRegistration } from '../../schemas/provider.ts';
 import { Secret } from '../../schemas/secret.ts';
@@ -19,6 +20,7 @@ import {
   type Collected,
   chainSchema,
   type Leg,
+  type LinkedChain,
   legLifetimeMs,
   legSchema,
 } from './chain.ts';
@@ -47,6 +49,10 @@ export interface SignIn {
   ): Promise<{ interactionUid: string; status: LegStatus }>;
   findChain(interactionUid: string): Promise<Chain>;
   forgetChain(interactionUid: string): Promise<void>;
+  /** Begins the chain of a link, which has one leg. */
+  beginLink(principal: Principal, provider: string): Promise<{ interactionUid: string }>;
+  /** Its tokens lie in a grant now, or in none any more: they go out of the record. */
+  endLink(linkId: string, end: LinkedChain | 'refused'): Promise<void>;
 }
 
 interface Options {
@@ -59,7 +65,7 @@ interface Options {
   readonly onProblem: (error: unknown) => void;
 }
 
-const emptyChain: Chain = { status: 'open', principal: null, collected: [] };
+const emptyChain: Chain = { status: 'open', link: null, principal: null, collected: [] };
 
 export function createSignIn({
   store,
@@ -71,6 +77,8 @@ export function createSignIn({
 }: Options): SignIn {
   async function readChain(uid: string): Promise<{ chain: Chain; revision: number }> {
     const record = await store.find('chain', uid);
+    // A sign-in begins with its first leg; a link is begun for somebody.
+    if (!record && linkIdSchema.safeParse(uid).success) throw unknownLeg();
     return record
       ? { chain: chainSchema.parse(record.value), revision: record.revision }
       : { chain: emptyChain, revision: 0 };
@@ -93,8 +101,9 @@ export function createSignIn({
   /** Ends the flow: what it collected is removed here and, where the provider can, there. */
   async function fail(uid: string, provider: string, error: ChainFailure['error']): Promise<'failed'> {
     const { chain, revision } = await readChain(uid);
+    if (chain.status === 'linked') throw unknownLeg();
     try {
-      await writeChain(uid, { status: 'failed', provider, error }, revision);
+      await writeChain(uid, { status: 'failed', link: chain.link, provider, error }, revision);
     } catch (conflict) {
       if (isConflict(conflict)) return fail(uid, provider, error);
       throw conflict;
@@ -109,11 +118,12 @@ export function createSignIn({
 
   async function exchange(leg: Leg, parameters: Record<string, Secret>): Promise<LegStatus> {
     const { interactionUid: uid, provider } = leg;
+    const at = now();
     const refused = parameters.error?.reveal();
     if (refused !== undefined) return fail(uid, provider, errorOfCallback(refused));
     let collected: Collected;
     try {
-      collected = { provider, ...(await providers.exchange(provider, leg.secrets, parameters)) };
+      collected = { provider, at, ...(await providers.exchange(provider, leg.secrets, parameters)) };
     } catch (error) {
       onProblem(error);
       return fail(uid, provider, errorOfFailure((error as RefusedError).code));
@@ -130,9 +140,9 @@ export function createSignIn({
     }
     const principal = chain.principal ?? principalOf(collected.provider, collected.account.subject);
     const all = [...chain.collected, collected];
-    const status = all.length === order.length ? 'complete' : 'open';
+    const status = all.length === orderOf(chain).length ? 'complete' : 'open';
     try {
-      await writeChain(uid, { status, principal, collected: all }, revision);
+      await writeChain(uid, { status, link: chain.link, principal, collected: all }, revision);
     } catch (error) {
       if (isConflict(error)) return keep(uid, collected);
       throw error;
@@ -141,11 +151,15 @@ export function createSignIn({
   }
 
   /** The provider whose leg comes next; none where the chain is complete or failed. */
-  const nextOf = (chain: Chain) => (chain.status === 'open' ? order[chain.collected.length] : undefined);
+  const nextOf = (chain: Chain) =>
+    chain.status === 'open' ? orderOf(chain)[chain.collected.length] : undefined;
+
+  const orderOf = ({ link }: Chain): readonly string[] => (link === null ? order : [link]);
 
   /** What a leg came to, where the worker that completed it did not live to write it down. */
   function outcomeIn(chain: Chain, provider: string): LegStatus | null {
     if (chain.status === 'failed') return 'failed';
+    if (chain.status === 'linked') return 'complete';
     if (!chain.collected.some((collected) => collected.provider === provider)) return null;
     return chain.status === 'complete' ? 'complete' : 'next-leg';
   }
@@ -155,7 +169,7 @@ export function createSignIn({
       const { chain, revision } = await readChain(interactionUid);
       const provider = nextOf(chain);
       if (provider === undefined)
-        throw new RefusedError('invalid-request', 'the chain of this sign-in has no open leg');
+        throw new RefusedError('invalid-request', 'this sign-in or link has no open leg');
       const { authorizationUrl, leg } = await providers.authorize(provider).catch(async (error) => {
         onProblem(error);
         await fail(interactionUid, provider, 'temporarily_unavailable');
@@ -215,13 +229,26 @@ export function createSignIn({
 
     findChain: async (interactionUid) => (await readChain(interactionUid)).chain,
     forgetChain: (interactionUid) => store.delete('chain', interactionUid),
+
+    async beginLink(principal, provider) {
+      const interactionUid = createLinkId();
+      await writeChain(interactionUid, { status: 'open', link: provider, principal, collected: [] }, 0);
+      return { interactionUid };
+    },
+
+    async endLink(linkId, end) {
+      const { chain, revision } = await readChain(linkId);
+      if (chain.status !== 'complete' || chain.link === null) return;
+      if (end === 'refused') await fail(linkId, chain.link, 'access_denied');
+      else await writeChain(linkId, end, revision);
+    },
   };
 }
 
 function unknownLeg(): RefusedError {
   return new RefusedError(
     'not-found',
-    'this step of the sign-in is unknown, was used, or took longer than 10 minutes',
+    'this step of the sign-in or link is unknown, was used, or took longer than 10 minutes',
   );
 }
 

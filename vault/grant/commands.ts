@@ -2,13 +2,37 @@
 import type { RefreshTokenReuse } from '../../schemas/config/refresh-token-reuse.ts';
 import type { UpstreamAccount } from '../../schemas/identity.ts';
 import type { TokenSet } from '../../schemas/token.ts';
-import type { GrantOwner } from './events.ts';
+import type { GrantOwner, RevocationReason } from './events.ts';
 
 export interface GrantTokens extends GrantOwner {
   readonly type: 'GrantTokens';
   readonly at: number;
   readonly tokens: TokenSet;
   readonly account: UpstreamAccount;
+}
+
+/**
+ * Link an account. Refused by `isOtherAccount`; nothing to do if it is the link that is held already.
+ */
+export interface LinkGrant extends GrantOwner {
+  readonly type: 'LinkGrant';
+  readonly at: number;
+  readonly linkId: string;
+  readonly tokens: TokenSet;
+  readonly account: UpstreamAccount;
+}
+
+/** Note in the log that a linked account was used. */
+export interface RecordUse {
+  readonly type: 'RecordUse';
+  readonly at: number;
+  readonly usedAt: number;
+}
+
+export interface RevokeGrant {
+  readonly type: 'RevokeGrant';
+  readonly at: number;
+  readonly reason: RevocationReason;
 }
 
 /** Refresh, unless that is needless, under way or to be waited for. */
@@ -21,6 +45,8 @@ export interface StartRefresh {
   readonly neededUntil: number;
   /** The version that a backend rejected: refreshed even if it has not expired. */
   readonly rejectedVersion: number | null;
+  /** The refresh token would expire of idleness: refreshed even if the access token has not expired. */
+  readonly keepAlive?: boolean;
   /** What the provider does with a refresh token that was used before. */
   readonly reuse: RefreshTokenReuse;
 }
@@ -30,6 +56,8 @@ export interface RecordRefreshed {
   readonly at: number;
   readonly claimId: string;
   readonly tokens: TokenSet;
+  /** When the grant was used last, if that is known; a refresh that nobody asked for is no use. */
+  readonly usedAt: number | null;
 }
 
 export interface RecordRefreshFailure {
@@ -45,8 +73,18 @@ export interface RecordRefreshFailure {
 export interface EvictGrant {
   readonly type: 'EvictGrant';
   readonly at: number;
-  /** null: the session that the grant ends with is over. */
+  /** null: the session that the grant ends with is over. Of no meaning for a linked account. */
   readonly sessionEndsAt: number | null;
+  /** So long after its last use a linked account may go. */
+  readonly linkedIdleMs: number;
 }
 
-export type GrantCommand = GrantTokens | StartRefresh | RecordRefreshed | RecordRefreshFailure | EvictGrant;
+export type GrantCommand =
+  | GrantTokens
+  | LinkGrant
+  | RecordUse
+  | StartRefresh
+  | RecordRefreshed
+  | RecordRefreshFailure
+  | RevokeGrant
+  | EvictGrant;

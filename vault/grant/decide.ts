@@ -6,8 +6,11 @@ import type { TokenSet } from '../../schemas/token.ts';
 import type {
   EvictGrant,
   GrantCommand,
+  LinkGrant,
   RecordRefreshed,
   RecordRefreshFailure,
+  RecordUse,
+  RevokeGrant,
   StartRefresh,
 } from './commands.ts';
 import type { GrantEvent } from './events.ts';
@@ -30,12 +33,18 @@ export function decide(command: GrantCommand, state: GrantState): GrantEvent | n
       const { type: _, ...grant } = command;
       return { type: 'TokensGranted', ...grant, version: state.status === 'held' ? state.version + 1 : 1 };
     }
+    case 'LinkGrant':
+      return link(command, state);
+    case 'RecordUse':
+      return state.status === 'held' ? recordUse(command, state) : null;
     case 'StartRefresh':
       return state.status === 'held' ? startRefresh(command, state) : null;
     case 'RecordRefreshed':
       return state.status === 'held' ? recordRefreshed(command, state) : null;
     case 'RecordRefreshFailure':
       return state.status === 'held' ? recordFailure(command, state) : null;
+    case 'RevokeGrant':
+      return state.status === 'held' ? revoke(command, state) : null;
     case 'EvictGrant':
       return state.status === 'held' ? evict(command, state) : null;
     default:
@@ -43,11 +52,31 @@ export function decide(command: GrantCommand, state: GrantState): GrantEvent | n
   }
 }
 
+/** One person at a provider is linked at a time: another one must not slip in under the name of the first. */
+export function isOtherAccount({ account }: Pick<LinkGrant, 'account'>, state: GrantState): boolean {
+  return state.status === 'held' && state.account.subject !== account.subject;
+}
+
+function link(command: LinkGrant, state: GrantState): GrantEvent | null {
+  const { type: _, ...grant } = command;
+  if (state.status === 'absent') return { type: 'GrantLinked', ...grant, version: 1 };
+  if (isOtherAccount(command, state) || state.linkId === command.linkId) return null;
+  return { type: 'GrantLinked', ...grant, version: state.version + 1 };
+}
+
+/** The event replaces those before it, so that it must not come while a claim or a failure stands there. */
+function recordUse({ at, usedAt }: RecordUse, grant: HeldGrant): GrantEvent | null {
+  if (grant.usedAt === null || usedAt <= grant.usedAt || grant.refresh.status !== 'idle') return null;
+  const { status: _, refresh: __, ...carried } = grant;
+  return { type: 'GrantUsed', at, ...carried, usedAt };
+}
+
 function startRefresh(command: StartRefresh, grant: HeldGrant): GrantEvent | null {
   const { at, claimId, deadlineAt } = command;
   const rejected = command.rejectedVersion === grant.version && !wasJustForced(grant, at);
   const expiring = grant.tokens.expiresAt !== null && grant.tokens.expiresAt <= command.neededUntil;
-  if (!rejected && !expiring) return null;
+  const keepAlive = command.keepAlive === true && grant.tokens.refreshToken !== null;
+  if (!rejected && !expiring && !keepAlive) return null;
   if (grant.refresh.status === 'reauth-required') return null;
   if (grant.refresh.status === 'claimed' && !mayTakeOver(command, grant.refresh.deadlineAt, grant, rejected))
     return null;
@@ -58,7 +87,7 @@ function startRefresh(command: StartRefresh, grant: HeldGrant): GrantEvent | nul
     if (alive && !rejected) return null;
     return { type: 'ReauthRequired', at, grantId: grant.grantId, claimId: null, reason: 'no-refresh-token' };
   }
-  const reason = rejected ? 'rejected' : 'expiring';
+  const reason = rejected ? 'rejected' : expiring ? 'expiring' : 'keep-alive';
   const startedClaims = [...grant.startedClaims, claimId].slice(-rememberedClaims);
   return { type: 'RefreshStarted', at, grantId: grant.grantId, claimId, deadlineAt, reason, startedClaims };
 }
@@ -92,16 +121,17 @@ function wasJustForced({ forcedAt, refresh }: HeldGrant, at: number): boolean {
 function recordRefreshed(command: RecordRefreshed, grant: HeldGrant): GrantEvent | null {
   const place = grant.startedClaims.indexOf(command.claimId);
   if (place < 0) return null;
-  const { grantId, principalKey, provider, sessionId, registration, account } = grant;
+  const { grantId, principalKey, provider, sessionId, registration, account, linkId } = grant;
   return {
     type: 'TokensRefreshed',
     at: command.at,
     claimId: command.claimId,
-    ...{ grantId, principalKey, provider, sessionId, registration, account },
+    ...{ grantId, principalKey, provider, sessionId, registration, account, linkId },
     version: grant.version + 1,
     tokens: mergeTokens(grant.tokens, command.tokens),
     startedClaims: grant.startedClaims.slice(place + 1),
     forcedAt: grant.forcedAt,
+    usedAt: grant.usedAt === null ? null : Math.max(grant.usedAt, command.usedAt ?? 0),
   };
 }
 
@@ -115,18 +145,28 @@ function recordFailure(command: RecordRefreshFailure, grant: HeldGrant): GrantEv
   return { type: 'RefreshFailed', at, grantId: grant.grantId, claimId, reason, failures, retryAt };
 }
 
+/** At once, also while a claim is open: what the provider answers to it is then revoked there too. */
+function revoke({ at, reason }: RevokeGrant, grant: HeldGrant): GrantEvent {
+  const { grantId, principalKey, provider, registration } = grant;
+  return { type: 'GrantRevoked', at, reason, grantId, principalKey, provider, registration };
+}
+
 /** While a claim is open the provider may be rotating the refresh token: what it answers would have no place. */
 function evict(
-  { at, sessionEndsAt }: EvictGrant,
-  { grantId, tokens, refresh }: HeldGrant,
+  { at, sessionEndsAt, linkedIdleMs }: EvictGrant,
+  { grantId, tokens, refresh, usedAt }: HeldGrant,
 ): GrantEvent | null {
   if (refresh.status === 'claimed' && refresh.deadlineAt > at) return null;
-  const goesAt = evictableAt({
-    accessExpiresAt: tokens.expiresAt,
-    hasRefreshToken: tokens.refreshToken !== null,
-    refreshExpiresAt: tokens.refreshExpiresAt,
-    sessionEndsAt: sessionEndsAt ?? 0,
-  });
+  const goesAt = evictableAt(
+    {
+      accessExpiresAt: tokens.expiresAt,
+      hasRefreshToken: tokens.refreshToken !== null,
+      refreshExpiresAt: tokens.refreshExpiresAt,
+    },
+    usedAt === null
+      ? { kind: 'session', endsAt: sessionEndsAt ?? 0 }
+      : { kind: 'linked', idleEndsAt: usedAt + linkedIdleMs },
+  );
   return goesAt <= at ? { type: 'GrantEvicted', at, grantId } : null;
 }
 

@@ -11,17 +11,27 @@ export interface GrantOwner {
   readonly grantId: string;
   readonly principalKey: string;
   readonly provider: string;
-  /** The session that the grant ends with. */
-  readonly sessionId: string;
+  /** The session that the grant ends with; null: a linked account, which outlives sessions. */
+  readonly sessionId: string | null;
   readonly registration: ClientRegistration;
 }
 
-export interface TokensGranted extends GrantOwner {
-  readonly type: 'TokensGranted';
+interface TokenBearing extends GrantOwner {
   readonly at: number;
   readonly version: number;
   readonly tokens: TokenSet;
   readonly account: UpstreamAccount;
+}
+
+export interface TokensGranted extends TokenBearing {
+  readonly type: 'TokensGranted';
+}
+
+/** A person linked an account at a provider, for the first time or again. */
+export interface GrantLinked extends TokenBearing {
+  readonly type: 'GrantLinked';
+  /** Which link it was. */
+  readonly linkId: string;
 }
 
 /** Appended before the provider is called: a refresh token is sent by the one who holds the claim. */
@@ -36,17 +46,24 @@ export interface RefreshStarted {
   readonly startedClaims: readonly string[];
 }
 
-export interface TokensRefreshed extends GrantOwner {
-  readonly type: 'TokensRefreshed';
-  readonly at: number;
-  readonly claimId: string;
-  readonly version: number;
-  readonly tokens: TokenSet;
-  readonly account: UpstreamAccount;
-  /** The claims that were started after the one that this is the outcome of. */
+/** What `HeldGrant` says beside the tokens, in an event that replaces those that said it. */
+export interface Carried {
   readonly startedClaims: readonly string[];
-  /** See `HeldGrant`. */
   readonly forcedAt: number | null;
+  readonly linkId: string | null;
+  readonly usedAt: number | null;
+}
+
+/** Of the claims it keeps those that were started after the one that this is the outcome of. */
+export interface TokensRefreshed extends TokenBearing, Carried {
+  readonly type: 'TokensRefreshed';
+  readonly claimId: string;
+}
+
+/** A linked account was used. Carries everything, so that it replaces what was before it and nothing piles up. */
+export interface GrantUsed extends TokenBearing, Carried {
+  readonly type: 'GrantUsed';
+  readonly obtainedAt: number;
 }
 
 /** The provider could not be used; the grant stays and is tried again after `retryAt`. */
@@ -76,11 +93,34 @@ export interface GrantEvicted {
   readonly grantId: string;
 }
 
-export type RefreshReason = 'expiring' | 'rejected';
+/** Somebody took the grant away. Replaces everything before it in the log, and goes itself after a month. */
+export interface GrantRevoked
+  extends Pick<GrantOwner, 'grantId' | 'principalKey' | 'provider' | 'registration'> {
+  readonly type: 'GrantRevoked';
+  readonly at: number;
+  readonly reason: RevocationReason;
+}
+
+/** `keep-alive`: the refresh token would expire of idleness. */
+export type RefreshReason = 'expiring' | 'rejected' | 'keep-alive';
+export type RevocationReason = 'unlinked' | 'operator' | 'session-revoked';
+export type TokenBearingEvent = TokensGranted | GrantLinked | TokensRefreshed | GrantUsed;
 export type GrantEvent =
-  | TokensGranted
+  | TokenBearingEvent
   | RefreshStarted
-  | TokensRefreshed
   | RefreshFailed
   | ReauthRequired
+  | GrantRevoked
   | GrantEvicted;
+
+export function bearsTokens(event: GrantEvent): event is TokenBearingEvent {
+  switch (event.type) {
+    case 'TokensGranted':
+    case 'GrantLinked':
+    case 'TokensRefreshed':
+    case 'GrantUsed':
+      return true;
+    default:
+      return false;
+  }
+}

@@ -1,14 +1,22 @@
 /** What an event makes of a grant. Pure; events that do not fit the state change nothing. */
-import type { GrantEvent } from './events.ts';
+import type {
+  Carried,
+  GrantEvent,
+  GrantLinked,
+  GrantUsed,
+  TokensGranted,
+  TokensRefreshed,
+} from './events.ts';
 import { type GrantState, noGrant } from './state.ts';
 
 export function evolve(state: GrantState, event: GrantEvent): GrantState {
   switch (event.type) {
     case 'TokensGranted':
-    case 'TokensRefreshed': {
+    case 'GrantLinked':
+    case 'TokensRefreshed':
+    case 'GrantUsed': {
       const { grantId, principalKey, provider, sessionId, registration, version, tokens, account } = event;
       const owner = { grantId, principalKey, provider, sessionId, registration };
-      const startedClaims = event.type === 'TokensRefreshed' ? event.startedClaims : [];
       return {
         status: 'held',
         ...owner,
@@ -16,8 +24,7 @@ export function evolve(state: GrantState, event: GrantEvent): GrantState {
         tokens,
         account,
         refresh: { status: 'idle' },
-        startedClaims,
-        forcedAt: event.type === 'TokensRefreshed' ? event.forcedAt : null,
+        ...besideTokens(event),
       };
     }
     case 'RefreshStarted': {
@@ -42,8 +49,35 @@ export function evolve(state: GrantState, event: GrantEvent): GrantState {
       if (state.status === 'absent') return state;
       return { ...state, refresh: { status: 'reauth-required', reason: event.reason } };
     }
+    case 'GrantRevoked':
     case 'GrantEvicted':
       return noGrant;
+    default:
+      return event satisfies never;
+  }
+}
+
+type Told =
+  | Pick<TokensGranted, 'type' | 'at'>
+  | Pick<GrantLinked, 'type' | 'at' | 'linkId'>
+  | (Pick<TokensRefreshed, 'type' | 'at'> & Carried)
+  | (Pick<GrantUsed, 'type' | 'at' | 'obtainedAt'> & Carried);
+
+/** What a token-bearing event says of a grant beside its tokens. */
+export function besideTokens(event: Told): Carried & { readonly obtainedAt: number } {
+  const { at } = event;
+  const begun = { startedClaims: [], forcedAt: null, obtainedAt: at };
+  switch (event.type) {
+    case 'TokensGranted':
+      return { ...begun, linkId: null, usedAt: null };
+    case 'GrantLinked':
+      return { ...begun, linkId: event.linkId, usedAt: at };
+    case 'TokensRefreshed':
+    case 'GrantUsed': {
+      const { startedClaims, forcedAt, linkId, usedAt } = event;
+      const obtainedAt = event.type === 'GrantUsed' ? event.obtainedAt : at;
+      return { startedClaims, forcedAt, linkId, usedAt, obtainedAt };
+    }
     default:
       return event satisfies never;
   }

@@ -1,6 +1,7 @@
 /**
  * When a grant has nothing left to give: the later of access and refresh expiry, so that a dead access token never
- * takes a live refresh token with it. What the provider did not say is bounded by the session that the grant ends with.
+ * takes a live refresh token with it. What the provider did not say is bounded by the session that the grant ends with,
+ * or for a linked account by the time for which it may lie idle.
  */
 
 export interface GrantTimes {
@@ -9,7 +10,17 @@ export interface GrantTimes {
   readonly hasRefreshToken: boolean;
   /** null: the provider named no expiry of its refresh token. */
   readonly refreshExpiresAt: number | null;
-  readonly sessionEndsAt: number;
+}
+
+/** A session ends its grants whatever the provider said; idleness counts only where it said nothing. */
+export type GrantBound =
+  | { readonly kind: 'session'; readonly endsAt: number }
+  | { readonly kind: 'linked'; readonly idleEndsAt: number };
+
+export interface RefreshableTimes {
+  readonly obtainedAt: number;
+  readonly refreshExpiresAt: number | null;
+  readonly hasRefreshToken: boolean;
 }
 
 /**
@@ -24,13 +35,30 @@ export function refreshableFrom(
 }
 
 /** Milliseconds since the epoch; from then on the grant may go. */
-export function evictableAt({
-  accessExpiresAt,
-  hasRefreshToken,
+export function evictableAt(
+  { accessExpiresAt, hasRefreshToken, refreshExpiresAt }: GrantTimes,
+  bound: GrantBound,
+): number {
+  const unsaid = bound.kind === 'session' ? bound.endsAt : bound.idleEndsAt;
+  const access = accessExpiresAt ?? unsaid;
+  const refresh = hasRefreshToken ? (refreshExpiresAt ?? unsaid) : access;
+  const end = Math.max(access, refresh);
+  return bound.kind === 'session' ? Math.min(end, bound.endsAt) : end;
+}
+
+/** Where refreshing does not prolong the life of a refresh token, it is left alone at its end. */
+const shortestKeptLifeMs = 2 * 3_600_000;
+
+/**
+ * From when on a linked account is kept alive: the middle of its refresh token's life, which leaves as long again for a
+ * provider that is away. null: nobody knows when it ends, or it is not worth it.
+ */
+export function keepAliveFrom({
+  obtainedAt,
   refreshExpiresAt,
-  sessionEndsAt,
-}: GrantTimes): number {
-  const access = accessExpiresAt ?? sessionEndsAt;
-  const refresh = hasRefreshToken ? (refreshExpiresAt ?? sessionEndsAt) : access;
-  return Math.min(Math.max(access, refresh), sessionEndsAt);
+  hasRefreshToken,
+}: RefreshableTimes): number | null {
+  if (!hasRefreshToken || refreshExpiresAt === null) return null;
+  const lifeMs = refreshExpiresAt - obtainedAt;
+  return lifeMs < shortestKeptLifeMs ? null : obtainedAt + Math.floor(lifeMs / 2);
 }

@@ -5,10 +5,13 @@ import type { GrantEvent, GrantOwner } from './events.ts';
 
 const factNames = {
   TokensGranted: 'tokens-granted',
+  GrantLinked: 'grant-linked',
+  GrantUsed: 'grant-used',
   RefreshStarted: 'refresh-started',
   TokensRefreshed: 'tokens-refreshed',
   RefreshFailed: 'refresh-failed',
   ReauthRequired: 'reauth-required',
+  GrantRevoked: 'grant-revoked',
   GrantEvicted: 'grant-evicted',
 } as const;
 

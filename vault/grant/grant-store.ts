@@ -11,7 +11,7 @@ import type { DataKeys } from '../sealing/data-keys.ts';
 import { openGrant, sealGrantEvent } from '../sealing/grant-codec.ts';
 import type { GrantCommand } from './commands.ts';
 import { decide } from './decide.ts';
-import type { GrantEvent, GrantOwner } from './events.ts';
+import { bearsTokens, type GrantEvent, type GrantOwner } from './events.ts';
 import { grantFact } from './facts.ts';
 import { type GrantState, type HeldGrant, noGrant } from './state.ts';
 
@@ -19,7 +19,7 @@ export interface GrantStore {
   find(grantId: string): HeldGrant | null;
   /** The event that the command led to, durable; null if there was nothing to do. */
   execute(writer: PartitionWriter, grantId: string, command: GrantCommand): Promise<GrantEvent | null>;
-  /** The change that granting tokens means, to be made together with others. */
+  /** The change that the command means, to be made together with others. */
   changeFor(command: GrantCommand, owner: GrantOwner): Change | null;
 }
 
@@ -48,12 +48,12 @@ export function createGrantStore({ projection, dataKeys, claimEndsAfter }: Optio
 
   function changeOf(event: GrantEvent, owner: GrantOwner): Change {
     const id = createEventId();
+    const isLast = event.type === 'GrantEvicted' || event.type === 'GrantRevoked';
     return {
       aggregate: owner.grantId,
       event: sealGrantEvent(event, id, dataKey(owner.principalKey)),
-      replaces:
-        event.type === 'TokensGranted' || event.type === 'TokensRefreshed' || event.type === 'GrantEvicted',
-      tombstone: event.type === 'GrantEvicted',
+      replaces: bearsTokens(event) || isLast,
+      tombstone: isLast,
       fact: grantFact(id, event, owner),
     };
   }

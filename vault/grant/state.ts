@@ -20,6 +20,12 @@ export interface HeldGrant extends GrantOwner {
   readonly version: number;
   readonly tokens: TokenSet;
   readonly account: UpstreamAccount;
+  /** When the held tokens were got. */
+  readonly obtainedAt: number;
+  /** The link that brought the grant; null: it is a session's. */
+  readonly linkId: string | null;
+  /** When a linked account was used last, as far as the log knows: to a day or so. null: the grant is a session's. */
+  readonly usedAt: number | null;
   readonly refresh: RefreshState;
   /** When a refresh was forced last, because a backend rejected the token; null: never, or it failed. */
   readonly forcedAt: number | null;

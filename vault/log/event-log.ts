@@ -3,7 +3,7 @@
  * the day is refused by the log itself, on every aggregate, touched before or not.
  */
 import type { VaultFact } from '../../schemas/events/facts.ts';
-import type { StoredEvent } from './stored-event.ts';
+import type { EventMetadata, StoredEvent } from './stored-event.ts';
 
 /** How long a tombstone lies in the log: a projection that was last read before that is not used any more. */
 export const tombstoneSeconds = 30 * 24 * 3600;
@@ -57,7 +57,10 @@ export interface EventLog {
   append(ownership: PartitionOwnership, appends: readonly Append[]): Promise<number[]>;
 
   /** The last event of an aggregate, read from the leader. */
-  findLast(partition: number, aggregate: string): Promise<{ sequence: number; eventId: string } | null>;
+  findLast(
+    partition: number,
+    aggregate: string,
+  ): Promise<{ sequence: number; metadata: EventMetadata } | null>;
 
   /** Every entry and owner marker after a position, in order, then what comes, until the signal. */
   follow(

@@ -83,7 +83,7 @@ export async function openJetStreamEventLog({
 
     async findLast(partition, aggregate) {
       const message = await lastMessage(logSubject(partition, aggregate));
-      return message && { sequence: message.seq, eventId: decodeStoredEvent(message.data).metadata.id };
+      return message && { sequence: message.seq, metadata: decodeStoredEvent(message.data).metadata };
     },
 
     async follow(afterSequence, { onEntry, onOwner, onPosition }, signal) {

@@ -7,6 +7,7 @@ import {
   claimIdSchema,
   eventIdSchema,
   grantIdSchema,
+  linkIdSchema,
   principalKeySchema,
   sessionIdSchema,
 } from '../../schemas/ids.ts';
@@ -26,7 +27,8 @@ const tokenBearing = {
   grantId: grantIdSchema,
   principalKey: principalKeySchema,
   provider: providerNameSchema,
-  sessionId: sessionIdSchema,
+  /** null: a linked account. */
+  sessionId: sessionIdSchema.nullable(),
   registration: clientRegistrationSchema,
   version: z.int().min(1),
   expiresAt: timestampSchema.nullable(),
@@ -35,22 +37,26 @@ const tokenBearing = {
   refreshable: z.boolean().default(true),
 };
 
+/** Events from before there were linked accounts say nothing of a link or a use. */
+const carried = {
+  startedClaims: startedClaimsSchema,
+  forcedAt: timestampSchema.nullable().default(null),
+  linkId: linkIdSchema.nullable().default(null),
+  usedAt: timestampSchema.nullable().default(null),
+};
+
 export const eventMetadataSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('TokensGranted'), ...tokenBearing }),
-  z.object({
-    type: z.literal('TokensRefreshed'),
-    ...tokenBearing,
-    claimId: claimIdSchema,
-    startedClaims: startedClaimsSchema,
-    forcedAt: timestampSchema.nullable().default(null),
-  }),
+  z.object({ type: z.literal('GrantLinked'), ...tokenBearing, linkId: linkIdSchema }),
+  z.object({ type: z.literal('TokensRefreshed'), ...tokenBearing, ...carried, claimId: claimIdSchema }),
+  z.object({ type: z.literal('GrantUsed'), ...tokenBearing, ...carried, obtainedAt: timestampSchema }),
   z.object({
     type: z.literal('RefreshStarted'),
     ...common,
     grantId: grantIdSchema,
     claimId: claimIdSchema,
     deadlineAt: timestampSchema,
-    reason: z.enum(['expiring', 'rejected']),
+    reason: z.enum(['expiring', 'rejected', 'keep-alive']),
     startedClaims: startedClaimsSchema,
   }),
   z.object({
@@ -69,6 +75,15 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     claimId: claimIdSchema.nullable(),
     reason: z.enum(['invalid-grant', 'registration-gone', 'no-refresh-token']),
   }),
+  z.object({
+    type: z.literal('GrantRevoked'),
+    ...common,
+    grantId: grantIdSchema,
+    principalKey: principalKeySchema,
+    provider: providerNameSchema,
+    registration: clientRegistrationSchema,
+    reason: z.enum(['unlinked', 'operator', 'session-revoked']),
+  }),
   z.object({ type: z.literal('GrantEvicted'), ...common, grantId: grantIdSchema }),
   z.object({
     type: z.literal('SessionOpened'),
@@ -82,7 +97,7 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     type: z.literal('SessionEnded'),
     ...common,
     sessionId: sessionIdSchema,
-    reason: z.enum(['expired']),
+    reason: z.enum(['expired', 'revoked']),
   }),
   // The last of their aggregates: each replaces everything before it.
   z.object({

@@ -146,7 +146,7 @@ export function createPartitionWriter({
       const sequences: number[] = [];
       for (const { aggregate, event } of appends) {
         const last = await log.findLast(ownership.partition, aggregate);
-        if (last?.eventId !== event.metadata.id) return 'absent';
+        if (last?.metadata.id !== event.metadata.id) return 'absent';
         sequences.push(last.sequence);
       }
       return sequences;

@@ -3,7 +3,8 @@
  * one: applying an event twice changes nothing.
  */
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
-import { evictableAt } from '../grant/expiry.ts';
+import { besideTokens } from '../grant/evolve.ts';
+import { evictableAt, keepAliveFrom } from '../grant/expiry.ts';
 import type { StoredEvent } from '../log/stored-event.ts';
 import { and, eq, lt } from '../sqlite/drizzle.ts';
 import { forgotten, type GrantRow, grants, sessions } from './tables.ts';
@@ -14,34 +15,46 @@ export interface ProjectedEntry {
   readonly event: StoredEvent;
 }
 
-/** @param sessionEndsAt 0 if there is no such session */
+export interface Bounds {
+  /** 0 if there is no such session. */
+  readonly sessionEndsAt: (sessionId: string) => number;
+  /** So long after its last use a linked account may go. */
+  readonly linkedIdleMs: number;
+}
+
 export function applyEvent(
   db: BetterSQLite3Database,
   { sequence, partition, event }: ProjectedEntry,
-  sessionEndsAt: (sessionId: string) => number,
+  bounds: Bounds,
 ): void {
   const { metadata, sealed } = event;
   switch (metadata.type) {
     case 'TokensGranted':
-    case 'TokensRefreshed': {
+    case 'GrantLinked':
+    case 'TokensRefreshed':
+    case 'GrantUsed': {
       const { grantId, principalKey, provider, sessionId, version } = metadata;
       const { expiresAt, refreshExpiresAt, refreshable } = metadata;
+      const beside = besideTokens(metadata);
+      const { obtainedAt, usedAt } = beside;
       const values = {
         ...{ grantId, partition, principalKey, provider, sessionId, version },
-        ...{ expiresAt, refreshExpiresAt, refreshable, obtainedAt: metadata.at },
-        evictableAt: evictableAt({
-          accessExpiresAt: expiresAt,
-          hasRefreshToken: refreshable,
-          refreshExpiresAt,
-          sessionEndsAt: sessionEndsAt(sessionId),
-        }),
+        ...{ expiresAt, refreshExpiresAt, refreshable, ...beside },
+        evictableAt: evictableAt(
+          { accessExpiresAt: expiresAt, hasRefreshToken: refreshable, refreshExpiresAt },
+          sessionId === null
+            ? { kind: 'linked', idleEndsAt: (usedAt ?? obtainedAt) + bounds.linkedIdleMs }
+            : { kind: 'session', endsAt: bounds.sessionEndsAt(sessionId) },
+        ),
+        keepAliveFrom:
+          sessionId === null
+            ? keepAliveFrom({ obtainedAt, refreshExpiresAt, hasRefreshToken: refreshable })
+            : null,
         clientId: metadata.registration.clientId,
         clientGeneration: metadata.registration.generation,
         sealed,
         refreshStatus: 'idle' as const,
         ...{ claimId: null, refreshUntil: null, failures: 0, reason: null },
-        startedClaims: metadata.type === 'TokensRefreshed' ? metadata.startedClaims : [],
-        forcedAt: metadata.type === 'TokensRefreshed' ? metadata.forcedAt : null,
         eventId: metadata.id,
         sequence,
       };
@@ -82,6 +95,7 @@ export function applyEvent(
       });
       return;
     case 'GrantEvicted':
+    case 'GrantRevoked':
       db.delete(grants)
         .where(and(eq(grants.grantId, metadata.grantId), lt(grants.sequence, sequence)))
         .run();

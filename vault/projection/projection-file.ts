@@ -16,14 +16,16 @@ export interface StreamIncarnation {
 }
 
 /**
- * Made anew where it is missing, damaged, of another schema, of another log, or older than the tombstones in the log.
+ * Made anew where it is missing, damaged, of another schema, of another log, older than the tombstones in the log, or
+ * reckoned with another idle time of linked accounts.
  */
 export function openProjectionFile(
   file: string,
   streams: readonly StreamIncarnation[],
   now: number,
+  linkedIdleMs: number,
 ): Database.Database {
-  const database = openUsable(file, streams, now) ?? createNew(file);
+  const database = openUsable(file, streams, now, linkedIdleMs) ?? createNew(file, linkedIdleMs);
   const db = drizzle(database);
   for (const { stream, incarnation } of streams) {
     db.insert(positions).values({ stream, sequence: 0, incarnation }).onConflictDoNothing().run();
@@ -38,6 +40,7 @@ function openUsable(
   file: string,
   streams: readonly StreamIncarnation[],
   now: number,
+  linkedIdleMs: number,
 ): Database.Database | null {
   if (!existsSync(file)) return null;
   let database: Database.Database | undefined;
@@ -45,6 +48,8 @@ function openUsable(
     database = open(file);
     if (database.pragma('user_version', { simple: true }) !== schemaVersion)
       throw new Error('another schema');
+    if (database.prepare('SELECT linked_idle_ms FROM reckoning').pluck().get() !== linkedIdleMs)
+      throw new Error('another idle time');
     if (database.pragma('quick_check', { simple: true }) !== 'ok') throw new Error('damaged');
     const rows = drizzle(database).select().from(positions).all();
     for (const { stream, incarnation, lastSequence } of streams) {
@@ -60,11 +65,12 @@ function openUsable(
   }
 }
 
-function createNew(file: string): Database.Database {
+function createNew(file: string, linkedIdleMs: number): Database.Database {
   for (const part of ['', '-wal', '-shm']) rmSync(file + part, { force: true });
   const database = open(file);
   database.transaction(() => {
     database.exec(createTables);
+    database.prepare('INSERT INTO reckoning VALUES (?)').run(linkedIdleMs);
     database.pragma(`user_version = ${schemaVersion}`);
   })();
   return database;

@@ -11,7 +11,13 @@ import type { EventMetadata } from '../log/stored-event.ts';
 import { drizzle } from '../sqlite/drizzle.ts';
 import { applyEvent, type ProjectedEntry } from './apply-event.ts';
 import { openProjectionFile, type StreamIncarnation } from './projection-file.ts';
-import { type ExpiringGrant, type ExpiryPlace, prepareRowQueries } from './row-queries.ts';
+import {
+  type ExpiringGrant,
+  type ExpiryPlace,
+  type KeepAlivePlace,
+  type KeptAliveGrant,
+  prepareRowQueries,
+} from './row-queries.ts';
 import type { GrantRow, SessionRow } from './tables.ts';
 
 export interface Projection extends Disposable {
@@ -28,6 +34,8 @@ export interface Projection extends Disposable {
   endedSessions(partition: number, at: number, limit: number): string[];
   /** Ids of grants that have nothing left to give, the oldest first. */
   evictableGrants(partition: number, at: number, limit: number): string[];
+  /** Linked accounts that are to be kept alive from now on or before, those first that were to be so first. */
+  keptAliveGrants(partition: number, at: number, after: KeepAlivePlace, limit: number): KeptAliveGrant[];
   /** Grants that can be refreshed, in the order in which their tokens expire, from a place up to a time. */
   expiringGrants(partition: number, after: ExpiryPlace, until: number, limit: number): ExpiringGrant[];
   /** 0 if nothing was read yet. */
@@ -38,17 +46,22 @@ export interface Projection extends Disposable {
 }
 
 /**
- * Opens the file, or makes it anew where it is missing, damaged, of another schema, of another log, or older than the
- * tombstones in the log.
+ * Opens the file, or makes it anew where it is missing, damaged, of another schema, of another log, older than the
+ * tombstones in the log, or reckoned with another idle time of linked accounts.
  */
-export function openProjection(file: string, streams: readonly StreamIncarnation[], now: number): Projection {
-  return createProjection(openProjectionFile(file, streams, now));
+export function openProjection(
+  file: string,
+  streams: readonly StreamIncarnation[],
+  now: number,
+  linkedIdleMs = 90 * 24 * 3_600_000,
+): Projection {
+  return createProjection(openProjectionFile(file, streams, now, linkedIdleMs), linkedIdleMs);
 }
 
 /** People who call often are answered from memory; the rest of a row's way is the page cache of SQLite. */
 const rememberedRows = 20_000;
 
-function createProjection(database: Database.Database): Projection {
+function createProjection(database: Database.Database, linkedIdleMs: number): Projection {
   const db = drizzle(database);
   const rows = prepareRowQueries(db);
   const grantRows = new LRUCache<string, GrantRow>({ max: rememberedRows });
@@ -82,10 +95,10 @@ function createProjection(database: Database.Database): Projection {
         if (entry.sequence < (forgottenAt.get(metadata.principalKey) ?? 0)) return;
       }
       if (entry.sequence < (buried.get(aggregate) ?? 0)) return;
-      if (metadata.type === 'GrantEvicted' || metadata.type === 'SessionEnded') {
+      if (isLast(metadata)) {
         buried.set(aggregate, entry.sequence);
       }
-      applyEvent(db, entry, sessionEndsAt);
+      applyEvent(db, entry, { sessionEndsAt, linkedIdleMs });
     },
     setPosition(stream, sequence, eventAt) {
       rows.setPosition(stream, sequence, eventAt ?? null);
@@ -97,6 +110,7 @@ function createProjection(database: Database.Database): Projection {
     endedSessions: rows.endedSessions,
     evictableGrants: rows.evictableGrants,
     expiringGrants: rows.expiringGrants,
+    keptAliveGrants: rows.keptAliveGrants,
     position: rows.position,
     transaction: (work) => database.transaction(work)(),
     [Symbol.dispose]: () => {
@@ -115,6 +129,11 @@ function remembered<Row extends object>(
   const row = read(id);
   if (row) rows.set(id, row);
   return row ?? null;
+}
+
+/** Nothing of its aggregate is left after it. The tombstones of a person are told apart by `forgottenAt`. */
+function isLast({ type }: EventMetadata): boolean {
+  return type === 'GrantEvicted' || type === 'GrantRevoked' || type === 'SessionEnded';
 }
 
 function aggregateOf(metadata: EventMetadata): string {

@@ -14,6 +14,19 @@ export interface ExpiringGrant extends ExpiryPlace {
   readonly obtainedAt: number;
 }
 
+/** A place in the order in which linked accounts are to be kept alive. */
+export interface KeepAlivePlace {
+  readonly from: number;
+  readonly row: number;
+}
+
+export interface KeptAliveGrant extends KeepAlivePlace {
+  readonly grantId: string;
+  readonly provider: string;
+  readonly refreshExpiresAt: number;
+  readonly usedAt: number;
+}
+
 export interface RowQueries {
   grant(grantId: string): GrantRow | undefined;
   session(sessionId: string): SessionRow | undefined;
@@ -24,6 +37,7 @@ export interface RowQueries {
   endedSessions(partition: number, at: number, limit: number): string[];
   evictableGrants(partition: number, at: number, limit: number): string[];
   expiringGrants(partition: number, after: ExpiryPlace, until: number, limit: number): ExpiringGrant[];
+  keptAliveGrants(partition: number, at: number, after: KeepAlivePlace, limit: number): KeptAliveGrant[];
   position(stream: string): number;
   setPosition(stream: string, sequence: number, eventAt: number | null): void;
 }
@@ -97,6 +111,29 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
     .orderBy(asc(grants.expiresAt), asc(sql`rowid`))
     .limit(sql.placeholder('limit'))
     .prepare();
+  const keptAlive = db
+    .select({
+      grantId: grants.grantId,
+      provider: grants.provider,
+      from: sql<number>`${grants.keepAliveFrom}`,
+      refreshExpiresAt: sql<number>`${grants.refreshExpiresAt}`,
+      usedAt: sql<number>`${grants.usedAt}`,
+      row: sql<number>`rowid`,
+    })
+    .from(grants)
+    .where(
+      and(
+        // As the partial index says it.
+        sql`${grants.keepAliveFrom} IS NOT NULL`,
+        eq(grants.partition, sql.placeholder('partition')),
+        sql`(${grants.keepAliveFrom}, rowid) > (${sql.placeholder('from')}, ${sql.placeholder('row')})`,
+        lte(grants.keepAliveFrom, sql.placeholder('at')),
+        ne(grants.refreshStatus, 'reauth-required'),
+      ),
+    )
+    .orderBy(asc(grants.keepAliveFrom), asc(sql`rowid`))
+    .limit(sql.placeholder('limit'))
+    .prepare();
 
   return {
     grant: (id) => grantById.get({ id }),
@@ -116,6 +153,8 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
     evictableGrants: (partition, at, limit) => evictable.all({ partition, at, limit }).map(({ id }) => id),
     expiringGrants: (partition, { expiresAt, row }, until, limit) =>
       expiring.all({ partition, expiresAt, row, until, limit }),
+    keptAliveGrants: (partition, at, { from, row }, limit) =>
+      keptAlive.all({ partition, at, from, row, limit }),
     position: (stream) =>
       db.select().from(positions).where(eq(positions.stream, stream)).get()?.sequence ?? 0,
     setPosition(stream, sequence, eventAt) {

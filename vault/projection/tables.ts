@@ -5,7 +5,7 @@
 import { blob, index, integer, sql, sqliteTable, text } from '../sqlite/drizzle.ts';
 
 /** Raised with every change of a table: an older file is rebuilt from the log. */
-export const schemaVersion = 4;
+export const schemaVersion = 5;
 
 export const grants = sqliteTable(
   'grants',
@@ -14,7 +14,11 @@ export const grants = sqliteTable(
     partition: integer('partition').notNull(),
     principalKey: text('principal_key').notNull(),
     provider: text('provider').notNull(),
-    sessionId: text('session_id').notNull(),
+    /** null: a linked account. */
+    sessionId: text('session_id'),
+    /** Of a linked account: the link that brought it, and when it was used last. */
+    linkId: text('link_id'),
+    usedAt: integer('used_at'),
     clientId: text('client_id').notNull(),
     clientGeneration: integer('client_generation').notNull(),
     version: integer('version').notNull(),
@@ -25,6 +29,8 @@ export const grants = sqliteTable(
     obtainedAt: integer('obtained_at').notNull(),
     /** From then on the grant has nothing left to give. */
     evictableAt: integer('evictable_at').notNull(),
+    /** Of a linked account: from then on its refresh token is kept alive. */
+    keepAliveFrom: integer('keep_alive_from'),
     /** `{tokens, account}` under the principal's data key. */
     sealed: blob('sealed', { mode: 'buffer' }).notNull(),
     refreshStatus: text('refresh_status', {
@@ -45,6 +51,9 @@ export const grants = sqliteTable(
     index('grants_by_principal').on(table.principalKey),
     index('grants_by_eviction').on(table.partition, table.evictableAt),
     index('grants_by_expiry').on(table.partition, table.expiresAt).where(sql`refreshable = 1`),
+    index('grants_by_keep_alive')
+      .on(table.partition, table.keepAliveFrom)
+      .where(sql`keep_alive_from IS NOT NULL`),
   ],
 );
 export type GrantRow = typeof grants.$inferSelect;
@@ -86,15 +95,17 @@ export const positions = sqliteTable('positions', {
 export const createTables = `
   CREATE TABLE grants (
     grant_id TEXT PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, principal_key TEXT NOT NULL,
-    provider TEXT NOT NULL, session_id TEXT NOT NULL, client_id TEXT NOT NULL, client_generation INTEGER NOT NULL,
+    provider TEXT NOT NULL, session_id TEXT, link_id TEXT, used_at INTEGER,
+    client_id TEXT NOT NULL, client_generation INTEGER NOT NULL,
     version INTEGER NOT NULL, expires_at INTEGER, refresh_expires_at INTEGER, refreshable INTEGER NOT NULL,
-    obtained_at INTEGER NOT NULL, evictable_at INTEGER NOT NULL, sealed BLOB NOT NULL,
+    obtained_at INTEGER NOT NULL, evictable_at INTEGER NOT NULL, keep_alive_from INTEGER, sealed BLOB NOT NULL,
     refresh_status TEXT NOT NULL, claim_id TEXT, refresh_until INTEGER, failures INTEGER NOT NULL, reason TEXT,
     started_claims TEXT NOT NULL, forced_at INTEGER, event_id TEXT NOT NULL, sequence INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX grants_by_principal ON grants (principal_key);
   CREATE INDEX grants_by_eviction ON grants (partition, evictable_at);
   CREATE INDEX grants_by_expiry ON grants (partition, expires_at) WHERE refreshable = 1;
+  CREATE INDEX grants_by_keep_alive ON grants (partition, keep_alive_from) WHERE keep_alive_from IS NOT NULL;
   CREATE TABLE sessions (
     session_id TEXT PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, principal_key TEXT NOT NULL,
     client_id TEXT NOT NULL, opened_at INTEGER NOT NULL, ends_at INTEGER NOT NULL, sequence INTEGER NOT NULL
@@ -105,4 +116,5 @@ export const createTables = `
   CREATE TABLE positions (
     stream TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT NOT NULL, event_at INTEGER
   ) STRICT;
+  CREATE TABLE reckoning (linked_idle_ms INTEGER NOT NULL) STRICT;
 `;

@@ -15,8 +15,10 @@ import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
 import type { Outbox, OutboxEntry } from '../outbox/outbox.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';
+import type { Revocation } from '../revocation/revocation.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
 import { openOutcome, sealOutcome } from '../sealing/grant-codec.ts';
+import type { LastUses } from './last-uses.ts';
 import type { ProviderLimits, Urgency } from './provider-limits.ts';
 
 export interface RefreshOrder {
@@ -38,6 +40,8 @@ export interface RefreshNeed {
   readonly neededUntil: number;
   /** The version that a backend rejected. */
   readonly rejectedVersion: number | null;
+  /** The refresh token would expire of idleness. */
+  readonly keepAlive?: boolean;
 }
 
 export interface Refresher extends Disposable {
@@ -48,6 +52,8 @@ export interface Refresher extends Disposable {
   refresh(partition: number, grantId: string, need: RefreshNeed, urgency: Urgency): Promise<void>;
   /** Resolves when the outcome of the open claim is in, or at its deadline. */
   outcome(grantId: string, deadlineAt: number): Promise<void>;
+  /** Whoever waits for an outcome of this grant waits no longer. */
+  abandon(grantId: string): void;
   /** A delivered outcome. In the log or in the outbox when it resolves. A repeated delivery changes nothing. */
   record(partition: number, grantId: string, claimId: string, outcome: RefreshOutcome): Promise<void>;
   /** Appends what an earlier run of this worker had received and not appended. */
@@ -61,6 +67,8 @@ interface Options {
   readonly outbox: Outbox;
   readonly providers: ProviderRefreshes;
   readonly limits: ProviderLimits;
+  readonly lastUses: Pick<LastUses, 'lastUse'>;
+  readonly revocation: Pick<Revocation, 'findRevoked' | 'takeLate'>;
   readonly now: () => number;
   /** 0 up to 1, for the jitter of the back-off. */
   readonly random: () => number;
@@ -77,8 +85,8 @@ const logPatienceMs = 1000;
 const recoveryPauseMs = 1000;
 
 export function createRefresher(options: Options): Refresher {
-  const { writerOf, grants, dataKeys, outbox, providers, limits, now, random, onProblem, claimMs, reuseOf } =
-    options;
+  const { writerOf, grants, dataKeys, outbox, providers, limits, lastUses, revocation } = options;
+  const { now, random, onProblem, claimMs, reuseOf } = options;
   const awaited = new Map<string, { promise: Promise<void>; done: () => void }>();
   let recovery: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -145,10 +153,19 @@ export function createRefresher(options: Options): Refresher {
     claimId: string,
     outcome: RefreshOutcome & { status: 'refreshed' },
   ) {
-    const command = { type: 'RecordRefreshed', at: now(), claimId, tokens: outcome.tokens } as const;
-    await grants.execute(writerOf(partition), grant.grantId, command);
+    const { grantId, provider } = grant;
+    const command = {
+      type: 'RecordRefreshed',
+      at: now(),
+      claimId,
+      tokens: outcome.tokens,
+      usedAt: lastUses.lastUse(grantId),
+    } as const;
+    const event = await grants.execute(writerOf(partition), grantId, command);
+    // Recorded before, or somebody took the grant away while this was on its way.
+    if (!event) await revocation.takeLate(partition, provider, { grantId, claimId, outcome });
     outbox.markAppended(claimId, now());
-    announce(grant.grantId);
+    announce(grantId);
   }
 
   async function recordFailure(
@@ -190,6 +207,8 @@ export function createRefresher(options: Options): Refresher {
 
     outcome: outcomeOf,
 
+    abandon: announce,
+
     async record(partition, grantId, claimId, outcome) {
       writerOf(partition);
       const grant = grants.find(grantId);
@@ -221,12 +240,21 @@ export function createRefresher(options: Options): Refresher {
 
   async function recover(): Promise<void> {
     for (const entry of outbox.pending()) {
-      const grant = grants.find(entry.grantId);
-      const key = grant && dataKeys.find(grant.principalKey);
+      const { partition, grantId, claimId } = entry;
+      const grant = grants.find(grantId);
+      const revoked = grant ? null : await revocation.findRevoked(partition, grantId);
+      const holder = grant ?? revoked;
+      const key = holder && dataKeys.find(holder.principalKey);
       // Without its grant in the log it stays where it is: it may be the only copy.
-      if (!grant || !key) continue;
-      const outcome = openOutcome(entry.sealed, entry.claimId, key);
-      if (outcome.status === 'refreshed') await bringIn(entry, grant, outcome);
+      if (!key) continue;
+      const outcome = openOutcome(entry.sealed, claimId, key);
+      if (outcome.status === 'failed') continue;
+      if (grant) {
+        await bringIn(entry, grant, outcome);
+      } else {
+        await revocation.takeLate(partition, holder.provider, { grantId, claimId, outcome });
+        outbox.markAppended(claimId, now());
+      }
     }
   }
 

@@ -7,7 +7,7 @@ import * as z from 'zod';
 import { upstreamAccountSchema } from '../../schemas/identity.ts';
 import { type RefreshOutcome, refreshOutcomeSchema } from '../../schemas/messages/refresh-outcome.ts';
 import { tokenSetSchema } from '../../schemas/token.ts';
-import type { GrantEvent } from '../grant/events.ts';
+import { bearsTokens, type GrantEvent } from '../grant/events.ts';
 import type { HeldGrant, RefreshState } from '../grant/state.ts';
 import type { StoredEvent } from '../log/stored-event.ts';
 import type { GrantRow } from '../projection/tables.ts';
@@ -17,9 +17,7 @@ const sealedGrantSchema = z.object({ tokens: tokenSetSchema, account: upstreamAc
 const nothing = Buffer.alloc(0);
 
 export function sealGrantEvent(event: GrantEvent, id: string, key: KeyObject): StoredEvent {
-  if (event.type !== 'TokensGranted' && event.type !== 'TokensRefreshed') {
-    return { metadata: { ...event, id }, sealed: nothing };
-  }
+  if (!bearsTokens(event)) return { metadata: { ...event, id }, sealed: nothing };
   const { tokens, account, ...metadata } = event;
   const { expiresAt, refreshExpiresAt } = tokens;
   const times = { expiresAt, refreshExpiresAt, refreshable: tokens.refreshToken !== null };
@@ -31,11 +29,13 @@ export function sealGrantEvent(event: GrantEvent, id: string, key: KeyObject): S
 export function openGrant(row: GrantRow, key: KeyObject): HeldGrant {
   const clear = JSON.parse(openValue(key, contextOf(row), row.sealed).toString());
   const { tokens, account } = sealedGrantSchema.parse(clear);
-  const { grantId, principalKey, provider, sessionId, version, startedClaims, forcedAt } = row;
+  const { grantId, principalKey, provider, sessionId, version } = row;
+  const { startedClaims, forcedAt, obtainedAt, linkId, usedAt } = row;
   const registration = { clientId: row.clientId, generation: row.clientGeneration };
   const owner = { grantId, principalKey, provider, sessionId, registration };
   const refresh = refreshStateOf(row);
-  return { status: 'held', ...owner, version, tokens, account, refresh, startedClaims, forcedAt };
+  const beside = { startedClaims, forcedAt, obtainedAt, linkId, usedAt };
+  return { status: 'held', ...owner, version, tokens, account, refresh, ...beside };
 }
 
 /** An outcome as it waits in the outbox. */

@@ -11,6 +11,7 @@ export interface IdentityIndex {
   userId(provider: string, subject: string): string;
   principalKey(principal: Principal): string;
   sessionGrantId(principalKey: string, provider: string, sessionId: string): string;
+  linkedGrantId(principalKey: string, provider: string): string;
 }
 
 export function createIdentityIndex(keyRing: KeyRing): IdentityIndex {
@@ -19,5 +20,7 @@ export function createIdentityIndex(keyRing: KeyRing): IdentityIndex {
     principalKey: ({ iss, sub }) => derivedId('pri', keyRing.index('principal', iss, sub)),
     sessionGrantId: (principalKey, provider, sessionId) =>
       derivedId('grt', keyRing.index('grant', principalKey, provider, 'session', sessionId)),
+    linkedGrantId: (principalKey, provider) =>
+      derivedId('grt', keyRing.index('grant', principalKey, provider, 'linked')),
   };
 }

@@ -8,6 +8,7 @@ import { createEventId, sessionIdOf } from '../../schemas/ids.ts';
 import type { Chain, Collected } from '../authorization/chain.ts';
 import { sessionFact } from '../grant/facts.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
+import type { EventLog } from '../log/event-log.ts';
 import type { Change, PartitionWriter } from '../partition/partition-writer.ts';
 import type { Projection } from '../projection/projection.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
@@ -19,6 +20,7 @@ interface Options {
   readonly grants: GrantStore;
   readonly dataKeys: DataKeys;
   readonly index: IdentityIndex;
+  readonly log: Pick<EventLog, 'findLast'>;
   readonly writerOf: (partition: number) => PartitionWriter;
   readonly now: () => number;
   readonly chainOf: (interactionUid: string) => Promise<Chain>;
@@ -41,7 +43,7 @@ export type OpenSessionFromChain = (
 ) => Promise<{ sessionId: string }>;
 
 export function createSessionOpener(options: Options): OpenSessionFromChain {
-  const { projection, grants, dataKeys, index, writerOf, now, chainOf, forgetChain } = options;
+  const { projection, grants, dataKeys, index, log, writerOf, now, chainOf, forgetChain } = options;
   const { isForgetting, assertOurs } = options;
 
   function changesOf(command: OpenSession, collected: readonly Collected[]): Change[] {
@@ -87,9 +89,14 @@ export function createSessionOpener(options: Options): OpenSessionFromChain {
     const chain = await chainOf(interactionUid);
     const theirs =
       chain.status === 'complete' &&
+      chain.link === null &&
       chain.principal.iss === principal.iss &&
       chain.principal.sub === principal.sub;
     if (!theirs) throw new RefusedError('not-found', 'there is no complete sign-in of this person');
+    // A session that was ended begins not anew: its tokens were revoked.
+    const last = await log.findLast(partition, sessionId);
+    if (last && last.metadata.type !== 'SessionOpened')
+      throw new RefusedError('session-ended', 'the session of this grant has ended');
     await dataKeys.ensure(principalKey);
     const endsAt = at + lifetimeSeconds * 1000;
     const command: OpenSession = { type: 'OpenSession', at, sessionId, principalKey, clientId, endsAt };

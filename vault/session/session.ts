@@ -15,7 +15,7 @@ export interface SessionEnded {
   readonly type: 'SessionEnded';
   readonly at: number;
   readonly sessionId: string;
-  readonly reason: 'expired';
+  readonly reason: 'expired' | 'revoked';
 }
 
 export type SessionEvent = SessionOpened | SessionEnded;
@@ -35,13 +35,26 @@ export interface ExpireSession {
   readonly sessionId: string;
 }
 
+/** Take the session away before its time. */
+export interface EndSession {
+  readonly type: 'EndSession';
+  readonly at: number;
+  readonly sessionId: string;
+  readonly reason: 'revoked';
+}
+
 /** Opening the same session again changes nothing. */
 export function decideSession(command: OpenSession, state: SessionState): SessionOpened | null {
   if (state.status === 'open') return null;
   return { ...command, type: 'SessionOpened' };
 }
 
-export function decideSessionEnd({ at, sessionId }: ExpireSession, state: SessionState): SessionEnded | null {
-  if (state.status === 'absent' || state.endsAt > at) return null;
-  return { type: 'SessionEnded', at, sessionId, reason: 'expired' };
+export function decideSessionEnd(
+  command: ExpireSession | EndSession,
+  state: SessionState,
+): SessionEnded | null {
+  const { at, sessionId } = command;
+  if (state.status === 'absent') return null;
+  if (command.type === 'EndSession') return { type: 'SessionEnded', at, sessionId, reason: command.reason };
+  return state.endsAt > at ? null : { type: 'SessionEnded', at, sessionId, reason: 'expired' };
 }

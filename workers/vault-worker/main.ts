@@ -75,6 +75,8 @@ runProcess({
       audiences: settings.allowedAudiences,
       maxAccessTokenSeconds: Math.max(settings.lifespans.accessTokenSeconds, longestAccessTokenSeconds),
       chain: providers,
+      linkable: providers,
+      linkedIdleMs: settings.linking.idleDays * 24 * 3_600_000,
       providers: createProviderRequests(bus),
       refreshTokenReuse: new Map(
         settings.providers.map(({ name, refreshTokenReuse }) => [name, refreshTokenReuse]),
@@ -91,6 +93,8 @@ runProcess({
       now,
       random: Math.random,
       onProblem: (error) => log.warn({ err: error }, 'work in the background failed'),
+      onRevocationFailed: ({ provider, grantId, error }) =>
+        log.warn({ provider, grantId, err: error }, 'tokens could not be revoked at their provider'),
       onFatal: (error) => {
         // Nobody waits for this: it ends the process with its one line.
         void Promise.reject(new StartupError(error.code, error.message, { cause: error }));

@@ -15,6 +15,7 @@ import {
   revokeAtProvider,
 } from '../../schemas/messages/provider-requests.ts';
 import { deliverRefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
+import type { Secret } from '../../schemas/secret.ts';
 import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../schemas/subjects.ts';
 import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
 import type { ProviderRefreshes } from '../../vault/refresh/refresher.ts';
@@ -69,14 +70,17 @@ export function createProviderRequests(bus: Bus): ProviderSignIns & ProviderRefr
 
     async revoke(provider, tokens, registration) {
       const target = anyWorker(provider, revokeAtProvider);
-      const token = tokens.refreshToken ?? tokens.accessToken;
-      const tokenTypeHint = tokens.refreshToken ? 'refresh_token' : 'access_token';
-      await bus.request(
-        revokeAtProvider,
-        target,
-        { token, tokenTypeHint, registration },
-        { timeoutMs: exchangeTimeoutMs },
-      );
+      const revoke = (token: Secret, tokenTypeHint: 'refresh_token' | 'access_token') =>
+        bus.request(
+          revokeAtProvider,
+          target,
+          { token, tokenTypeHint, registration },
+          { timeoutMs: exchangeTimeoutMs },
+        );
+      // With its refresh token a grant ends (RFC 7009 section 2.1); some providers take access tokens alone.
+      const { refreshToken, accessToken } = tokens;
+      if (refreshToken && (await revoke(refreshToken, 'refresh_token')).revoked) return;
+      await revoke(accessToken, 'access_token');
     },
 
     async forward(partition, delivery) {

@@ -12,6 +12,7 @@ import {
 } from '../../schemas/messages/auth-record.ts';
 import { describeInstance } from '../../schemas/messages/describe-instance.ts';
 import { findUpstreamTokens } from '../../schemas/messages/find-upstream-tokens.ts';
+import { beginLink, linkAccount, unlinkAccount } from '../../schemas/messages/linking.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
   confirmForgotten,
@@ -29,6 +30,7 @@ import {
   beginLeg,
   type ChainProgress,
   completeLeg,
+  endSession,
   findChain,
   openSession,
   signAccessToken,
@@ -149,6 +151,18 @@ export function startVaultWorker({
       fromGateway(openSession, (request, context) =>
         once(context, () => vault.openSession(partition, request)),
       ),
+      fromGateway(endSession, (request, context) =>
+        once(context, () => vault.endSession(partition, request)),
+      ),
+      fromGateway(beginLink, (request, context) =>
+        once(context, () => vault.linker.begin(partition, request)),
+      ),
+      fromGateway(linkAccount, (request, context) =>
+        once(context, () => vault.linker.link(partition, request)),
+      ),
+      fromGateway(unlinkAccount, (request, context) =>
+        once(context, () => vault.linker.unlink(partition, request)),
+      ),
       fromGateway(signAccessToken, ({ kid, signingInput }) => ({
         signature: vault.signAccessToken(partition, kid, signingInput),
       })),
@@ -217,9 +231,10 @@ function progressOf(chain: Chain): ChainProgress {
     case 'open':
       return { status: 'open', visited: chain.collected.map(({ provider }) => provider) };
     case 'complete':
+    case 'linked':
       return { status: 'complete', principal: chain.principal };
     case 'failed':
-      return chain;
+      return { status: 'failed', provider: chain.provider, error: chain.error };
     default:
       return chain satisfies never;
   }

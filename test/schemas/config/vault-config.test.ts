@@ -38,6 +38,7 @@ test('holds what a vault worker needs, and no address or secret of a provider or
         refreshConcurrency: 256,
         refreshesPerSecond: 200,
       },
+      linking: { idleDays: 90, keepAlive: true },
       replicas: 1,
     },
   );

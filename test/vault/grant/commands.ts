@@ -1,7 +1,7 @@
 // Commands and grants for tests of the rules: what matters is said, the rest is filled in.
 import { Secret } from '../../../schemas/secret.ts';
 import type { TokenSet } from '../../../schemas/token.ts';
-import type { GrantCommand, GrantTokens, StartRefresh } from '../../../vault/grant/commands.ts';
+import type { GrantCommand, GrantTokens, LinkGrant, StartRefresh } from '../../../vault/grant/commands.ts';
 import { decide } from '../../../vault/grant/decide.ts';
 import type { GrantEvent } from '../../../vault/grant/events.ts';
 import { evolve } from '../../../vault/grant/evolve.ts';
@@ -18,6 +18,8 @@ export const owner = {
 export const account = { subject: 'alice', name: 'Alice', email: 'alice@corporate.example' };
 
 export const claim = (n: number) => `clm_${String(n).padStart(22, '0')}`;
+
+export const linkId = (name: string) => `lnk_${name.padStart(22, '0')}`;
 
 export function tokens(name: string, change: Partial<TokenSet> = {}): TokenSet {
   return {
@@ -40,6 +42,16 @@ export const grantTokens = (name: string, change: Partial<TokenSet> = {}, at = 0
   account,
 });
 
+export const linkGrant = (name: string, change: Partial<LinkGrant> = {}): LinkGrant => ({
+  type: 'LinkGrant',
+  at: 0,
+  linkId: linkId(name),
+  ...{ ...owner, sessionId: null },
+  tokens: tokens(name),
+  account,
+  ...change,
+});
+
 /** By default of a grant that is about to expire. */
 export const startRefresh = (n: number, change: Partial<StartRefresh> = {}): StartRefresh => {
   const at = change.at ?? 9_000;
@@ -60,7 +72,14 @@ export const refreshed = (
   name: string,
   change: Partial<TokenSet> = {},
   at = 9_500,
-): GrantCommand => ({ type: 'RecordRefreshed', at, claimId: claim(n), tokens: tokens(name, change) });
+  usedAt: number | null = null,
+): GrantCommand => ({
+  type: 'RecordRefreshed',
+  at,
+  claimId: claim(n),
+  tokens: tokens(name, change),
+  usedAt,
+});
 
 export const failed = (
   n: number,

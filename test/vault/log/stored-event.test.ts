@@ -3,16 +3,21 @@ import * as assert from 'uvu/assert';
 import { createEventId } from '../../../schemas/ids.ts';
 import { VaultError } from '../../../vault/errors.ts';
 import { decodeStoredEvent, type EventMetadata, encodeStoredEvent } from '../../../vault/log/stored-event.ts';
-import { claim, owner } from '../grant/commands.ts';
+import { claim, linkId, owner } from '../grant/commands.ts';
 
 const test = suite('stored-event');
 const { grantId, sessionId, principalKey } = owner;
 const common = { id: createEventId(), at: 1_800_000_000_000 };
 const bearing = { ...common, ...owner, version: 2, expiresAt: 5, refreshExpiresAt: null, refreshable: true };
 
+const linked = { ...bearing, sessionId: null };
+const carried = { startedClaims: [claim(2)], forcedAt: null, linkId: null, usedAt: null };
+
 const events: EventMetadata[] = [
   { type: 'TokensGranted', ...bearing },
-  { type: 'TokensRefreshed', ...bearing, claimId: claim(1), startedClaims: [claim(2)], forcedAt: 3 },
+  { type: 'TokensRefreshed', ...bearing, claimId: claim(1), ...carried, forcedAt: 3 },
+  { type: 'GrantLinked', ...linked, linkId: linkId('one') },
+  { type: 'GrantUsed', ...linked, ...carried, linkId: linkId('one'), usedAt: 8, obtainedAt: 4 },
   {
     type: 'RefreshStarted',
     ...common,
@@ -33,6 +38,12 @@ const events: EventMetadata[] = [
   },
   { type: 'ReauthRequired', ...common, grantId, claimId: null, reason: 'no-refresh-token' },
   { type: 'GrantEvicted', ...common, grantId },
+  {
+    type: 'GrantRevoked',
+    ...common,
+    ...{ grantId, principalKey, provider: owner.provider, registration: owner.registration },
+    reason: 'unlinked',
+  },
   { type: 'SessionOpened', ...common, sessionId, principalKey, clientId: 'client-1', endsAt: 9 },
   { type: 'SessionEnded', ...common, sessionId, reason: 'expired' },
 ];
@@ -62,6 +73,13 @@ for (const metadata of events) {
     assert.equal(Buffer.from(read.sealed), sealed);
   });
 }
+
+test('an event from before there were linked accounts is read as it was meant', () => {
+  const { linkId: _, usedAt: __, ...before } = carried;
+  const metadata = { type: 'TokensRefreshed', ...bearing, claimId: claim(1), ...before };
+  const stored = encodeStoredEvent({ metadata: metadata as EventMetadata, sealed: Buffer.alloc(0) });
+  assert.equal(decodeStoredEvent(stored).metadata, { ...metadata, linkId: null, usedAt: null });
+});
 
 test('cut off before the end of its metadata it is refused', () => {
   const data = encodeStoredEvent({ metadata: events[0]!, sealed: Buffer.alloc(0) });

@@ -31,6 +31,7 @@ function rowOf(event: TokensGranted, sealed: Buffer): GrantRow {
     refreshable: event.tokens.refreshToken !== null,
     obtainedAt: event.at,
     evictableAt: 90_000,
+    ...{ keepAliveFrom: null, linkId: null, usedAt: null },
     refreshStatus: 'idle',
     claimId: null,
     refreshUntil: null,

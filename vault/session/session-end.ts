@@ -1,0 +1,84 @@
+/**
+ * Ends a session, because its time is over or because somebody took it away, with all of its grants in one atomic step:
+ * neither is ever left without the other.
+ */
+import { createEventId } from '../../schemas/ids.ts';
+import { sessionFact } from '../grant/facts.ts';
+import type { GrantStore } from '../grant/grant-store.ts';
+import type { HeldGrant } from '../grant/state.ts';
+import type { Change, PartitionWriter } from '../partition/partition-writer.ts';
+import type { Projection } from '../projection/projection.ts';
+import { decideSessionEnd, type EndSession, type ExpireSession } from './session.ts';
+
+export interface SessionEnd {
+  /** False if its time is not over, or the refresh of a grant is under way: the session waits for it. */
+  expire(writer: PartitionWriter, sessionId: string, at: number): Promise<boolean>;
+  /** At once, whatever is under way. @returns the grants that went with it; null if there is no such session */
+  revoke(writer: PartitionWriter, sessionId: string, at: number): Promise<readonly HeldGrant[] | null>;
+}
+
+interface Ending {
+  readonly changes: readonly Change[];
+  readonly went: readonly HeldGrant[];
+}
+
+export function createSessionEnd({
+  projection,
+  grants,
+}: {
+  projection: Projection;
+  grants: GrantStore;
+}): SessionEnd {
+  function grantIdsOf(sessionId: string): string[] {
+    const session = projection.findSession(sessionId);
+    return session ? projection.sessionGrants(session).map(({ grantId }) => grantId) : [];
+  }
+
+  /** null: nothing ends. */
+  function endingOf(command: ExpireSession | EndSession, grantIds: readonly string[]): Ending | null {
+    const session = projection.findSession(command.sessionId);
+    const ended = session && decideSessionEnd(command, { status: 'open', ...session });
+    if (!ended) return null;
+    const changes: Change[] = [];
+    const went: HeldGrant[] = [];
+    for (const grantId of grantIds) {
+      const held = grants.find(grantId);
+      if (!held) continue;
+      const change = grants.changeFor(commandFor(command), held);
+      if (!change) return null;
+      changes.push(change);
+      went.push(held);
+    }
+    const id = createEventId();
+    const event = { metadata: { ...ended, id }, sealed: Buffer.alloc(0) };
+    const fact = sessionFact(id, ended, session.principalKey);
+    changes.push({ aggregate: command.sessionId, event, replaces: true, tombstone: true, fact });
+    return { changes, went };
+  }
+
+  /** Grants come with their session and never later: those of now are those that it ends with. */
+  function end(writer: PartitionWriter, command: ExpireSession | EndSession): Promise<Ending | null> {
+    const { sessionId } = command;
+    const grantIds = grantIdsOf(sessionId);
+    return writer.execute({
+      aggregates: [sessionId, ...grantIds],
+      decide: () => {
+        const ending = endingOf(command, grantIds);
+        return { changes: ending?.changes ?? [], result: ending };
+      },
+    });
+  }
+
+  return {
+    expire: async (writer, sessionId, at) =>
+      (await end(writer, { type: 'ExpireSession', at, sessionId })) !== null,
+    revoke: async (writer, sessionId, at) =>
+      (await end(writer, { type: 'EndSession', at, sessionId, reason: 'revoked' }))?.went ?? null,
+  };
+}
+
+function commandFor({ type, at }: ExpireSession | EndSession) {
+  return type === 'EndSession'
+    ? ({ type: 'RevokeGrant', at, reason: 'session-revoked' } as const)
+    : ({ type: 'EvictGrant', at, sessionEndsAt: null, linkedIdleMs: 0 } as const);
+}
