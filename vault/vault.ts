@@ -26,6 +26,7 @@ import { followStream } from './log/stream-follower.ts';
 import { openStreams } from './log/streams.ts';
 import { createLookUp, type LookUp } from './look-up.ts';
 import { createForgetting } from './operator/forget-user.ts';
+import { createGrantAdministration } from './operator/grant-administration.ts';
 import { createOperatorCommands, type OperatorCommands } from './operator/operator-commands.ts';
 import { openOutbox } from './outbox/outbox.ts';
 import { openJetStreamLeaseStore } from './ownership/jetstream-lease-store.ts';
@@ -34,6 +35,7 @@ import { type Ownership, type OwnershipTimes, startOwnership } from './ownership
 import { createPartitionWriter, type PartitionWriter } from './partition/partition-writer.ts';
 import { openProjection } from './projection/projection.ts';
 import { createProjectionFollower } from './projection/projection-follower.ts';
+import { startKeepAlive } from './refresh/keep-alive.ts';
 import { createLastUses } from './refresh/last-uses.ts';
 import { createProviderLimits, type ProviderLimitSettings } from './refresh/provider-limits.ts';
 import { startRefreshSchedule } from './refresh/refresh-schedule.ts';
@@ -75,6 +77,8 @@ export interface Vault extends AsyncDisposable {
   evict(): Promise<number>;
   /** A round of writing down which linked accounts are used, as the vault makes them by itself. @returns how many */
   recordUses(): Promise<number>;
+  /** A round of keeping linked accounts alive, as the vault makes them by itself. */
+  keepAlive(): void;
   /** Begins to take partitions; ends, in order, when the result is disposed. */
   own(serving: Serving): Ownership;
 }
@@ -99,6 +103,8 @@ export interface VaultOptions {
   readonly linkable: readonly string[];
   /** So long after its last use a linked account goes, where its provider did not say how long it lives. */
   readonly linkedIdleMs: number;
+  /** Whether refresh tokens of linked accounts are used before they expire of idleness. */
+  readonly keepLinkedAlive: boolean;
   readonly providers: ProviderSignIns & ProviderRefreshes;
   /** A token with less life than this is refreshed while it is still served, seconds. */
   readonly refreshAheadSeconds: number;
@@ -228,6 +234,12 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     reuseOf: (provider) => options.refreshTokenReuse?.get(provider) ?? { policy: 'revokes' },
   });
   const useRecords = startUseRecords({ projection, lastUses, grants, writerOf, now, onProblem });
+  const keepAlive = options.keepLinkedAlive
+    ? startKeepAlive({
+        ...{ projection, lastUses, refresher, linkedIdleMs, now, onProblem },
+        partitions: () => [...owned.keys()],
+      })
+    : null;
   const schedule = startRefreshSchedule({
     ...{ projection, lastUses, refresher, now, onProblem },
     random: options.random,
@@ -255,7 +267,11 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     await follower.caughtUp({ log: 0, keys: last.keys });
   };
   const operator = createOperatorCommands({
-    ...{ worker, realm, keyRing, index, dataKeys, forgetting, caughtUp },
+    ...{ worker, realm, keyRing, index, dataKeys, forgetting, caughtUp, assertOurs },
+    grants: createGrantAdministration({
+      ...{ projection, revocation, writerOf },
+      keptAliveMs: options.keepLinkedAlive ? linkedIdleMs : 0,
+    }),
     rotation: createKeyRotation({
       ...{ keyRing, caughtUp, table: keyTable, store: keyStore, auth: store },
       shares: streams.partitions,
@@ -364,6 +380,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
     evict: eviction.round,
     recordUses: useRecords.round,
+    keepAlive: () => keepAlive?.round(),
 
     own(serving) {
       const started = startOwnership({
@@ -413,6 +430,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       stop.abort();
       eviction[Symbol.dispose]();
       schedule[Symbol.dispose]();
+      keepAlive?.[Symbol.dispose]();
       useRecords[Symbol.dispose]();
       upstream[Symbol.dispose]();
       refresher[Symbol.dispose]();

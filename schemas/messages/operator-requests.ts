@@ -1,6 +1,6 @@
 /** `latchkey.admin.<partition>.<operation>`: what an operator may ask of the owner of a partition, and nobody else. */
 import * as z from 'zod';
-import { bootIdSchema, userIdSchema } from '../ids.ts';
+import { bootIdSchema, grantIdSchema, sessionIdSchema, userIdSchema } from '../ids.ts';
 import { providerNameSchema } from '../provider.ts';
 import { timestampSchema } from '../token.ts';
 import { defineOperation } from './operation.ts';
@@ -57,3 +57,92 @@ export const confirmForgotten = defineOperation(
   z.strictObject({ userId: userIdSchema }),
   z.object({ worker: bootIdSchema, forgotten: z.boolean() }),
 );
+
+const grantEntrySchema = z.object({
+  grantId: grantIdSchema,
+  provider: providerNameSchema,
+  /** null: a linked account. */
+  sessionId: sessionIdSchema.nullable(),
+  version: z.int().min(1),
+  /** `claimed`: a refresh is under way. `waiting`: one failed, and is tried again. */
+  status: z.enum(['idle', 'claimed', 'waiting', 'reauth-required']),
+  obtainedAt: timestampSchema,
+  expiresAt: timestampSchema.nullable(),
+  refreshExpiresAt: timestampSchema.nullable(),
+  usedAt: timestampSchema.nullable(),
+  /** From then on it may go. */
+  endsAt: timestampSchema,
+});
+export type GrantEntry = z.infer<typeof grantEntrySchema>;
+
+/** The grants of a person in the order of their ids, after one; `more`: there are others behind these. */
+export const listGrants = defineOperation(
+  'list-grants',
+  z.strictObject({
+    userId: userIdSchema,
+    provider: providerNameSchema.nullable(),
+    after: grantIdSchema.nullable(),
+  }),
+  z.object({ grants: z.array(grantEntrySchema), more: z.boolean() }),
+);
+export type ListedGrants = z.infer<typeof listGrants.response>;
+
+/** Takes grants of a person away, at one provider or at all; the providers are asked to revoke the tokens after it. */
+export const revokeGrants = defineOperation(
+  'revoke-grants',
+  z.strictObject({ userId: userIdSchema, provider: providerNameSchema.nullable() }),
+  z.object({ revoked: z.int().min(0) }),
+);
+
+const forecastPeriod = {
+  /** Now; what should be gone already counts for today. */
+  at: timestampSchema,
+  from: timestampSchema,
+  /** Not included. */
+  until: timestampSchema,
+  provider: providerNameSchema.nullable(),
+};
+const endingKindSchema = z.enum(['ends', 'reauth-required', 'kept-alive']);
+
+/** What ends when in this partition: so many grants of a provider on a day. The answer grows with the days. */
+export const forecastGrants = defineOperation(
+  'forecast-grants',
+  z
+    .strictObject(forecastPeriod)
+    .refine(({ at, from, until }) => until - Math.max(at, from) <= 32 * 24 * 3_600_000, {
+      error: 'at most 32 days at once',
+    }),
+  z.object({
+    counts: z.array(
+      z.object({
+        /** Days since the epoch, in UTC. */
+        day: z.int().min(0),
+        provider: providerNameSchema,
+        linked: z.boolean(),
+        kind: endingKindSchema,
+        count: z.int().min(1),
+      }),
+    ),
+  }),
+);
+
+const endingPlaceSchema = z.object({ endsAt: timestampSchema, row: z.int() });
+
+/** The same, one grant after another; `next`: where to go on, null: that was all. */
+export const listEndingGrants = defineOperation(
+  'list-ending-grants',
+  z.strictObject({ ...forecastPeriod, after: endingPlaceSchema.nullable() }),
+  z.object({
+    grants: z.array(
+      z.object({
+        grantId: grantIdSchema,
+        provider: providerNameSchema,
+        sessionId: sessionIdSchema.nullable(),
+        kind: endingKindSchema,
+        endsAt: timestampSchema,
+      }),
+    ),
+    next: endingPlaceSchema.nullable(),
+  }),
+);
+export type EndingPage = z.infer<typeof listEndingGrants.response>;

@@ -47,6 +47,7 @@ process.once('message', async (order: VaultWorkerOrder) => {
   const vault = await openVault({
     ...{ connection, folder, replicas, issuer, chain },
     linkable: chain,
+    keepLinkedAlive: true,
     linkedIdleMs: 90 * 24 * 3_600_000,
     providers: providersOf(order.providers),
     keyRing: openKeyRing(keyRing),

@@ -126,6 +126,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
   const vault = await openVault({
     ...{ connection, folder, worker, chain, providers, issuer },
     linkable: options.linkable ?? chain,
+    keepLinkedAlive: true,
     linkedIdleMs: options.linkedIdleMs ?? 90 * 24 * 3_600_000,
     keyRing: ring,
     audiences: [audience],

@@ -45,8 +45,8 @@ export interface StartRefresh {
   readonly neededUntil: number;
   /** The version that a backend rejected: refreshed even if it has not expired. */
   readonly rejectedVersion: number | null;
-  /** The refresh token would expire of idleness: refreshed even if the access token has not expired. */
-  readonly keepAlive?: boolean;
+  /** The version whose refresh token would expire of idleness: refreshed even if the access token lives. */
+  readonly keepAliveVersion?: number;
   /** What the provider does with a refresh token that was used before. */
   readonly reuse: RefreshTokenReuse;
 }

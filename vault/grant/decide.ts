@@ -75,7 +75,7 @@ function startRefresh(command: StartRefresh, grant: HeldGrant): GrantEvent | nul
   const { at, claimId, deadlineAt } = command;
   const rejected = command.rejectedVersion === grant.version && !wasJustForced(grant, at);
   const expiring = grant.tokens.expiresAt !== null && grant.tokens.expiresAt <= command.neededUntil;
-  const keepAlive = command.keepAlive === true && grant.tokens.refreshToken !== null;
+  const keepAlive = command.keepAliveVersion === grant.version && grant.tokens.refreshToken !== null;
   if (!rejected && !expiring && !keepAlive) return null;
   if (grant.refresh.status === 'reauth-required') return null;
   if (grant.refresh.status === 'claimed' && !mayTakeOver(command, grant.refresh.deadlineAt, grant, rejected))

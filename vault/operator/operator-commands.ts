@@ -1,10 +1,14 @@
-/** What an operator may order: keys are changed, people are forgotten. Nothing of it gives out what is sealed. */
+/**
+ * What an operator may order: keys are changed, people are forgotten, grants are taken away. Nothing of it gives out what
+ * is sealed.
+ */
 import { type Principal, partitionOf } from '../../schemas/identity.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
 import type { IdentityIndex } from '../sealing/identity-index.ts';
 import type { KeyRing } from '../sealing/key-ring.ts';
 import type { KeyRotation } from '../sealing/key-rotation.ts';
 import type { Forgetting } from './forget-user.ts';
+import type { GrantAdministration } from './grant-administration.ts';
 
 export interface OperatorCommands extends Pick<KeyRotation, 'rewrap' | 'use'> {
   /** Has this worker read its key ring again, and says what it has. */
@@ -13,6 +17,16 @@ export interface OperatorCommands extends Pick<KeyRotation, 'rewrap' | 'use'> {
   forgetUser(partition: number, userId: string): Promise<{ sessions: number; grants: number }>;
   /** Whether this worker, which may be another than the one that forgot, has nothing left that opens. */
   hasForgotten(userId: string): Promise<{ worker: string; forgotten: boolean }>;
+  listGrants(request: {
+    userId: string;
+    provider: string | null;
+    after: string | null;
+  }): ReturnType<GrantAdministration['list']>;
+  revokeGrants(
+    partition: number,
+    request: { userId: string; provider: string | null },
+  ): Promise<{ revoked: number }>;
+  readonly forecast: Pick<GrantAdministration, 'forecast' | 'listEnding'>;
 }
 
 interface Options {
@@ -23,13 +37,17 @@ interface Options {
   readonly dataKeys: DataKeys;
   readonly rotation: KeyRotation;
   readonly forgetting: Forgetting;
+  readonly grants: GrantAdministration;
+  /** Refuses a principal of another partition. */
+  readonly assertOurs: (partition: number, principal: Principal) => void;
   readonly holdsAnything: (principalKey: string) => boolean;
   /** Resolves when this worker has read everything that is in the streams now. */
   readonly caughtUp: () => Promise<void>;
 }
 
 export function createOperatorCommands(options: Options): OperatorCommands {
-  const { worker, realm, keyRing, index, dataKeys, rotation, forgetting, holdsAnything, caughtUp } = options;
+  const { worker, realm, keyRing, index, dataKeys, rotation, forgetting, grants } = options;
+  const { holdsAnything, caughtUp, assertOurs } = options;
   const principalOf = (userId: string): Principal => ({ iss: realm, sub: userId });
   return {
     ...rotation,
@@ -39,6 +57,14 @@ export function createOperatorCommands(options: Options): OperatorCommands {
     },
     findUser: (provider, subject) => ({ userId: index.userId(provider, subject) }),
     forgetUser: (partition, userId) => forgetting.forget(partition, principalOf(userId)),
+    listGrants: ({ userId, provider, after }) =>
+      grants.list(index.principalKey(principalOf(userId)), provider, after),
+    async revokeGrants(partition, { userId, provider }) {
+      const principal = principalOf(userId);
+      assertOurs(partition, principal);
+      return { revoked: await grants.revoke(partition, index.principalKey(principal), provider) };
+    },
+    forecast: grants,
     async hasForgotten(userId) {
       await caughtUp();
       const principalKey = index.principalKey(principalOf(userId));

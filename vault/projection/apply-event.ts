@@ -48,7 +48,7 @@ export function applyEvent(
         ),
         keepAliveFrom:
           sessionId === null
-            ? keepAliveFrom({ obtainedAt, refreshExpiresAt, hasRefreshToken: refreshable })
+            ? keepAliveFrom({ grantId, obtainedAt, refreshExpiresAt, hasRefreshToken: refreshable })
             : null,
         clientId: metadata.registration.clientId,
         clientGeneration: metadata.registration.generation,

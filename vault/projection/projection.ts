@@ -10,6 +10,7 @@ import { streamNames } from '../../schemas/subjects.ts';
 import type { EventMetadata } from '../log/stored-event.ts';
 import { drizzle } from '../sqlite/drizzle.ts';
 import { applyEvent, type ProjectedEntry } from './apply-event.ts';
+import { type EndingQueries, prepareEndingQueries } from './ending-queries.ts';
 import { openProjectionFile, type StreamIncarnation } from './projection-file.ts';
 import {
   type ExpiringGrant,
@@ -38,6 +39,8 @@ export interface Projection extends Disposable {
   keptAliveGrants(partition: number, at: number, after: KeepAlivePlace, limit: number): KeptAliveGrant[];
   /** Grants that can be refreshed, in the order in which their tokens expire, from a place up to a time. */
   expiringGrants(partition: number, after: ExpiryPlace, until: number, limit: number): ExpiringGrant[];
+  /** What will end when. */
+  readonly endings: EndingQueries;
   /** 0 if nothing was read yet. */
   position(stream: string): number;
   /** `eventAt`: when the last event that was read happened, if one was. */
@@ -111,6 +114,7 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
     evictableGrants: rows.evictableGrants,
     expiringGrants: rows.expiringGrants,
     keptAliveGrants: rows.keptAliveGrants,
+    endings: prepareEndingQueries(db),
     position: rows.position,
     transaction: (work) => database.transaction(work)(),
     [Symbol.dispose]: () => {

@@ -22,8 +22,7 @@ export interface KeepAlivePlace {
 
 export interface KeptAliveGrant extends KeepAlivePlace {
   readonly grantId: string;
-  readonly provider: string;
-  readonly refreshExpiresAt: number;
+  readonly version: number;
   readonly usedAt: number;
 }
 
@@ -114,9 +113,8 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
   const keptAlive = db
     .select({
       grantId: grants.grantId,
-      provider: grants.provider,
+      version: grants.version,
       from: sql<number>`${grants.keepAliveFrom}`,
-      refreshExpiresAt: sql<number>`${grants.refreshExpiresAt}`,
       usedAt: sql<number>`${grants.usedAt}`,
       row: sql<number>`rowid`,
     })

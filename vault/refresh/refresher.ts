@@ -40,8 +40,8 @@ export interface RefreshNeed {
   readonly neededUntil: number;
   /** The version that a backend rejected. */
   readonly rejectedVersion: number | null;
-  /** The refresh token would expire of idleness. */
-  readonly keepAlive?: boolean;
+  /** The version whose refresh token would expire of idleness. */
+  readonly keepAliveVersion?: number;
 }
 
 export interface Refresher extends Disposable {

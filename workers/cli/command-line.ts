@@ -44,6 +44,7 @@ async function dispatch(typed: readonly string[]): Promise<number> {
   if (values.version === true) return print(`latchkey ${readVersion()}`);
   return command.run({
     one: (option) => values[option] as string | undefined,
+    has: (option) => values[option] === true,
     many: (option) => (values[option] ?? []) as string[],
     argument,
     typed: rest,

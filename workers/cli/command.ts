@@ -9,6 +9,8 @@ export interface CommandOption {
 
 export interface CommandValues {
   readonly one: (option: string) => string | undefined;
+  /** Of a switch. */
+  readonly has: (option: string) => boolean;
   readonly many: (option: string) => readonly string[];
   /** The command's argument. */
   readonly argument: string | undefined;

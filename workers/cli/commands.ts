@@ -22,6 +22,17 @@ const operatorData = {
   value: 'DIR',
   help: 'The data folder of a running `latchkey up`: its NATS, configuration and keys are used',
 };
+/** For commands that do not need the key ring. */
+const reachOperator = {
+  data: operatorData,
+  keys: {
+    value: 'PATH',
+    help: 'The key file of the operator, or the folder that holds it; with --data the one in it',
+  },
+  config: operatorConfig,
+};
+const user = { value: 'ID', help: 'The person, usr_...' };
+const onlyProvider = { value: 'NAME', help: 'Only grants of this provider' };
 const wait = {
   value: 'SECONDS',
   help: 'For how long to wait for workers that have another ring (300 unless given)',
@@ -160,13 +171,8 @@ that date.
 
 ${operatorEnvironment}`,
     options: {
-      data: operatorData,
-      keys: {
-        value: 'PATH',
-        help: 'The key file of the operator, or the folder that holds it; with --data the one in it',
-      },
-      config: operatorConfig,
-      user: { value: 'ID', help: 'The person, usr_...' },
+      ...reachOperator,
+      user,
       provider: { value: 'NAME', help: 'Instead: the first provider of the sign-in, with --subject' },
       subject: { value: 'SUBJECT', help: 'Who the person is at that provider' },
       'keys-backup-days': {
@@ -184,6 +190,54 @@ ${operatorEnvironment}`,
           subject: values.one('subject'),
           keysBackupDays: wholeNumber(values, 'keys-backup-days', operator.keysBackupDays ?? 30),
         });
+      }),
+  },
+  {
+    name: 'grants list',
+    summary: 'Lists what a person holds: grants of their sessions, and linked accounts',
+    details: operatorEnvironment,
+    options: { ...reachOperator, user, provider: onlyProvider },
+    run: (values) =>
+      asOperator(values, 'grants list', async ({ operator, print }) => {
+        const { listPersonsGrants } = await import('./grants.ts');
+        const person = requireOption(values.one('user'), 'grants list', '--user ID');
+        await listPersonsGrants({ operator, print, user: person, provider: values.one('provider') });
+      }),
+  },
+  {
+    name: 'grants revoke',
+    summary: 'Takes grants of a person away, at one provider or at all',
+    details: `They are gone when the command returns. After that the providers are asked to revoke the tokens; where that cannot
+be done, the vault worker logs it. Sessions stay: \`users forget\` ends them too.
+
+${operatorEnvironment}`,
+    options: { ...reachOperator, user, provider: onlyProvider },
+    run: (values) =>
+      asOperator(values, 'grants revoke', async ({ operator, print }) => {
+        const { revokePersonsGrants } = await import('./grants.ts');
+        const person = requireOption(values.one('user'), 'grants revoke', '--user ID');
+        await revokePersonsGrants({ operator, print, user: person, provider: values.one('provider') });
+      }),
+  },
+  {
+    name: 'grants forecast',
+    summary: 'Says what will end when: for each day and provider how many grants',
+    details: `ends: nothing will be left of the grant. reauth-required: the person must sign in at the provider again.
+kept-alive: it would end that day, and is refreshed before. Days are in UTC.
+
+${operatorEnvironment}`,
+    options: {
+      ...reachOperator,
+      days: { value: 'N', help: 'For how many days, with today (30 unless given)' },
+      provider: onlyProvider,
+      list: { help: 'Also each grant, by its id' },
+    },
+    run: (values) =>
+      asOperator(values, 'grants forecast', async ({ operator, print }) => {
+        const { forecast } = await import('./grants-forecast.ts');
+        const days = wholeNumber(values, 'days', 30);
+        const [provider, list] = [values.one('provider'), values.has('list')];
+        await forecast({ operator, print, days, provider, list, now: Date.now });
       }),
   },
 ];

@@ -77,6 +77,7 @@ runProcess({
       chain: providers,
       linkable: providers,
       linkedIdleMs: settings.linking.idleDays * 24 * 3_600_000,
+      keepLinkedAlive: settings.linking.keepAlive,
       providers: createProviderRequests(bus),
       refreshTokenReuse: new Map(
         settings.providers.map(({ name, refreshTokenReuse }) => [name, refreshTokenReuse]),

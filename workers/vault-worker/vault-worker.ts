@@ -17,9 +17,13 @@ import type { Operation } from '../../schemas/messages/operation.ts';
 import {
   confirmForgotten,
   findUser,
+  forecastGrants,
   forgetUser,
+  listEndingGrants,
+  listGrants,
   listKeyUse,
   loadKeyRing,
+  revokeGrants,
   rewrapKeys,
 } from '../../schemas/messages/operator-requests.ts';
 import {
@@ -145,6 +149,14 @@ export function startVaultWorker({
       fromOperator(findUser, ({ provider, subject }) => operator.findUser(provider, subject)),
       fromOperator(forgetUser, ({ userId }, context) =>
         once(context, () => operator.forgetUser(partition, userId)),
+      ),
+      fromOperator(listGrants, (request) => operator.listGrants(request)),
+      fromOperator(revokeGrants, (request, context) =>
+        once(context, () => operator.revokeGrants(partition, request)),
+      ),
+      fromOperator(forecastGrants, (period) => ({ counts: operator.forecast.forecast(partition, period) })),
+      fromOperator(listEndingGrants, ({ after, ...period }) =>
+        operator.forecast.listEnding(partition, period, after),
       ),
       fromOperator(confirmForgotten, ({ userId }) => operator.hasForgotten(userId)),
       fromGateway(findUpstreamTokens, (request) => vault.findUpstreamTokens(partition, request)),

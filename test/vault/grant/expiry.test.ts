@@ -96,15 +96,15 @@ test('a use prolongs a linked account by its idle time, where the provider said 
 });
 
 const hour = 3_600_000;
+const idOf = (place: string) => `grt_${'g'.repeat(24)}${place}`;
+const [first, last] = [idOf('AAAAAAAA'), idOf('________')];
+const life = { obtainedAt: 0, refreshExpiresAt: 24 * hour, hasRefreshToken: true };
 const lives: [string, Parameters<typeof keepAliveFrom>[0], number | null][] = [
-  ['its middle', { obtainedAt: 0, refreshExpiresAt: 24 * hour, hasRefreshToken: true }, 12 * hour],
-  ['never if there is none', { obtainedAt: 0, refreshExpiresAt: 24 * hour, hasRefreshToken: false }, null],
-  ['never if nobody knows', { obtainedAt: 0, refreshExpiresAt: null, hasRefreshToken: true }, null],
-  [
-    'never if it is nearly over',
-    { obtainedAt: 0, refreshExpiresAt: 2 * hour - 1, hasRefreshToken: true },
-    null,
-  ],
+  ['its middle at the earliest', { ...life, grantId: first }, 12 * hour],
+  ['its third quarter at the latest', { ...life, grantId: last }, 18 * hour - 1],
+  ['never if there is none', { ...life, grantId: first, hasRefreshToken: false }, null],
+  ['never if nobody knows', { ...life, grantId: first, refreshExpiresAt: null }, null],
+  ['never if it is nearly over', { ...life, grantId: first, refreshExpiresAt: 2 * hour - 1 }, null],
 ];
 for (const [what, times, from] of lives) {
   test(`a refresh token is kept alive from ${what}`, () => {
