@@ -207,6 +207,18 @@ for (const [what, change, now = streams] of unusable) {
   });
 }
 
+test('a file that was reckoned with another idle time of linked accounts is made anew', () => {
+  using folder = openTemporaryFolder();
+  const file = folder.file('p.sqlite');
+  prepared(file);
+  const positionWith = (linkedIdleMs?: number) => {
+    using projection = openProjection(file, streams, 0, linkedIdleMs);
+    return projection.position('VAULT');
+  };
+  assert.is(positionWith(), 42);
+  assert.is(positionWith(1000), 0);
+});
+
 test('a log that ends just where the file does is the same log', () => {
   using folder = openTemporaryFolder();
   prepared(folder.file('p.sqlite'));
