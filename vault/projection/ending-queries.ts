@@ -65,7 +65,7 @@ export function prepareEndingQueries(db: BetterSQLite3Database): EndingQueries {
 
   return {
     count(partition, question) {
-      const day = sql<number>`CAST(max(${grants.evictableAt}, ${question.at}) AS INTEGER) / ${dayMs}`;
+      const day = sql<number>`CAST(max(${grants.evictableAt}, ${question.at}) / ${dayMs} AS INTEGER)`;
       const linked = sql<number>`${grants.sessionId} IS NULL`;
       const kind = kindOf(question);
       const rows = db

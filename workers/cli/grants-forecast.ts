@@ -30,7 +30,6 @@ interface DayCounts {
 const dayMs = 24 * 3_600_000;
 /** An answer must fit into one message. */
 const daysAtOnce = 31;
-const askedAtOnce = 8;
 
 /** @throws StartupError after the rest, naming the partitions that did not answer */
 export async function forecast(options: ForecastOptions): Promise<void> {
@@ -50,7 +49,7 @@ export async function forecast(options: ForecastOptions): Promise<void> {
       until: Math.min(until, (day + daysAtOnce) * dayMs),
       provider,
     };
-    const asked = await operator.askAll(forecastGrants, period, { atOnce: askedAtOnce });
+    const asked = await operator.askAll(forecastGrants, period);
     for (const [partition, why] of asked.silent) silent.set(partition, why);
     for (const { counts } of asked.answers) for (const count of counts) add(sums, count);
   }

@@ -8,6 +8,7 @@ const commandLine = suite('command line');
 const names = [
   ...['up', 'gateway', 'vault', 'provider', 'validate'],
   ...['keys init', 'keys rotate', 'keys retire', 'users forget'],
+  ...['grants list', 'grants revoke', 'grants forecast'],
 ];
 
 const latchkey = fileURLToPath(new URL('../../../workers/cli/latchkey.ts', import.meta.url));
@@ -42,6 +43,9 @@ for (const [name, options] of Object.entries({
     '--subject SUBJECT',
     '--keys-backup-days N',
   ],
+  'grants list': ['--keys PATH', '--config FILE', '--user ID', '--provider NAME'],
+  'grants revoke': ['--keys PATH', '--config FILE', '--user ID', '--provider NAME'],
+  'grants forecast': ['--keys PATH', '--config FILE', '--days N', '--provider NAME', '--list'],
 }))
   commandLine(`${name} --help tells its options`, () => {
     const { status, stdout, stderr } = run(...name.split(' '), '--help');
