@@ -80,8 +80,8 @@ export function createAccountLinker(options: Options): AccountLinker {
   ): Promise<'linked' | 'other-account'> {
     const { grantId, principalKey } = command;
     // What was unlinked since then does not come back by a repetition.
-    const revoked = await revocation.findRevoked(partition, grantId);
-    if (revoked && revoked.at >= obtainedAt) throw unknownLink();
+    const endedAt = await revocation.endedAt(partition, grantId);
+    if (endedAt !== null && endedAt >= obtainedAt) throw unknownLink();
     await dataKeys.ensure(principalKey);
     return writerOf(partition).execute({
       aggregates: [grantId],

@@ -8,6 +8,7 @@ import type { GrantRevoked, RevocationReason } from '../grant/events.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
 import type { EventLog } from '../log/event-log.ts';
+import type { EventMetadata } from '../log/stored-event.ts';
 import type { Change, PartitionWriter } from '../partition/partition-writer.ts';
 import type { Projection } from '../projection/projection.ts';
 import type { UpstreamRevocation } from './upstream-revocation.ts';
@@ -26,6 +27,8 @@ export interface Revocation {
   followUp(gone: readonly HeldGrant[]): void;
   /** How the log says that a grant was taken away; null: it is held, or ended otherwise. @throws VaultError */
   findRevoked(partition: number, grantId: string): Promise<RevokedGrant | null>;
+  /** When the log says that a grant of this id ended last, for whatever reason; null: it is held, or never was. */
+  endedAt(partition: number, grantId: string): Promise<number | null>;
   /** @returns whether the claim was one of a grant that was taken away; what it brought is revoked then */
   takeLate(partition: number, provider: string, late: LateOutcome): Promise<boolean>;
 }
@@ -40,6 +43,8 @@ interface Options {
   readonly now: () => number;
 }
 
+const ends: ReadonlySet<string> = new Set(['GrantRevoked', 'GrantEvicted', 'GrantForgotten']);
+
 export function createRevocation(options: Options): Revocation {
   const { projection, grants, log, upstream, onGone, now } = options;
   /** By claim: their grants may have been linked anew when the outcome comes. */
@@ -53,10 +58,16 @@ export function createRevocation(options: Options): Revocation {
     }
   }
 
-  async function findRevoked(partition: number, grantId: string): Promise<RevokedGrant | null> {
+  async function findEnd(partition: number, grantId: string): Promise<EventMetadata | null> {
     if (projection.findGrant(grantId)) return null;
     const last = await log.findLast(partition, grantId);
-    return last?.metadata.type === 'GrantRevoked' ? last.metadata : null;
+    // An append of which the projection does not know yet is no end.
+    return last && ends.has(last.metadata.type) ? last.metadata : null;
+  }
+
+  async function findRevoked(partition: number, grantId: string): Promise<RevokedGrant | null> {
+    const end = await findEnd(partition, grantId);
+    return end?.type === 'GrantRevoked' ? end : null;
   }
 
   return {
@@ -76,6 +87,7 @@ export function createRevocation(options: Options): Revocation {
 
     followUp,
     findRevoked,
+    endedAt: async (partition, grantId) => (await findEnd(partition, grantId))?.at ?? null,
 
     async takeLate(partition, provider, { grantId, claimId, outcome }) {
       const revoked = openClaims.get(claimId) ?? (await findRevoked(partition, grantId));
