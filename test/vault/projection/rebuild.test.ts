@@ -16,6 +16,7 @@ import { openProjection } from '../../../vault/projection/projection.ts';
 import { createProjectionFollower } from '../../../vault/projection/projection-follower.ts';
 import type { RefreshOrder } from '../../../vault/refresh/refresher.ts';
 import { openDataKeyTable } from '../../../vault/sealing/data-key-table.ts';
+import { linkAccount } from '../../world/linked-account.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
 import {
   createPlayedProviders,
@@ -30,14 +31,16 @@ import {
 const test = suite('rebuild');
 
 const minute = 60_000;
+const day = 24 * 60 * minute;
 const chain = ['corporate', 'gitlab'];
 
 type Step =
   | { readonly do: 'sign-in' }
+  | { readonly do: 'come-back' | 'link' | 'unlink' | 'revoke' | 'end-session'; readonly person: number }
   | { readonly do: 'pass'; readonly minutes: number }
   | { readonly do: 'look-up'; readonly person: number; readonly provider: string; readonly reject: boolean }
   | { readonly do: 'deliver'; readonly order: number; readonly what: 'tokens' | 'busy' | 'invalid-grant' }
-  | { readonly do: 'evict' };
+  | { readonly do: 'evict' | 'record-uses' | 'keep-alive' };
 
 const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.constant({ do: 'sign-in' } as const) },
@@ -45,12 +48,22 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ do: fc.constant('pass' as const), minutes: fc.integer({ min: 0, max: 12 }) }),
   },
+  { weight: 1, arbitrary: fc.constant({ do: 'pass', minutes: 25 * 60 } as const) },
+  {
+    weight: 7,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        ...(['come-back', 'come-back', 'link', 'link', 'unlink', 'revoke', 'end-session'] as const),
+      ),
+      person: fc.nat(3),
+    }),
+  },
   {
     weight: 5,
     arbitrary: fc.record({
       do: fc.constant('look-up' as const),
       person: fc.nat(3),
-      provider: fc.constantFrom(...chain),
+      provider: fc.constantFrom(...chain, 'github'),
       reject: fc.boolean(),
     }),
   },
@@ -62,28 +75,58 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
       what: fc.constantFrom('tokens' as const, 'tokens' as const, 'busy' as const, 'invalid-grant' as const),
     }),
   },
-  { weight: 2, arbitrary: fc.constant({ do: 'evict' } as const) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constantFrom('evict' as const, 'record-uses' as const, 'keep-alive' as const),
+    }),
+  },
 );
 
 /** Applies steps to a vault; what a step cannot be applied to, it passes over. */
 function createPlayer(world: TestVault, clock: { ahead: number; now: () => number }, run: number) {
-  const people: SignedIn[] = [];
+  const people: (SignedIn & { readonly name: string; readonly uid: string })[] = [];
+  let visits = 0;
   const orders: RefreshOrder[] = [];
   world.providers.onStart = async (order) => {
     orders.push(order);
     return 'accepted';
   };
 
+  function tokenOf({ partition, principal, sessionId }: SignedIn) {
+    const iat = Math.floor(clock.now() / 1000);
+    return signedToken(world.vault, partition, principal.sub, sessionId, { iat, exp: iat + 60 });
+  }
+
+  async function visit(name: string) {
+    const uid = `interaction-${visits++}-of-${name}`;
+    return { ...(await signIn(world, uid, name)), name, uid };
+  }
+
+  /** What is asked of somebody whose session is over is refused, and changes nothing. */
+  async function asPerson(index: number, work: (who: (typeof people)[number]) => unknown): Promise<void> {
+    const who = people[index];
+    if (!who) return;
+    try {
+      await work(who);
+    } catch (error) {
+      assert.is((error as { code?: string }).code, 'session-ended');
+    }
+  }
+
+  async function linkGithub(who: SignedIn) {
+    const at = clock.now();
+    const tokens = tokenSet('github', at + 3 * 60 * minute);
+    world.providers.tokens.set('github', { ...tokens, refreshExpiresAt: at + 9 * 60 * minute });
+    await linkAccount(world, { ...who, accessToken: tokenOf(who) }, 'github');
+  }
+
   async function lookUp({ person, provider, reject }: Step & { do: 'look-up' }) {
     const who = people[person];
     if (!who) return;
-    const iat = Math.floor(clock.now() / 1000);
-    const { partition, principal, sessionId } = who;
+    const { partition } = who;
     try {
-      const accessToken = signedToken(world.vault, partition, principal.sub, sessionId, {
-        iat,
-        exp: iat + 60,
-      });
+      const accessToken = tokenOf(who);
       const ask = (rejected?: Record<string, number>) =>
         world.vault.findUpstreamTokens(partition, {
           accessToken,
@@ -131,9 +174,26 @@ function createPlayer(world: TestVault, clock: { ahead: number; now: () => numbe
         });
         world.providers.tokens.set('gitlab', tokenSet('gitlab', at + 8 * minute, people.length % 2 === 0));
         const name = `person-${people.length}-of-run-${run}`;
-        people.push(await signIn(world, `interaction-of-${name}`, name));
+        people.push(await visit(name));
         return;
       }
+      case 'come-back':
+        if (people[step.person]) people[step.person] = await visit(people[step.person]!.name);
+        return;
+      case 'link':
+        return asPerson(step.person, linkGithub);
+      case 'unlink':
+        return asPerson(step.person, (who) =>
+          world.vault.linker.unlink(who.partition, { accessToken: tokenOf(who), provider: 'github' }),
+        );
+      case 'revoke':
+        return asPerson(step.person, ({ partition, principal }) =>
+          world.vault.operator.revokeGrants(partition, { userId: principal.sub, provider: 'gitlab' }),
+        );
+      case 'end-session':
+        return asPerson(step.person, ({ partition, principal, uid }) =>
+          world.vault.endSession(partition, { principal, grantId: `grant-of-${uid}` }),
+        );
       case 'pass':
         clock.ahead += step.minutes * minute;
         return;
@@ -144,6 +204,11 @@ function createPlayer(world: TestVault, clock: { ahead: number; now: () => numbe
       case 'evict':
         await world.vault.evict();
         return;
+      case 'record-uses':
+        await world.vault.recordUses();
+        return;
+      case 'keep-alive':
+        return world.vault.keepAlive();
       default:
         step satisfies never;
     }
@@ -156,6 +221,7 @@ function rowsIn(folder: string) {
     return {
       grants: database.prepare('SELECT * FROM grants ORDER BY grant_id').all() as {
         grant_id: string;
+        session_id: string | null;
         sealed: Buffer;
       }[],
       sessions: database.prepare('SELECT * FROM sessions ORDER BY session_id').all(),
@@ -166,7 +232,7 @@ function rowsIn(folder: string) {
 }
 
 /** From nothing but the log, in a file of its own. */
-async function rebuild({ connection }: TestVault) {
+async function rebuild({ connection }: TestVault, linkedIdleMs: number) {
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-rebuilt-'));
   try {
     const manager = await connection.jetstreamManager();
@@ -175,6 +241,7 @@ async function rebuild({ connection }: TestVault) {
       join(folder, 'projection.sqlite'),
       [{ stream: streamNames.vault, incarnation: created, lastSequence: state.last_seq }],
       0,
+      linkedIdleMs,
     );
     const log = await openJetStreamEventLog({ connection, incarnation: created });
     const last = await manager.streams.getMessage(streamNames.vault, { last_by_subj: 'latchkey.log.>' });
@@ -201,7 +268,8 @@ async function grantsWithTokens({ connection }: TestVault): Promise<string[]> {
   const held: string[] = [];
   for (const subject of subjects) {
     const message = await manager.streams.getMessage(streamNames.vault, { last_by_subj: subject });
-    if (decodeStoredEvent(message.data).metadata.type !== 'GrantEvicted') held.push(subject.split('.')[3]!);
+    const { type } = decodeStoredEvent(message.data).metadata;
+    if (type !== 'GrantEvicted' && type !== 'GrantRevoked') held.push(subject.split('.')[3]!);
   }
   return held.sort();
 }
@@ -212,33 +280,48 @@ test('a rebuild from the log equals the live state, after any sequence of comman
   await using world = await openTestVault({
     url: nats.url,
     chain,
+    linkable: [...chain, 'github'],
+    linkedIdleMs: 2 * day,
     providers: createPlayedProviders(),
     now: clock.now,
   });
   let run = 0;
-  const seen = { evicted: 0, held: 0 };
+  const seen = { evicted: 0, held: 0, linked: 0 };
+  /** What the vault does by itself may come in between. */
+  const assertSame = async () => {
+    for (let attempt = 1; ; attempt++) {
+      const live = rowsIn(world.folder);
+      try {
+        assert.equal(await rebuild(world, 2 * day), live);
+        return live;
+      } catch (error) {
+        if (attempt === 5) throw error;
+      }
+    }
+  };
   await fc.assert(
     fc.asyncProperty(fc.array(stepArbitrary, { minLength: 5, maxLength: 25 }), async (steps) => {
       run += 1;
       const play = createPlayer(world, clock, run);
       await play({ do: 'sign-in' });
       for (const step of steps) await play(step);
-      const live = rowsIn(world.folder);
-      assert.equal(await rebuild(world), live);
+      const live = await assertSame();
       assert.equal(
         live.grants.map(({ grant_id }) => grant_id),
         await grantsWithTokens(world),
       );
       seen.held += live.grants.length;
-      clock.ahead += 61 * minute;
+      seen.linked += live.grants.filter(({ session_id }) => session_id === null).length;
+      clock.ahead += 3 * day;
       for (const order of world.providers.refreshes.splice(0)) assert.ok(order.claimId);
       seen.evicted += await world.vault.evict();
       assert.equal(rowsIn(world.folder), { grants: [], sessions: [] });
-      assert.equal(await rebuild(world), { grants: [], sessions: [] });
+      assert.equal(await rebuild(world, 2 * day), { grants: [], sessions: [] });
     }),
     { numRuns: 15, includeErrorInReport: true },
   );
   assert.ok(seen.evicted > 0 && seen.held > 0, 'the sequences held grants and let grants go');
+  assert.ok(seen.linked > 0, 'and linked accounts');
 });
 
 test('a projection that was read last before the oldest tombstone is not used', () => {
