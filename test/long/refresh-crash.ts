@@ -16,9 +16,9 @@ import { openNatsServer } from '../world/nats-server.ts';
 import {
   type Member,
   openVaultCluster,
+  ownerOf,
   type SignedInPerson,
   type VaultCluster,
-  type Worker,
 } from '../world/vault-cluster.ts';
 
 const test = suite('crash');
@@ -28,13 +28,6 @@ const claimMs = 1500;
 const ownershipTimes = { leaseMs: 1000, renewMs: 300, deadAfterMs: 1200, answerMarginMs: 300 };
 const clusterOptions = { chain: ['gitlab'], providers: 'refreshed', claimMs, ownershipTimes } as const;
 const clientSecret = 'a-secret-of-the-test-client-0123456789';
-
-async function ownerOf(workers: readonly Worker[], partition: number): Promise<Worker> {
-  for (;;) {
-    for (const worker of workers) if ((await worker.serving()).includes(partition)) return worker;
-    await sleep(50);
-  }
-}
 
 /** As a gateway does: again while it is pending, or the provider is to be asked later. */
 async function lookUp(

@@ -5,16 +5,19 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createVaultClient, fetchInstanceDescription, type VaultClient } from '../../gateway/vault-client.ts';
 import { createBus } from '../../schemas/bus.ts';
 import type { OAuth2ProviderSettings } from '../../schemas/config/provider-config.ts';
 import { type Principal, partitionOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId, sessionIdOf } from '../../schemas/ids.ts';
+import type { Operation } from '../../schemas/messages/operation.ts';
 import { openNatsConnection } from '../../schemas/nats-connection.ts';
 import { deriveRoleKeyFile } from '../../schemas/role-key-file.ts';
 import { roleKeysSchema } from '../../schemas/role-keys.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { Secret } from '../../schemas/secret.ts';
+import { adminSubject, vaultSubject } from '../../schemas/subjects.ts';
 import type { OwnershipTimes } from '../../vault/ownership/ownership.ts';
 import { createKeyRingFile } from '../../vault/sealing/key-ring.ts';
 import type { Fault } from './faults.ts';
@@ -40,6 +43,10 @@ export interface Member {
 
 export interface Worker extends Member {
   serving(): Promise<number[]>;
+  /** A round of eviction. @returns how many went */
+  evict(): Promise<number>;
+  /** The access tokens that it had its provider revoke. */
+  readonly revoked: readonly string[];
   /** What it reported as problem. */
   readonly problems: readonly string[];
 }
@@ -52,10 +59,24 @@ export interface SignedInPerson {
   readonly principal: Principal;
   readonly partition: number;
   readonly accessToken: Secret;
+  /** Of the authorization server. */
+  readonly grantId: string;
 }
 
 export interface VaultCluster extends AsyncDisposable {
   readonly client: VaultClient;
+  /** As a gateway asks the owner of a person's partition; repeated under the same command id until it is answered. */
+  ask<Request, Response>(
+    operation: Operation<Request, Response>,
+    person: Pick<SignedInPerson, 'partition'>,
+    request: Request,
+  ): Promise<Response>;
+  /** The same as an operator. */
+  order<Request, Response>(
+    operation: Operation<Request, Response>,
+    person: Pick<SignedInPerson, 'partition'>,
+    request: Request,
+  ): Promise<Response>;
   /** @param at another way to the same NATS */
   addWorker(at?: { url: string }): Promise<Worker>;
   /** A worker of the provider `gitlab`. */
@@ -69,6 +90,8 @@ export interface VaultClusterOptions {
   readonly url: string;
   readonly replicas?: number;
   readonly chain?: readonly string[];
+  /** Further providers, at which accounts can be linked. */
+  readonly linkable?: readonly string[];
   readonly providers?: VaultWorkerOrder['providers'];
   readonly claimMs?: number;
   readonly ownershipTimes?: OwnershipTimes;
@@ -80,7 +103,7 @@ const partitions = 64;
 
 export async function openVaultCluster(options: VaultClusterOptions): Promise<VaultCluster> {
   const { url, replicas = 1, chain = ['corporate', 'gitlab'], providers = 'played' } = options;
-  const { claimMs, ownershipTimes, authorize = comeBackAtOnce } = options;
+  const { linkable = [], claimMs, ownershipTimes, authorize = comeBackAtOnce } = options;
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-cluster-'));
   const keyRing = createKeyRingFile(createInstanceId());
   const { instanceId } = keyRing;
@@ -90,10 +113,12 @@ export async function openVaultCluster(options: VaultClusterOptions): Promise<Va
 
   const bootId = createBootId();
   const connection = await openNatsConnection({ servers: url.split(','), role: 'gateway', bootId });
-  const keys = roleKeysSchema.parse(
-    deriveRoleKeyFile({ rootKey, instanceId, role: 'gateway', providers: [] }),
-  );
-  const bus = createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) });
+  const busOf = (role: 'gateway' | 'operator') => {
+    const keys = roleKeysSchema.parse(deriveRoleKeyFile({ rootKey, instanceId, role, providers: [] }));
+    return createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) });
+  };
+  const bus = busOf('gateway');
+  const operatorBus = busOf('operator');
   const client = createVaultClient(bus, partitions);
 
   async function startChild(program: string, order: object): Promise<ChildProcess> {
@@ -136,18 +161,24 @@ export async function openVaultCluster(options: VaultClusterOptions): Promise<Va
   async function addWorker(at = { url }): Promise<Worker> {
     const data = mkdtempSync(join(folder, 'worker-'));
     const order: VaultWorkerOrder = {
-      ...{ url: at.url, keyRing, replicas, chain, providers, folder: data, rootKey: rootKeyText },
+      ...{ url: at.url, keyRing, replicas, chain, linkable, providers, folder: data, rootKey: rootKeyText },
       ...(claimMs !== undefined && { claimMs }),
       ...(ownershipTimes && { ownershipTimes }),
     };
     const problems: string[] = [];
+    const revoked: string[] = [];
     const child = await startChild('./vault-worker-process.ts', order);
-    child.on('message', (message: { problem?: string }) => {
+    child.on('message', (message: { problem?: string; revoked?: string }) => {
       if (message.problem !== undefined) problems.push(message.problem);
+      if (message.revoked !== undefined) revoked.push(message.revoked);
     });
     return {
       ...memberOf(child),
-      problems,
+      ...{ problems, revoked },
+      async evict() {
+        child.send('evict');
+        return (await answerOf<{ evicted: number }>(child, 'evicted')).evicted;
+      },
       async serving() {
         child.send('serving');
         return (await answerOf<{ serving: number[] }>(child, 'serving')).serving;
@@ -157,6 +188,20 @@ export async function openVaultCluster(options: VaultClusterOptions): Promise<Va
 
   return {
     client,
+    ask: (operation, { partition }, request) =>
+      bus.request(
+        operation,
+        { subject: vaultSubject(partition, operation.name), pair: 'gateway-vault' },
+        request,
+        { timeoutMs: 30_000 },
+      ),
+    order: (operation, { partition }, request) =>
+      operatorBus.request(
+        operation,
+        { subject: adminSubject(partition, operation.name), pair: 'operator-vault' },
+        request,
+        { timeoutMs: 30_000 },
+      ),
     addWorker,
     async addProviderWorker(settings, clientSecret) {
       const order: ProviderWorkerOrder = {
@@ -203,7 +248,7 @@ export async function openVaultCluster(options: VaultClusterOptions): Promise<Va
       const input = signingInput({ alg: 'ES256', typ: 'at+jwt', kid }, claims);
       const { signature } = await client.signAccessToken(principal, kid, input);
       const partition = partitionOf(principal, partitions);
-      return { principal, partition, accessToken: new Secret(`${input}.${signature}`) };
+      return { principal, partition, accessToken: new Secret(`${input}.${signature}`), grantId };
     },
     async [Symbol.asyncDispose]() {
       for (const child of children) {
@@ -216,6 +261,14 @@ export async function openVaultCluster(options: VaultClusterOptions): Promise<Va
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The one of the workers that owns the partition, as soon as one does. */
+export async function ownerOf(workers: readonly Worker[], partition: number): Promise<Worker> {
+  for (;;) {
+    for (const worker of workers) if ((await worker.serving()).includes(partition)) return worker;
+    await sleep(50);
+  }
 }
 
 /** The played provider puts the state into the address, as a real one would put it into the callback. */

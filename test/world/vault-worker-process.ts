@@ -25,6 +25,8 @@ export interface VaultWorkerOrder {
   readonly folder: string;
   readonly replicas: number;
   readonly chain: readonly string[];
+  /** Beside those of the chain. */
+  readonly linkable: readonly string[];
   /** What is done by provider workers; the rest is played. */
   readonly providers: 'played' | 'refreshed' | 'real';
   readonly claimMs?: number;
@@ -46,7 +48,7 @@ process.once('message', async (order: VaultWorkerOrder) => {
   const bus = createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) });
   const vault = await openVault({
     ...{ connection, folder, replicas, issuer, chain },
-    linkable: chain,
+    linkable: [...chain, ...order.linkable],
     keepLinkedAlive: true,
     linkedIdleMs: 90 * 24 * 3_600_000,
     providers: providersOf(order.providers),
@@ -72,6 +74,7 @@ process.once('message', async (order: VaultWorkerOrder) => {
   process.send!({ ready: true });
   process.on('message', (message) => {
     if (message === 'serving') process.send!({ serving: worker.ownership.serving() });
+    if (message === 'evict') void vault.evict().then((evicted) => process.send!({ evicted }));
   });
   process.once('SIGTERM', async () => {
     await worker.stop();
@@ -83,6 +86,9 @@ process.once('message', async (order: VaultWorkerOrder) => {
 
   function providersOf(kind: VaultWorkerOrder['providers']) {
     const played = createPlayedProviders();
+    played.revoke = async (_provider, tokens) => {
+      process.send!({ revoked: tokens.accessToken.reveal() });
+    };
     if (kind === 'played') return played;
     const real = createProviderRequests(bus);
     const start: typeof real.start = async (refresh) => {
@@ -95,13 +101,16 @@ process.once('message', async (order: VaultWorkerOrder) => {
 });
 process.on('disconnect', () => process.exit());
 
-/** The code is `<name>@<end of the access token>`, the tokens begin a family of `one-time-tokens.ts`. */
+/**
+ * The code is `<name>@<end of the access token>`, the tokens begin a family of `one-time-tokens.ts`. Who is called
+ * `brief-...` gets no refresh token.
+ */
 async function exchange(_provider: string, _leg: unknown, parameters: Readonly<Record<string, Secret>>) {
   const [name = '', expiresAt] = parameters.code!.reveal().split('@');
   const tokens = {
     ...tokenSet(name, Number(expiresAt)),
     accessToken: new Secret(`access-${name}.0`),
-    refreshToken: new Secret(`${name}.0`),
+    refreshToken: name.startsWith('brief-') ? null : new Secret(`${name}.0`),
   };
   const account = { subject: name, name: null, email: null };
   return { tokens, account, registration: { clientId: 'latchkey', generation: 0 } };
