@@ -44,6 +44,7 @@ export const ruleTitles = {
   'V-33': 'keys that Latchkey has no need of',
   'V-34': 'a preset knows what it must, and nothing that it has no use for',
   'V-35': 'the way to revoke has an address',
+  'V-36': 'each client registration of a provider is named once',
 } as const;
 export type RuleId = keyof typeof ruleTitles;
 

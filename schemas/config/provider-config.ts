@@ -8,11 +8,16 @@ import { callbackUrl } from './public-addresses.ts';
 import { findReference, type SecretReference } from './secret-reference.ts';
 import type { IdentityFromToken, TokenResponseMapping, UserInfo } from './upstream-blocks.ts';
 
-interface ProviderClient {
-  readonly name: string;
+export interface ClientCredentials {
   readonly clientId: string;
   /** null: a public client, which proves itself by PKCE alone. */
   readonly clientSecret: SecretReference | null;
+}
+
+interface ProviderClient extends ClientCredentials {
+  readonly name: string;
+  /** The grants that these obtained are refreshed and revoked with them. */
+  readonly previousClients: readonly ClientCredentials[];
   /** How the client secret is sent; null: as the provider's metadata says, else `client_secret_basic`. */
   readonly tokenEndpointAuthMethod: 'client_secret_basic' | 'client_secret_post' | null;
   readonly redirectUri: string;
@@ -88,7 +93,9 @@ export function providerConfig(config: Config, only?: readonly string[]): Provid
   return {
     ...processSettings(
       config,
-      providers.flatMap(({ clientSecret }) => clientSecret ?? []),
+      providers.flatMap((provider) =>
+        [provider, ...provider.previousClients].flatMap(({ clientSecret }) => clientSecret ?? []),
+      ),
     ),
     providers,
   };
@@ -100,8 +107,10 @@ function providerSettings(upstream: Upstream, issuer: string, index: number): Pr
   const path = formatPath(['authServer', 'runConfig', 'upstreams', index, `${upstream.type}_config`]);
   const client: ProviderClient = {
     name,
-    clientId: block.client_id,
-    clientSecret: findReference(path, block, 'client_secret_env_var', 'client_secret_file'),
+    ...credentials(path, block),
+    previousClients: (block.previous_clients ?? []).map((previous, place) =>
+      credentials(`${path}.previous_clients[${place}]`, previous),
+    ),
     tokenEndpointAuthMethod: block.token_endpoint_auth_method ?? null,
     redirectUri: block.redirect_uri ?? callbackUrl(issuer, name),
     scopes: block.scopes,
@@ -127,6 +136,20 @@ function providerSettings(upstream: Upstream, issuer: string, index: number): Pr
     tokenResponseMapping: mappingSettings(block.token_response_mapping),
     identityFromToken: identitySettings(block.identity_from_token),
     userInfo: userInfoSettings(block.userinfo),
+  };
+}
+
+function credentials(
+  path: string,
+  block: {
+    client_id: string;
+    client_secret_env_var?: string | undefined;
+    client_secret_file?: string | undefined;
+  },
+): ClientCredentials {
+  return {
+    clientId: block.client_id,
+    clientSecret: findReference(path, block, 'client_secret_env_var', 'client_secret_file'),
   };
 }
 

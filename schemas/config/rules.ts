@@ -6,6 +6,7 @@ import { backendRules } from './rules/backends.ts';
 import { headerInjectionRules } from './rules/header-injection.ts';
 import { issuerRules } from './rules/issuer.ts';
 import { presetRules } from './rules/presets.ts';
+import { previousClientRules } from './rules/previous-clients.ts';
 import { applyRule, type Rule } from './rules/rule.ts';
 import { upstreamRules } from './rules/upstreams.ts';
 
@@ -13,6 +14,7 @@ const rules: readonly Rule[] = [
   ...authServerIntegrationRules,
   ...issuerRules,
   ...upstreamRules,
+  ...previousClientRules,
   ...presetRules,
   ...backendRules,
   ...headerInjectionRules,

@@ -1,6 +1,6 @@
 /**
  * What an upstream provider's block may hold: ToolHive's `oidc_config` and `oauth2_config` (RFC 0053) in its
- * snake_case. Latchkey's own are `revocation_endpoint`, `revocation_style`, `token_endpoint_auth_method`,
+ * snake_case. Latchkey's own are `previous_clients`, `revocation_endpoint`, `revocation_style`, `token_endpoint_auth_method`,
  * `scope_parameter`, `scope_separator`, `refresh_token_reuse`, `refresh_token_lifetime`, and lists where ToolHive
  * takes one claim or path of the subject.
  */
@@ -63,7 +63,7 @@ const identityFromTokenSchema = z.strictObject({
   email_path: fieldPath("Where the person's e-mail address stands", 'authed_user.email').optional(),
 });
 
-const clientFields = {
+const credentialFields = {
   client_id: text('The client id that the provider gave to Latchkey', 'latchkey'),
   client_secret_env_var: environmentVariable(
     'The environment variable of the provider worker that holds the client secret',
@@ -73,6 +73,17 @@ const clientFields = {
     'The file that holds the client secret',
     '/run/secrets/gitlab-client-secret',
   ).optional(),
+};
+
+const clientFields = {
+  ...credentialFields,
+  previous_clients: z
+    .array(z.strictObject(credentialFields))
+    .meta({
+      description: 'Registrations that still exist at the provider, for the grants that they obtained',
+      examples: ['[{client_id: latchkey-2025, client_secret_file: /run/secrets/gitlab-2025}]'],
+    })
+    .optional(),
   token_endpoint_auth_method: z
     .enum(['client_secret_basic', 'client_secret_post'])
     .meta({

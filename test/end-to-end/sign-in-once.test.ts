@@ -90,16 +90,17 @@ test('after the access token has expired, the very next call in the same session
 });
 
 test('everything is killed and started again: nobody signs in again', async () => {
-  await using installation = await openInstallation({ gitlabAccessTokenSeconds: 8 });
-  const { mcpUrl, gitlab } = installation;
+  await using installation = await openInstallation();
+  const { mcpUrl, gitlab, gitlabTools } = installation;
   const first = await connectAsPerson({ mcpUrl, person: alice });
   assert.is((await whoAmI(first.client, 'gitlab-tools')).username, 'alice');
   const { kept } = first;
   await first.close();
 
   await installation.killAll();
-  // The token ends while nothing runs; it was too young for a refresh to be under way at the kill.
-  await sleep(8000);
+  // The token ends while nothing runs, and long before a refresh of it could be under way at the kill.
+  const before = gitlabTools.authorizations.at(-1)!;
+  gitlabTools.rejects.add(before.replace('Bearer ', ''));
   await installation.nats.start();
   await installation.startAll();
 
@@ -108,6 +109,7 @@ test('everything is killed and started again: nobody signs in again', async () =
   ).length;
   await using again = await connectAsPerson({ mcpUrl, person: alice, kept });
   assert.is((await whoAmI(again.client, 'gitlab-tools')).username, 'alice');
+  assert.is.not(gitlabTools.authorizations.at(-1), before, 'refreshed, for the backend rejected the old one');
   assert.is((await whoAmI(again.client, 'corporate-tools')).name, 'Alice Adams');
   assert.is(again.oauth.signIns, 0);
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createBootId, createInstanceId } from '../../schemas/ids.ts';
+import { createBootId, createCommandId, createInstanceId } from '../../schemas/ids.ts';
 import { openNatsConnection } from '../../schemas/nats-connection.ts';
 import { Secret } from '../../schemas/secret.ts';
 import { VaultError } from '../../vault/errors.ts';
@@ -181,7 +181,15 @@ test('a full life leaves nothing in clear: on the wire, in the store of NATS, in
   await using t = await openTestVault({ url: nats.url, providers });
   const folder = t.folder;
   const people = await liveThroughAll(t);
-  await t.vault.records.put('RefreshToken', 'clear-bearer-value', { accountId: 'clear-account-id' }, 60);
+  await t.vault.records.put(
+    'RefreshToken',
+    'clear-bearer-value',
+    { accountId: 'clear-account-id' },
+    {
+      commandId: createCommandId(),
+      expiresInSeconds: 60,
+    },
+  );
   await t.vault.records.consume('RefreshToken', 'clear-bearer-value', 'cmd_0123456789012345678901');
   await sleep(50);
   await spy.flush();

@@ -10,7 +10,18 @@ import type { AuthStore } from './auth-store.ts';
 type Payload = Record<string, z.core.util.JSONType>;
 
 export interface AuthRecords {
-  put(kind: AuthRecordKind, id: string, payload: Payload, expiresInSeconds?: number): Promise<void>;
+  /**
+   * Creates or replaces. An order that comes again, late or replayed by somebody on the bus, changes nothing: what was
+   * used up meanwhile stays used up.
+   * @param order its command id, and the life of the record in seconds; without one it is kept until it is deleted
+   * @throws RefusedError `conflict` a record of this id was deleted: ids are random, none comes back
+   */
+  put(
+    kind: AuthRecordKind,
+    id: string,
+    payload: Payload,
+    order: { commandId: string; expiresInSeconds?: number | undefined },
+  ): Promise<void>;
   findById(kind: AuthRecordKind, id: string): Promise<Payload | null>;
   findByUid(kind: AuthRecordKind, uid: string): Promise<Payload | null>;
   /**
@@ -26,7 +37,13 @@ const storedSchema = z.object({
   payload: z.record(z.string(), z.json()),
   /** The command that used the record up. */
   consumedBy: z.string().nullable(),
+  /** The commands that wrote it, the newest last. */
+  writtenBy: z.array(z.string()).default([]),
 });
+
+/** More than an interaction is written within the age that a message may have. */
+const rememberedWrites = 32;
+const writeAttempts = 5;
 
 const uidKind = (kind: AuthRecordKind) => `${kind}-uid`;
 
@@ -41,11 +58,32 @@ export function createAuthRecords({ store, now }: { store: AuthStore; now: () =>
     return record && { ...record.payload, jti: id };
   }
 
+  async function write(
+    kind: AuthRecordKind,
+    id: string,
+    payload: Payload,
+    commandId: string,
+    expiresAt: number | null,
+  ): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const record = await find(kind, id);
+      if (record?.writtenBy.includes(commandId)) return;
+      const writtenBy = [...(record?.writtenBy ?? []), commandId].slice(-rememberedWrites);
+      const value = { payload, consumedBy: null, writtenBy };
+      try {
+        return await store.put(kind, id, value, expiresAt, record?.revision ?? 0);
+      } catch (error) {
+        const changed = error instanceof RefusedError && error.code === 'conflict';
+        if (!changed || attempt === writeAttempts) throw error;
+      }
+    }
+  }
+
   return {
-    async put(kind, id, payload, expiresInSeconds) {
+    async put(kind, id, payload, { commandId, expiresInSeconds }) {
       const { jti: _, ...kept } = payload;
       const expiresAt = expiresInSeconds === undefined ? null : now() + expiresInSeconds * 1000;
-      await store.put(kind, id, { payload: kept, consumedBy: null }, expiresAt);
+      await write(kind, id, kept, commandId, expiresAt);
       if (typeof kept.uid === 'string' && kept.uid !== id)
         await store.put(uidKind(kind), kept.uid, id, expiresAt);
     },
@@ -64,7 +102,7 @@ export function createAuthRecords({ store, now }: { store: AuthStore; now: () =>
       if (record.consumedBy === commandId) return;
       if (record.consumedBy !== null) throw new RefusedError('conflict', `this ${kind} was used before`);
       const payload = { ...record.payload, consumed: Math.floor(now() / 1000) };
-      const used = { payload, consumedBy: commandId };
+      const used = { payload, consumedBy: commandId, writtenBy: record.writtenBy };
       await store.put(kind, id, used, record.expiresAt, record.revision).catch(async (error) => {
         // An earlier attempt of the same order may have come in between.
         const winner = await find(kind, id);

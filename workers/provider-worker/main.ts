@@ -14,7 +14,7 @@ import type { RoleKeys } from '../../schemas/role-keys.ts';
 import { runProcess, StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { createGuardedFetch } from '../providers/guarded-fetch.ts';
-import { createProvider } from '../providers/provider-kinds.ts';
+import { createRegisteredProvider } from '../providers/registered-provider.ts';
 import { watchConnection } from './connection-watch.ts';
 import { serveProvider } from './provider-worker.ts';
 
@@ -64,8 +64,7 @@ runProcess({
           envelopes: createSealedEnvelopes({ keys: keys.get(name)!, bootId, now }),
           onProblem: (problem) => providerLog.warn(problem, 'a message could not be answered'),
         }),
-        provider: createProvider(provider, {
-          clientSecret: secrets.get(provider.clientSecret?.path ?? '') ?? null,
+        provider: createRegisteredProvider(provider, ({ path }) => secrets.get(path) ?? null, {
           fetch: createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }),
           now,
           log: providerLog,

@@ -195,8 +195,8 @@ export function startVaultWorker({
   }
 
   serveAny(describeInstance, () => vault.description);
-  serveAny(putAuthRecord, async ({ kind, id, payload, expiresInSeconds }) => {
-    await vault.records.put(kind, id, payload, expiresInSeconds);
+  serveAny(putAuthRecord, async ({ kind, id, payload, expiresInSeconds }, { commandId }) => {
+    await vault.records.put(kind, id, payload, { commandId, expiresInSeconds });
     return {};
   });
   serveAny(findAuthRecord, async ({ kind, by, value }) => ({

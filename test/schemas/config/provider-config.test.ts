@@ -24,6 +24,7 @@ test('holds endpoints and secret references of both kinds', () => {
       name: 'corporate',
       clientId: 'latchkey',
       clientSecret: corporateSecret,
+      previousClients: [],
       tokenEndpointAuthMethod: null,
       redirectUri: 'https://mcp.example.com/oauth/callback/corporate',
       scopes: ['openid', 'email'],
@@ -41,6 +42,7 @@ test('holds endpoints and secret references of both kinds', () => {
       name: 'gitlab',
       clientId: 'latchkey-at-gitlab',
       clientSecret: gitlabSecret,
+      previousClients: [],
       tokenEndpointAuthMethod: null,
       redirectUri: 'https://mcp.example.com/oauth/callback/gitlab',
       scopes: ['read_user'],
@@ -145,6 +147,24 @@ test('a public client has no secret; scopes and userinfo of OIDC as configured',
 
 test('holds no backend', () => {
   assert.not.match(JSON.stringify(providerConfig(accepted())), /tools\.example\.com|SEARCH_API_KEY/);
+});
+
+test('previous clients keep their secrets, and the worker reads those too', () => {
+  const { providers, secrets } = providerConfig(
+    accepted((raw) => {
+      raw.authServer.runConfig.upstreams[1].oauth2_config.previous_clients = [
+        { client_id: 'latchkey-2025', client_secret_file: '/run/secrets/gitlab-2025' },
+        { client_id: 'a-public-one' },
+      ];
+    }),
+  );
+  const path = 'authServer.runConfig.upstreams[1].oauth2_config.previous_clients[0].client_secret_file';
+  const secret = { source: 'file', name: '/run/secrets/gitlab-2025', path };
+  assert.equal(providers[1]?.previousClients, [
+    { clientId: 'latchkey-2025', clientSecret: secret },
+    { clientId: 'a-public-one', clientSecret: null },
+  ]);
+  assert.equal(secrets.at(-1), secret);
 });
 
 test.run();

@@ -461,6 +461,25 @@ const cases: readonly Case[] = [
   },
   {
     rule: 'V-24',
+    what: 'two sources of the secret of a previous client',
+    change: (raw) => {
+      oidc(raw).previous_clients = [
+        { client_id: 'other', client_secret_file: '/a', client_secret_env_var: 'A' },
+      ];
+    },
+    told: [`V-24 ${upstreams}[0].oidc_config.previous_clients[0]`],
+  },
+  {
+    rule: 'V-36',
+    what: 'a previous client that is the current one, and one that is there twice',
+    change: (raw) => {
+      const { client_id: current } = oidc(raw);
+      oidc(raw).previous_clients = [{ client_id: current }, { client_id: 'other' }, { client_id: 'other' }];
+    },
+    told: [0, 2].map((place) => `V-36 ${upstreams}[0].oidc_config.previous_clients[${place}].client_id`),
+  },
+  {
+    rule: 'V-24',
     what: 'two sources of the NATS password',
     change: (raw) => {
       raw.nats.passwordFile = '/run/secrets/nats';

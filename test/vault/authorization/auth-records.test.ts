@@ -54,6 +54,9 @@ async function openWorld(): Promise<World> {
   };
 }
 
+/** An order of its own; `expiresInSeconds` undefined: kept until it is deleted. */
+const lasting = (expiresInSeconds?: number) => ({ commandId: createCommandId(), expiresInSeconds });
+
 async function refusalOf(work: Promise<unknown>): Promise<string> {
   const error = await work.then(
     () => null,
@@ -66,7 +69,7 @@ async function refusalOf(work: Promise<unknown>): Promise<string> {
 test('a record comes back with its id, and neither the id nor the record stands in the bucket', async () => {
   await using w = await openWorld();
   const payload = { jti: 'bearer-value-of-a-code', uid: 'uid-in-the-clear-1', accountId: 'clear-account' };
-  await w.records.put('AuthorizationCode', 'bearer-value-of-a-code', payload, 60);
+  await w.records.put('AuthorizationCode', 'bearer-value-of-a-code', payload, lasting(60));
   assert.equal(await w.records.findById('AuthorizationCode', 'bearer-value-of-a-code'), payload);
   assert.equal(await w.records.findByUid('AuthorizationCode', 'uid-in-the-clear-1'), payload);
   const contents = await w.contents();
@@ -77,27 +80,51 @@ test('a record comes back with its id, and neither the id nor the record stands 
 
 test('kinds do not see each other’s records', async () => {
   await using w = await openWorld();
-  await w.records.put('Grant', 'the-same-id', { a: 1 });
+  await w.records.put('Grant', 'the-same-id', { a: 1 }, lasting());
   assert.is(await w.records.findById('RefreshToken', 'the-same-id'), null);
   assert.is(await w.records.findById('Grant', 'the-other-id'), null);
 });
 
-test('put again it is replaced, and deleted it is gone; deleting twice is no error', async () => {
+test('put again it is replaced, and deleted it is gone for good; deleting twice is no error', async () => {
   await using w = await openWorld();
-  await w.records.put('Session', 'id', { n: 1 }, 60);
-  await w.records.put('Session', 'id', { n: 2 }, 60);
+  await w.records.put('Session', 'id', { n: 1 }, lasting(60));
+  await w.records.put('Session', 'id', { n: 2 }, lasting(60));
   assert.equal(await w.records.findById('Session', 'id'), { n: 2, jti: 'id' });
   await w.records.delete('Session', 'id');
   await w.records.delete('Session', 'id');
   assert.is(await w.records.findById('Session', 'id'), null);
   assert.is(await refusalOf(w.records.consume('Session', 'id', createCommandId())), 'not-found');
-  await w.records.put('Session', 'id', { n: 3 }, 60);
-  assert.equal(await w.records.findById('Session', 'id'), { n: 3, jti: 'id' });
+  assert.is(await refusalOf(w.records.put('Session', 'id', { n: 3 }, lasting(60))), 'conflict');
+  assert.is(await w.records.findById('Session', 'id'), null);
+});
+
+test('an order that comes again changes nothing: neither what was written after it, nor what was used up', async () => {
+  await using w = await openWorld();
+  const first = lasting(60);
+  const put = (n: number, order: typeof first) => w.records.put('RefreshToken', 'id', { n }, order);
+  await put(1, first);
+  await put(2, lasting(60));
+  await put(1, first);
+  assert.is((await w.records.findById('RefreshToken', 'id'))?.n, 2);
+  await w.records.consume('RefreshToken', 'id', createCommandId());
+  await put(1, first);
+  assert.is(typeof (await w.records.findById('RefreshToken', 'id'))?.consumed, 'number');
+  // Another order is another matter: a use that ended in a failure of ours is taken back.
+  await put(3, lasting(60));
+  assert.is((await w.records.findById('RefreshToken', 'id'))?.consumed, undefined);
+});
+
+test('an order that comes twenty times at once is carried out once', async () => {
+  await using w = await openWorld();
+  const order = lasting(60);
+  await Promise.all(Array.from({ length: 20 }, () => w.records.put('Interaction', 'id', { n: 1 }, order)));
+  assert.is(await w.count(), 1);
+  assert.is((await w.records.findById('Interaction', 'id'))?.n, 1);
 });
 
 test('a record is not found after its end, whether NATS has removed it or not', async () => {
   await using w = await openWorld();
-  await w.records.put('AuthorizationCode', 'id', {}, 60);
+  await w.records.put('AuthorizationCode', 'id', {}, lasting(60));
   w.clock.aheadMs = 59_000;
   assert.ok(await w.records.findById('AuthorizationCode', 'id'));
   w.clock.aheadMs = 60_000;
@@ -108,8 +135,8 @@ test('a record is not found after its end, whether NATS has removed it or not', 
 
 test('NATS removes an expired record by itself, and keeps one without an end', async () => {
   await using w = await openWorld();
-  await w.records.put('AuthorizationCode', 'short', {}, 1);
-  await w.records.put('Client', 'for-ever', {});
+  await w.records.put('AuthorizationCode', 'short', {}, lasting(1));
+  await w.records.put('Client', 'for-ever', {}, lasting());
   assert.is(await w.count(), 2);
   for (let attempt = 0; (await w.count()) > 1; attempt++) {
     assert.ok(attempt < 50, 'it is still there');
@@ -120,7 +147,7 @@ test('NATS removes an expired record by itself, and keeps one without an end', a
 
 test('of twenty who consume at once one succeeds, and the rest are told of a conflict', async () => {
   await using w = await openWorld();
-  await w.records.put('RefreshToken', 'id', { accountId: 'a' }, 60);
+  await w.records.put('RefreshToken', 'id', { accountId: 'a' }, lasting(60));
   const all = await Promise.allSettled(
     Array.from({ length: 20 }, () => w.records.consume('RefreshToken', 'id', createCommandId())),
   );
@@ -134,7 +161,7 @@ test('of twenty who consume at once one succeeds, and the rest are told of a con
 
 test('the same command consumes once and is told so each time, also twenty at once', async () => {
   await using w = await openWorld();
-  await w.records.put('RefreshToken', 'id', {}, 60);
+  await w.records.put('RefreshToken', 'id', {}, lasting(60));
   const commandId = createCommandId();
   await Promise.all(Array.from({ length: 20 }, () => w.records.consume('RefreshToken', 'id', commandId)));
   await w.records.consume('RefreshToken', 'id', commandId);
@@ -143,7 +170,7 @@ test('the same command consumes once and is told so each time, also twenty at on
 
 test('a consumed record keeps its end', async () => {
   await using w = await openWorld();
-  await w.records.put('RefreshToken', 'id', {}, 60);
+  await w.records.put('RefreshToken', 'id', {}, lasting(60));
   await w.records.consume('RefreshToken', 'id', createCommandId());
   w.clock.aheadMs = 61_000;
   assert.is(await w.records.findById('RefreshToken', 'id'), null);
@@ -161,8 +188,8 @@ test('under an expected revision a record is written once', async () => {
 
 test('a value that was put under another key does not open there', async () => {
   await using w = await openWorld();
-  await w.records.put('Grant', 'mine', { accountId: 'me' });
-  await w.records.put('Grant', 'theirs', { accountId: 'them' });
+  await w.records.put('Grant', 'mine', { accountId: 'me' }, lasting());
+  await w.records.put('Grant', 'theirs', { accountId: 'them' }, lasting());
   const manager = await w.connection.jetstreamManager();
   const [mine, theirs] = await Promise.all(
     [1, 2].map((seq) => manager.streams.getMessage('KV_AUTH', { seq })),
@@ -177,7 +204,7 @@ test('a bucket that does not answer is unavailable, not empty', async () => {
   const manager = await w.connection.jetstreamManager();
   await manager.streams.delete('KV_AUTH');
   assert.is(await refusalOf(w.records.findById('Grant', 'id')), 'unavailable');
-  assert.is(await refusalOf(w.records.put('Grant', 'id', {})), 'unavailable');
+  assert.is(await refusalOf(w.records.put('Grant', 'id', {}, lasting())), 'unavailable');
   assert.is(await refusalOf(w.records.delete('Grant', 'id')), 'unavailable');
 });
 

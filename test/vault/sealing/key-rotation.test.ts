@@ -1,6 +1,7 @@
 /** The key ring changes while the vault works: values are sealed anew, and a ring that lacks a key loses nothing. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createCommandId } from '../../../schemas/ids.ts';
 import type { VaultError } from '../../../vault/errors.ts';
 import { type KeyRingFile, withNewKey } from '../../../vault/sealing/key-ring.ts';
 import type { KeyUse } from '../../../vault/sealing/key-rotation.ts';
@@ -36,8 +37,16 @@ test('everything that lasts is sealed anew, once; the old key can then be missin
     people.push(await signIn(first, `interaction-of-${name}`));
   }
   // A client stays; an interaction expires.
-  await vault.records.put('Client', 'client-1', { client_id: 'client-1' });
-  await vault.records.put('Interaction', 'interaction-1', { step: 1 }, 600);
+  await vault.records.put('Client', 'client-1', { client_id: 'client-1' }, { commandId: createCommandId() });
+  await vault.records.put(
+    'Interaction',
+    'interaction-1',
+    { step: 1 },
+    {
+      commandId: createCommandId(),
+      expiresInSeconds: 600,
+    },
+  );
   const old = keyRing.current;
   assert.ok((await usesOf(first)).every(({ keyId }) => keyId === old));
 

@@ -41,6 +41,7 @@ const client = {
   name: 'test',
   clientId: 'latchkey',
   clientSecret: null,
+  previousClients: [],
   redirectUri,
   tokenEndpointAuthMethod: null,
   scopeParameter: 'scope',

@@ -15,8 +15,10 @@ export type WhoamiBackend = AsyncDisposable & {
   requests: readonly http.IncomingHttpHeaders[];
   /** The Authorization header of every request; null where there was none. */
   authorizations: readonly (string | null)[];
-  /** How often userinfo refused a token. */
+  /** How often a token was refused. */
   refused: number;
+  /** Tokens that are refused whatever userinfo says of them. */
+  rejects: Set<string>;
   close(): Promise<void>;
 };
 
@@ -30,6 +32,7 @@ export async function openWhoamiBackend(options: {
 }): Promise<WhoamiBackend> {
   const requests: http.IncomingHttpHeaders[] = [];
   const authorizations: (string | null)[] = [];
+  const rejects = new Set<string>();
   let refused = 0;
 
   const mcp = createMcpHandler(({ authInfo }) => {
@@ -60,7 +63,8 @@ export async function openWhoamiBackend(options: {
     requests.push(request.headers);
     authorizations.push(request.headers.authorization ?? null);
     const token = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    const person = token === undefined ? null : await findPerson(options.userinfoUrl, token);
+    const known = token !== undefined && !rejects.has(token);
+    const person = known ? await findPerson(options.userinfoUrl, token) : null;
     if (token === undefined || person === null) {
       if (token !== undefined) refused++;
       challenge(request, response, token !== undefined);
@@ -84,6 +88,7 @@ export async function openWhoamiBackend(options: {
     port,
     requests,
     authorizations,
+    rejects,
     get refused() {
       return refused;
     },

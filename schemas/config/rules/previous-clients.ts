@@ -1,0 +1,49 @@
+/** What the registrations must fulfil that a provider's block keeps for grants from before. */
+import { upstreamsOf } from './parts.ts';
+import type { Rule } from './rule.ts';
+
+/** V-24, for previous clients */
+const secretHasOneSource: Rule = {
+  id: 'V-24',
+  severity: 'error',
+  find: (config) =>
+    placedClients(config)
+      .filter(
+        ({ client }) => client.client_secret_env_var !== undefined && client.client_secret_file !== undefined,
+      )
+      .map(({ path }) => ({
+        path,
+        message: 'has both `client_secret_env_var` and `client_secret_file`',
+        fix: 'keep one of the two',
+      })),
+};
+
+/** V-36 */
+const clientsAreDifferent: Rule = {
+  id: 'V-36',
+  severity: 'error',
+  find: (config) =>
+    placedClients(config)
+      .filter(({ client, earlier }) => client.client_id !== undefined && earlier.includes(client.client_id))
+      .map(({ path }) => ({
+        path: `${path}.client_id`,
+        message: 'is named before: a grant would not know which of the two obtained it',
+        fix: 'keep each client id once; a changed secret replaces the one before',
+      })),
+};
+
+function placedClients(config: Parameters<Rule['find']>[0]) {
+  return upstreamsOf(config).flatMap(({ path, upstream }) =>
+    (['oidc_config', 'oauth2_config'] as const).flatMap((key) => {
+      const block = upstream[key];
+      const previous = block?.previous_clients ?? [];
+      return previous.flatMap((client, place) => {
+        if (client === undefined) return [];
+        const earlier = [block, ...previous.slice(0, place)].map((other) => other?.client_id);
+        return [{ client, earlier, path: `${path}.${key}.previous_clients[${place}]` }];
+      });
+    }),
+  );
+}
+
+export const previousClientRules: readonly Rule[] = [secretHasOneSource, clientsAreDifferent];

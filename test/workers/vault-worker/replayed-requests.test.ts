@@ -1,0 +1,69 @@
+/**
+ * Somebody on the bus can read nothing, but can send a captured request again. The worker that opened it knows it; to
+ * another worker it is new for as long as it is young, and what it orders must have no second effect there.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'nats';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { natsToken, openVaultInstallation } from './vault-process.ts';
+
+const test = suite('replayed requests');
+
+test('everything that a sign-in, a refresh and the end of a grant said is said again to another worker', async () => {
+  await using installation = await openVaultInstallation();
+  const { client, nats, refreshes } = installation;
+  const first = installation.start();
+  await first.ready;
+  const attacker = await connect({ servers: nats.url, token: natsToken });
+  const captured: { subject: string; data: Uint8Array }[] = [];
+  const tap = attacker.subscribe('latchkey.*.>', {
+    callback: (_, { subject, data }) =>
+      void (/\.(vault|auth|provider)\./.test(subject) && captured.push({ subject, data: data.slice() })),
+  });
+  await attacker.flush();
+
+  // A refresh token that is used, a grant that is ended because one came twice, a code that is used.
+  for (const kind of ['RefreshToken', 'AuthorizationCode'] as const) {
+    await client.putRecord(kind, `${kind}-of-alice`, { accountId: 'alice' }, 600);
+    await client.consumeRecord(kind, `${kind}-of-alice`);
+  }
+  await client.putRecord('Grant', 'grant-that-ends', { accountId: 'alice' }, 600);
+  await client.deleteRecord('Grant', 'grant-that-ends');
+  const alice = await installation.signIn('alice');
+  const bob = await installation.signIn('bob', Date.now() + 1);
+  assert.is(await installation.tokenOf(bob), 'pending');
+  for (let wait = 0; refreshes.length === 0 && wait < 100; wait++) await sleep(20);
+  assert.is(refreshes.length, 1);
+  const before = await installation.tokenOf(alice);
+  tap.unsubscribe();
+  const operations = new Set(captured.map(({ subject }) => subject.replace(/\.\d+\./, '.').split('.')[2]));
+  for (const operation of ['put-record', 'consume-record', 'delete-record', 'complete-leg', 'open-session'])
+    assert.ok(operations.has(operation), operation);
+
+  const second = installation.start({ data: 'other' });
+  await second.ready;
+  first.signal('SIGTERM');
+  await first.ended;
+  for (let turn = 0; turn < 3; turn++)
+    for (const { subject, data } of captured)
+      attacker.publish(subject, data, { reply: `_INBOX.attacker.${turn}` });
+  await attacker.flush();
+  // They were taken: what holds below is not for want of trying.
+  for (let wait = 0; !second.said().includes('replayed') && wait < 100; wait++) await sleep(20);
+  await sleep(500);
+  assert.match(second.said(), 'replayed');
+
+  for (const kind of ['RefreshToken', 'AuthorizationCode'] as const) {
+    const record = await client.findRecord(kind, 'id', `${kind}-of-alice`);
+    assert.is(typeof record?.consumed, 'number', `${kind} stays used up`);
+    const again = await client.consumeRecord(kind, `${kind}-of-alice`).catch(({ code }) => code);
+    assert.is(again, 'conflict');
+  }
+  assert.is(await client.findRecord('Grant', 'id', 'grant-that-ends'), null);
+  assert.is(await installation.tokenOf(alice), before);
+  assert.is(refreshes.length, 1, 'no refresh token is sent again');
+  await attacker.close();
+});
+
+test.run();
