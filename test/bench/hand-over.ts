@@ -65,5 +65,7 @@ for (const [name, values, aim] of [
   ['one stops in order', longest.stop, '<=  200 ms'],
   ['one is killed (kill -9)', longest.kill, '<= 4000 ms'],
 ] as const) {
-  console.log(`${name.padEnd(24)} ${values.map((value) => `${value.toFixed(0).padStart(6)} ms`).join('')}   ${aim}`);
+  console.log(
+    `${name.padEnd(24)} ${values.map((value) => `${value.toFixed(0).padStart(6)} ms`).join('')}   ${aim}`,
+  );
 }

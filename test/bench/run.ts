@@ -11,7 +11,9 @@ if (unknown.length > 0) {
 }
 for (const name of named.length > 0 ? named : benches) {
   console.log(`\n== ${name}`);
-  const child = spawn(process.execPath, [new URL(`./${name}.ts`, import.meta.url).pathname], { stdio: 'inherit' });
+  const child = spawn(process.execPath, [new URL(`./${name}.ts`, import.meta.url).pathname], {
+    stdio: 'inherit',
+  });
   const [code] = await once(child, 'exit');
   if (code !== 0) process.exit(1);
 }
