@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { keepLookingUp } from '../world/look-up-load.ts';
 import { openNatsServer } from '../world/nats-server.ts';
-import { openVaultCluster, type Worker } from '../world/vault-cluster.ts';
+import { openVaultCluster, type SignedInPerson, type Worker } from '../world/vault-cluster.ts';
 
 const rounds = 3;
 const longest = { join: [] as number[], stop: [] as number[], kill: [] as number[] };
@@ -15,7 +15,7 @@ for (let round = 0; round < rounds; round++) {
   await using nats = await openNatsServer();
   await using cluster = await openVaultCluster({ url: nats.url });
   const first = await cluster.addWorker();
-  const people = [];
+  const people: SignedInPerson[] = [];
   for (let person = 0; person < 32; person++) people.push(await cluster.signIn(`person-${person}`));
 
   async function longestDuring(change: () => Promise<unknown>): Promise<number> {

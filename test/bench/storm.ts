@@ -5,7 +5,7 @@
 import { oneTimeSettings, openOneTimeTokens } from '../world/identity-providers/one-time-tokens.ts';
 import { openNatsServer } from '../world/nats-server.ts';
 import { fourGateways, storm } from '../world/storm.ts';
-import { openVaultCluster } from '../world/vault-cluster.ts';
+import { openVaultCluster, type SignedInPerson } from '../world/vault-cluster.ts';
 
 const rounds = 5;
 const latencyMs = 300;
@@ -34,7 +34,7 @@ for (const { name, grants, times, shared } of [
     );
     const expired = Date.now() - 1000;
     provider.latencyMs = 0;
-    const people = [];
+    const people: SignedInPerson[] = [];
     for (const person of names) people.push(await cluster.signIn(person, expired));
     provider.latencyMs = latencyMs;
     const { answers, tookMs } = await storm(gateways, { people, times, shared });
