@@ -220,6 +220,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const limits = createProviderLimits({ ...(options.refreshLimits ?? defaultRefreshLimits), now });
   const lastUses = createLastUses();
   const upstream = createUpstreamRevocation({
+    limits,
     revokeAtProvider: (...given) => options.providers.revoke(...given),
     onFailed: options.onRevocationFailed,
   });

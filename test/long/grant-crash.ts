@@ -26,7 +26,10 @@ const test = suite('crash of grants');
 /** A lease is shorter than in earnest, so that a successor comes soon. */
 const ownershipTimes = { leaseMs: 1000, renewMs: 300, deadAfterMs: 1200, answerMarginMs: 300 };
 const clusterOptions = {
-  ...{ chain: ['gitlab'], linkable: ['github'], providers: 'refreshed', ownershipTimes },
+  ownershipTimes,
+  chain: ['gitlab'],
+  linkable: ['github'],
+  providers: 'refreshed',
 } as const;
 const hour = 3_600_000;
 

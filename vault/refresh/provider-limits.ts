@@ -16,7 +16,10 @@ export interface ProviderLimitSettings {
 }
 
 export interface ProviderLimits extends Disposable {
-  /** Resolves, when there is a place, with what gives it back. */
+  /**
+   * Resolves, when there is a place, with what gives it back.
+   * @param grantId or another name that nobody else waits under
+   */
   enter(provider: string, grantId: string, urgency: Urgency): Promise<() => void>;
   /** Somebody has begun to wait for this grant. */
   hurry(grantId: string): void;

@@ -43,9 +43,9 @@ for (const [name, options] of Object.entries({
     '--subject SUBJECT',
     '--keys-backup-days N',
   ],
-  'grants list': ['--keys PATH', '--config FILE', '--user ID', '--provider NAME'],
-  'grants revoke': ['--keys PATH', '--config FILE', '--user ID', '--provider NAME'],
-  'grants forecast': ['--keys PATH', '--config FILE', '--days N', '--provider NAME', '--list'],
+  'grants list': ['--data DIR', '--keys PATH', '--config FILE', '--user ID', '--provider NAME'],
+  'grants revoke': ['--data DIR', '--keys PATH', '--config FILE', '--user ID', '--provider NAME'],
+  'grants forecast': ['--data DIR', '--keys PATH', '--config FILE', '--days N', '--provider NAME', '--list'],
 }))
   commandLine(`${name} --help tells its options`, () => {
     const { status, stdout, stderr } = run(...name.split(' '), '--help');
