@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { streamNames } from '../../../schemas/subjects.ts';
 import type { VaultError } from '../../../vault/errors.ts';
-import { decodeStoredEvent, encodeStoredEvent } from '../../../vault/log/stored-event.ts';
+import { decodeStoredEvent, encodeStoredEvent, type StoredEvent } from '../../../vault/log/stored-event.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
 import { openTestVault, type SignedIn, signIn, type TestVault, tokenSet } from '../../world/vault.ts';
 
@@ -85,7 +85,7 @@ test('in the SQLite file: between people, providers and versions', async () => {
   await vault[Symbol.asyncDispose]();
 });
 
-test('in the log: an event with the sealed bytes of another person', async () => {
+test('in the log: between people, providers and versions', async () => {
   await using nats = await openNatsServer();
   const { opened, ada, bob } = await openPeople(nats.url);
   await using vault = opened;
@@ -98,20 +98,33 @@ test('in the log: an event with the sealed bytes of another person', async () =>
       return { subject, event: decodeStoredEvent(data) };
     }),
   );
-  const of = (person: SignedIn) =>
+  const of = (person: SignedIn, provider = 'gitlab') =>
     events.find(
       ({ event: { metadata } }) =>
         metadata.type === 'TokensGranted' &&
-        metadata.provider === 'gitlab' &&
+        metadata.provider === provider &&
         metadata.sessionId === person.sessionId,
     )!;
-  const head = headers();
-  head.set('Nats-Rollup', 'sub');
-  const forged = encodeStoredEvent({ metadata: of(ada).event.metadata, sealed: of(bob).event.sealed });
-  await vault.connection.jetstream().publish(of(ada).subject, forged, { headers: head });
-  for (let wait = 0; wait < 100 && (await lookUp(vault, ada, 'gitlab')) !== 'sealed-value-invalid'; wait++)
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.is(await lookUp(vault, ada, 'gitlab'), 'sealed-value-invalid');
+  const { subject, event } = of(ada);
+  if (event.metadata.type !== 'TokensGranted') return assert.unreachable();
+  const write = async (written: StoredEvent, expected: string) => {
+    const head = headers();
+    head.set('Nats-Rollup', 'sub');
+    await vault.connection.jetstream().publish(subject, encodeStoredEvent(written), { headers: head });
+    for (let wait = 0; wait < 100 && (await lookUp(vault, ada, 'gitlab')) !== expected; wait++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.is(await lookUp(vault, ada, 'gitlab'), expected);
+  };
+  const { metadata, sealed } = event;
+  for (const forged of [
+    { metadata, sealed: of(bob).event.sealed },
+    { metadata, sealed: of(ada, 'corporate').event.sealed },
+    { metadata: { ...metadata, version: metadata.version + 1 }, sealed },
+  ]) {
+    await write(forged, 'sealed-value-invalid');
+    // What was there before opens again: it is refused for the swap.
+    await write(event, 'adas-access-token-clear');
+  }
   assert.is(await lookUp(vault, bob, 'gitlab'), 'bobs-access-token-clear');
 });
 

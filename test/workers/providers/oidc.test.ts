@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RefusedError } from '../../../schemas/failure.ts';
@@ -7,6 +9,7 @@ import { createOidcProvider } from '../../../workers/providers/oidc.ts';
 import type { Provider } from '../../../workers/providers/provider.ts';
 import { Browser } from '../../world/browser.ts';
 import { openCorporateProvider } from '../../world/identity-providers/corporate.ts';
+import { type AnsweringServer, openAnsweringServer } from './answering-server.ts';
 import {
   clientSecret,
   createDependencies,
@@ -264,6 +267,59 @@ test('a refresh is delivered whatever its ID token looks like, and the problem i
     while (dependencies.lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     assert.match(dependencies.lines.join(''), /the ID token that came with a refresh is not valid/);
     for (const value of corporate.tokens) assert.not.ok(dependencies.lines.join('').includes(value));
+  }
+});
+
+test('a rotated token is delivered while the keys cannot be read, and whatever key or clock the ID token is of', async () => {
+  const [own, foreign] = [await generateKeyPair('ES256'), await generateKeyPair('ES256')];
+  const jwk = { ...(await exportJWK(own.publicKey)), alg: 'ES256', kid: 'k1' };
+  const hour = 3600;
+  const idToken = (key: typeof own.privateKey, shiftSeconds: number, issuer: string) => {
+    const at = Math.floor(Date.now() / 1000) + shiftSeconds;
+    return new SignJWT({ sub: 'corp-7f21' })
+      .setProtectedHeader({ alg: 'ES256', kid: 'k1' })
+      .setIssuer(issuer)
+      .setAudience('latchkey')
+      .setIssuedAt(at)
+      .setExpirationTime(at + 300)
+      .sign(key);
+  };
+  const cases = {
+    'JWKS down': { jwksStatus: 503, key: own.privateKey, shift: 0 },
+    'a signature of another key': { jwksStatus: 200, key: foreign.privateKey, shift: 0 },
+    'a clock that is an hour behind': { jwksStatus: 200, key: own.privateKey, shift: -hour },
+    'a clock that is an hour ahead': { jwksStatus: 200, key: own.privateKey, shift: hour },
+  };
+  for (const [name, { jwksStatus, key, shift }] of Object.entries(cases)) {
+    await using server: AnsweringServer = await openAnsweringServer(async ({ path }) => {
+      const { origin } = server;
+      if (path.startsWith('/.well-known/'))
+        return {
+          body: JSON.stringify({
+            issuer: origin,
+            authorization_endpoint: `${origin}/authorize`,
+            token_endpoint: `${origin}/token`,
+            jwks_uri: `${origin}/jwks`,
+            id_token_signing_alg_values_supported: ['ES256'],
+          }),
+        };
+      if (path === '/jwks') return { status: jwksStatus, body: JSON.stringify({ keys: [jwk] }) };
+      const tokens = { access_token: 'a2', refresh_token: 'r2', token_type: 'bearer', expires_in: 300 };
+      return { body: JSON.stringify({ ...tokens, id_token: await idToken(key, shift, origin) }) };
+    });
+    const dependencies = createDependencies();
+    const provider = createOidcProvider(oidcSettings(server.origin), dependencies);
+    const outcome = await provider.refresh({
+      refreshToken: new Secret('r1'),
+      registration,
+      ...unhurried(),
+      answerBefore: Date.now() + 10_000,
+    });
+    assert.is(outcome.status === 'refreshed' && outcome.tokens.refreshToken?.reveal(), 'r2', name);
+    // Nobody says that a token must not be from the future.
+    if (shift === hour) continue;
+    for (let wait = 0; dependencies.lines.length === 0 && wait < 500; wait++) await sleep(10);
+    assert.match(dependencies.lines.join(''), /the ID token that came with a refresh is not valid/, name);
   }
 });
 
