@@ -33,7 +33,7 @@ import { openJetStreamLeaseStore } from './ownership/jetstream-lease-store.ts';
 import { createLeaseClock, type LeaseClock } from './ownership/lease-clock.ts';
 import { type Ownership, type OwnershipTimes, startOwnership } from './ownership/ownership.ts';
 import { createPartitionWriter, type PartitionWriter } from './partition/partition-writer.ts';
-import { openProjection } from './projection/projection.ts';
+import { openProjectedFiles } from './projection/projected-files.ts';
 import { createProjectionFollower } from './projection/projection-follower.ts';
 import { startKeepAlive } from './refresh/keep-alive.ts';
 import { createLastUses } from './refresh/last-uses.ts';
@@ -43,7 +43,6 @@ import { createRefresher, type ProviderRefreshes } from './refresh/refresher.ts'
 import { startUseRecords } from './refresh/use-records.ts';
 import { createRevocation } from './revocation/revocation.ts';
 import { createUpstreamRevocation, type RevocationFailure } from './revocation/upstream-revocation.ts';
-import { openDataKeyTable } from './sealing/data-key-table.ts';
 import { createDataKeys } from './sealing/data-keys.ts';
 import { createIdentityIndex } from './sealing/identity-index.ts';
 import type { KeyRing } from './sealing/key-ring.ts';
@@ -158,15 +157,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const leases = await whenItAnswers(() => openJetStreamLeaseStore(connection));
 
   const lastSequences = await whenItAnswers(() => lastSequencesOf(connection));
-  const projection = openProjection(
-    join(folder, 'projection.sqlite'),
-    [{ stream: streamNames.vault, incarnation: streams.incarnations.log, lastSequence: lastSequences.vault }],
-    now(),
-    linkedIdleMs,
-  );
-  const keyTable = openDataKeyTable(join(folder, 'keys.sqlite'), {
-    incarnation: streams.incarnations.keys,
-    lastSequence: lastSequences.keys,
+  const until = { log: await whenItAnswers(log.lastSequence), keys: lastSequences.keys };
+  const { projection, keyTable } = await openProjectedFiles({
+    ...{ connection, folder, lastSequences, until, now, linkedIdleMs },
+    incarnations: streams.incarnations,
   });
   const outbox = openOutbox(join(folder, 'outbox.sqlite'));
   const dataKeys = createDataKeys({ keyRing, table: keyTable, store: keyStore });
@@ -199,6 +193,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
         );
     },
   });
+  // Before that it would take partitions that it cannot answer for.
+  await follower.caughtUp(until);
 
   const writerOf = (partition: number): PartitionWriter => {
     const found = owned.get(partition);
@@ -443,11 +439,11 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   };
 }
 
-async function lastSequencesOf(connection: NatsConnection): Promise<{ vault: number; keys: number }> {
+async function lastSequencesOf(connection: NatsConnection): Promise<{ log: number; keys: number }> {
   const manager = await connection.jetstreamManager();
   const [vault, keys] = await Promise.all([
     manager.streams.info(streamNames.vault),
     manager.streams.info(streamNames.keys),
   ]);
-  return { vault: vault.state.last_seq, keys: keys.state.last_seq };
+  return { log: vault.state.last_seq, keys: keys.state.last_seq };
 }

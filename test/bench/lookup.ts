@@ -16,6 +16,7 @@ import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { Secret } from '../../schemas/secret.ts';
 import { vaultSubject } from '../../schemas/subjects.ts';
 import { openNatsServer } from '../world/nats-server.ts';
+import { median, medianLatencyMs, ratePerSecond, sizesOf } from './measure.ts';
 
 const people = 500;
 const rounds = 7;
@@ -47,7 +48,7 @@ async function lookUp(): Promise<void> {
   const { answers } = await bus.request(findUpstreamTokens, target, request, { timeoutMs: 5000 });
   if (answers.gitlab?.status !== 'ok') throw new Error(`the vault answers ${answers.gitlab?.status}`);
 }
-const sizes = await sizesOf(lookUp);
+const sizes = await sizesOf(nats.url, lookUp);
 for (let warm = 0; warm < 3 * people; warm++) await lookUp();
 
 const echoHeaders = headers();
@@ -65,7 +66,7 @@ for (let round = 0; round < rounds; round++) {
   ] as const) {
     results[name].latency.push(await medianLatencyMs(call, 1000));
     const before = await cpuMicroseconds();
-    results[name].rate.push(await ratePerSecond(call, 6000));
+    results[name].rate.push(await ratePerSecond(call, 6000, inFlight));
     const after = await cpuMicroseconds();
     results[name].requester.push((after.requester - before.requester) / 6000);
     results[name].vault.push((after.vault - before.vault) / 6000);
@@ -116,42 +117,4 @@ async function cpuMicroseconds(): Promise<{ requester: number; vault: number }> 
 
 function cell(text: string): string {
   return text.padStart(9);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
-}
-
-async function medianLatencyMs(call: () => Promise<void>, times: number): Promise<number> {
-  const took: number[] = [];
-  for (let time = 0; time < times; time++) {
-    const began = performance.now();
-    await call();
-    took.push(performance.now() - began);
-  }
-  return median(took);
-}
-
-async function ratePerSecond(call: () => Promise<void>, times: number): Promise<number> {
-  let left = times;
-  const began = performance.now();
-  const worker = async () => {
-    while (left-- > 0) await call();
-  };
-  await Promise.all(Array.from({ length: inFlight }, worker));
-  return times / ((performance.now() - began) / 1000);
-}
-
-/** Bytes of a request and of its reply, as they pass NATS. */
-async function sizesOf(call: () => Promise<void>): Promise<{ request: number; reply: number }> {
-  const spy = await openNatsConnection({ servers: [nats.url], role: 'operator', bootId: createBootId() });
-  const seen: number[] = [];
-  spy.subscribe('>', { callback: (_, { data }) => seen.push(data.length) });
-  await spy.flush();
-  await call();
-  await spy.flush();
-  await spy.close();
-  const [request, reply] = seen;
-  if (request === undefined || reply === undefined) throw new Error('nothing was seen on the bus');
-  return { request, reply };
 }

@@ -56,6 +56,9 @@ export interface EventLog {
    */
   append(ownership: PartitionOwnership, appends: readonly Append[]): Promise<number[]>;
 
+  /** The sequence of the last entry or owner marker; 0: there is none. */
+  lastSequence(): Promise<number>;
+
   /** The last event of an aggregate, read from the leader. */
   findLast(
     partition: number,

@@ -16,6 +16,7 @@ import {
 import { partitionLost, VaultError } from '../errors.ts';
 import { type Append, type EventLog, type PartitionOwnership, tombstoneSeconds } from './event-log.ts';
 import { createGroupCommit } from './group-commit.ts';
+import { logEntryOf } from './log-entry.ts';
 import { decodeStoredEvent, encodeStoredEvent } from './stored-event.ts';
 import { followStream } from './stream-follower.ts';
 
@@ -81,6 +82,8 @@ export async function openJetStreamEventLog({
       return appends.map((_, index) => first + 2 * index);
     },
 
+    lastSequence: async () => (await lastMessage(streamSubjects.log))?.seq ?? 0,
+
     async findLast(partition, aggregate) {
       const message = await lastMessage(logSubject(partition, aggregate));
       return message && { sequence: message.seq, metadata: decodeStoredEvent(message.data).metadata };
@@ -91,17 +94,9 @@ export async function openJetStreamEventLog({
         connection,
         { stream: streamNames.vault, filterSubject: streamSubjects.log, afterSequence },
         (message) => {
-          const [, , partition, aggregate] = message.subject.split('.');
-          if (aggregate === 'owner') {
-            onOwner(Number(partition), textOf(message.data)!);
-          } else {
-            onEntry({
-              sequence: message.seq,
-              partition: Number(partition),
-              aggregate: aggregate!,
-              event: decodeStoredEvent(message.data),
-            });
-          }
+          const entry = logEntryOf(message);
+          if (entry) onEntry(entry);
+          else onOwner(Number(message.subject.split('.')[2]), textOf(message.data)!);
           onPosition(message.seq);
         },
         signal,

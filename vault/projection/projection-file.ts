@@ -1,12 +1,12 @@
 /**
- * The file of the projection: opened if it belongs to this log and this schema and is whole, made anew if not. It holds
- * nothing that the log does not.
+ * The file of the projection: gone on with if it read this log, is not ahead of it, is not older than the tombstones in
+ * it, and was reckoned with the present idle time of linked accounts.
  */
-import { existsSync, rmSync } from 'node:fs';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import { tombstoneSeconds } from '../log/event-log.ts';
+import { openDisposableDatabase } from '../sqlite/disposable-database.ts';
 import { drizzle } from '../sqlite/drizzle.ts';
-import { createTables, positions, schemaVersion } from './tables.ts';
+import { createTables, positions, reckoning, schemaVersion } from './tables.ts';
 
 export interface StreamIncarnation {
   readonly stream: string;
@@ -15,72 +15,44 @@ export interface StreamIncarnation {
   readonly lastSequence: number;
 }
 
-/**
- * Made anew where it is missing, damaged, of another schema, of another log, older than the tombstones in the log, or
- * reckoned with another idle time of linked accounts.
- */
-export function openProjectionFile(
-  file: string,
-  streams: readonly StreamIncarnation[],
-  now: number,
-  linkedIdleMs: number,
-): Database.Database {
-  const database = openUsable(file, streams, now, linkedIdleMs) ?? createNew(file, linkedIdleMs);
-  const db = drizzle(database);
-  for (const { stream, incarnation } of streams) {
-    db.insert(positions).values({ stream, sequence: 0, incarnation }).onConflictDoNothing().run();
-  }
-  return database;
-}
-
 /** Less than the tombstones lie in the log, for the clocks of two machines differ. */
 const oldestMs = (tombstoneSeconds - 24 * 3600) * 1000;
 
-function openUsable(
+export interface OpenedAs {
+  readonly now: number;
+  readonly linkedIdleMs: number;
+  /** It was written just now, and is not looked through. */
+  readonly trusted: boolean;
+}
+
+export function openProjectionFile(
   file: string,
   streams: readonly StreamIncarnation[],
-  now: number,
-  linkedIdleMs: number,
-): Database.Database | null {
-  if (!existsSync(file)) return null;
-  let database: Database.Database | undefined;
-  try {
-    database = open(file);
-    if (database.pragma('user_version', { simple: true }) !== schemaVersion)
-      throw new Error('another schema');
-    if (database.prepare('SELECT linked_idle_ms FROM reckoning').pluck().get() !== linkedIdleMs)
-      throw new Error('another idle time');
-    if (database.pragma('quick_check', { simple: true }) !== 'ok') throw new Error('damaged');
-    const rows = drizzle(database).select().from(positions).all();
-    for (const { stream, incarnation, lastSequence } of streams) {
-      const row = rows.find((candidate) => candidate.stream === stream);
-      if (row && (row.incarnation !== incarnation || row.sequence > lastSequence))
-        throw new Error('another log');
-      if (row && row.eventAt !== null && now - row.eventAt > oldestMs) throw new Error('too old');
-    }
-    return database;
-  } catch {
-    database?.close();
-    return null;
+  { now, linkedIdleMs, trusted }: OpenedAs,
+): Database.Database {
+  const database = openDisposableDatabase(file, {
+    schemaVersion,
+    createTables,
+    // What is overwritten must not stay readable in free pages.
+    secureDelete: 'FAST',
+    cacheKiB: 32_768,
+    trusted,
+    isUsable(found) {
+      const db = drizzle(found);
+      if (db.select().from(reckoning).get()?.linkedIdleMs !== linkedIdleMs) return false;
+      const rows = db.select().from(positions).all();
+      return streams.every(({ stream, incarnation, lastSequence }) => {
+        const row = rows.find((candidate) => candidate.stream === stream);
+        if (!row) return true;
+        if (row.incarnation !== incarnation || row.sequence > lastSequence) return false;
+        return row.eventAt === null || now - row.eventAt <= oldestMs;
+      });
+    },
+  });
+  const db = drizzle(database);
+  if (!db.select().from(reckoning).get()) db.insert(reckoning).values({ linkedIdleMs }).run();
+  for (const { stream, incarnation } of streams) {
+    db.insert(positions).values({ stream, sequence: 0, incarnation }).onConflictDoNothing().run();
   }
-}
-
-function createNew(file: string, linkedIdleMs: number): Database.Database {
-  for (const part of ['', '-wal', '-shm']) rmSync(file + part, { force: true });
-  const database = open(file);
-  database.transaction(() => {
-    database.exec(createTables);
-    database.prepare('INSERT INTO reckoning VALUES (?)').run(linkedIdleMs);
-    database.pragma(`user_version = ${schemaVersion}`);
-  })();
-  return database;
-}
-
-function open(file: string): Database.Database {
-  const database = new Database(file);
-  database.pragma('journal_mode = WAL');
-  database.pragma('synchronous = NORMAL');
-  // What is overwritten must not stay readable in free pages.
-  database.pragma('secure_delete = FAST');
   return database;
 }

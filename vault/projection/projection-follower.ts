@@ -73,15 +73,11 @@ export function createProjectionFollower({
 
   function flushKeys(): void {
     if (read.keys <= at.keys) return;
-    const ofPeople = keys.filter(({ name }) => name.startsWith('pri_'));
     keyTable.transaction(() => {
-      for (const { name, wrapped, sequence } of ofPeople) {
-        if (wrapped.length === 0) keyTable.remove(name, sequence);
-        else keyTable.put(name, wrapped, sequence);
-      }
+      for (const { name, wrapped, sequence } of keys) keyTable.apply(name, wrapped, sequence);
       keyTable.setPosition(read.keys);
     });
-    for (const { name } of ofPeople) onKey(name);
+    for (const { name } of keys) onKey(name);
   }
 
   function schedule(): void {

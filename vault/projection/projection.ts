@@ -8,8 +8,9 @@ import type Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
 import { streamNames } from '../../schemas/subjects.ts';
 import type { EventMetadata } from '../log/stored-event.ts';
+import { type BulkLoad, beginBulkLoad } from '../sqlite/bulk-load.ts';
 import { drizzle } from '../sqlite/drizzle.ts';
-import { applyEvent, type ProjectedEntry } from './apply-event.ts';
+import { type ProjectedEntry, prepareApplyEvent } from './apply-event.ts';
 import { type EndingQueries, prepareEndingQueries } from './ending-queries.ts';
 import { openProjectionFile, type StreamIncarnation } from './projection-file.ts';
 import {
@@ -46,19 +47,23 @@ export interface Projection extends Disposable {
   /** `eventAt`: when the last event that was read happened, if one was. */
   setPosition(stream: string, sequence: number, eventAt?: number): void;
   transaction(work: () => void): void;
+  /** Of a projection that has read nothing yet; until it is finished nothing else may be asked of it. */
+  beginLoad(): BulkLoad;
 }
 
 /**
  * Opens the file, or makes it anew where it is missing, damaged, of another schema, of another log, older than the
  * tombstones in the log, or reckoned with another idle time of linked accounts.
+ * @param trusted it was written just now, and is not looked through
  */
 export function openProjection(
   file: string,
   streams: readonly StreamIncarnation[],
   now: number,
   linkedIdleMs = 90 * 24 * 3_600_000,
+  trusted = false,
 ): Projection {
-  return createProjection(openProjectionFile(file, streams, now, linkedIdleMs), linkedIdleMs);
+  return createProjection(openProjectionFile(file, streams, { now, linkedIdleMs, trusted }), linkedIdleMs);
 }
 
 /** People who call often are answered from memory; the rest of a row's way is the page cache of SQLite. */
@@ -77,7 +82,7 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
   /** Few, and asked at every event that brings something of a person. */
   const forgottenAt = new Map(rows.forgotten());
   const findSession = (id: string) => remembered(sessionRows, id, rows.session);
-  const sessionEndsAt = (sessionId: string) => findSession(sessionId)?.endsAt ?? 0;
+  const applyEvent = prepareApplyEvent(database, linkedIdleMs);
 
   return {
     findGrant: (id) => remembered(grantRows, id, rows.grant),
@@ -101,7 +106,7 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
       if (isLast(metadata)) {
         buried.set(aggregate, entry.sequence);
       }
-      applyEvent(db, entry, { sessionEndsAt, linkedIdleMs });
+      applyEvent(entry);
     },
     setPosition(stream, sequence, eventAt) {
       rows.setPosition(stream, sequence, eventAt ?? null);
@@ -117,6 +122,7 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
     endings: prepareEndingQueries(db),
     position: rows.position,
     transaction: (work) => database.transaction(work)(),
+    beginLoad: () => beginBulkLoad(database, 65_536),
     [Symbol.dispose]: () => {
       database.close();
     },

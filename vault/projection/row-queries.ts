@@ -1,6 +1,7 @@
 /** What is asked of the rows, each question prepared once. */
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { and, asc, eq, lte, ne, sql } from '../sqlite/drizzle.ts';
+import { isId } from '../sqlite/id-column.ts';
 import { forgotten, type GrantRow, grants, positions, type SessionRow, sessions } from './tables.ts';
 
 /** A place in the order of expiry: many grants may expire in the same millisecond. */
@@ -42,16 +43,8 @@ export interface RowQueries {
 }
 
 export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
-  const grantById = db
-    .select()
-    .from(grants)
-    .where(eq(grants.grantId, sql.placeholder('id')))
-    .prepare();
-  const sessionById = db
-    .select()
-    .from(sessions)
-    .where(eq(sessions.sessionId, sql.placeholder('id')))
-    .prepare();
+  const grantById = db.select().from(grants).where(isId(grants.grantId, 'id')).prepare();
+  const sessionById = db.select().from(sessions).where(isId(sessions.sessionId, 'id')).prepare();
   const setPosition = db
     .update(positions)
     .set({
@@ -63,12 +56,7 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
   const grantsOfPrincipal = db
     .select()
     .from(grants)
-    .where(
-      and(
-        eq(grants.principalKey, sql.placeholder('principalKey')),
-        eq(grants.sessionId, sql.placeholder('id')),
-      ),
-    )
+    .where(and(isId(grants.principalKey, 'principalKey'), isId(grants.sessionId, 'id')))
     .prepare();
   const ended = db
     .select({ id: sessions.sessionId })

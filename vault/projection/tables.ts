@@ -3,19 +3,20 @@
  * the sealed bytes of the log. The file is disposable; whatever does not fit is thrown away and rebuilt.
  */
 import { blob, index, integer, sql, sqliteTable, text } from '../sqlite/drizzle.ts';
+import { idColumn } from '../sqlite/id-column.ts';
 
 /** Raised with every change of a table: an older file is rebuilt from the log. */
-export const schemaVersion = 5;
+export const schemaVersion = 6;
 
 export const grants = sqliteTable(
   'grants',
   {
-    grantId: text('grant_id').primaryKey(),
+    grantId: idColumn('grt', 'grant_id').primaryKey(),
     partition: integer('partition').notNull(),
-    principalKey: text('principal_key').notNull(),
+    principalKey: idColumn('pri', 'principal_key').notNull(),
     provider: text('provider').notNull(),
     /** null: a linked account. */
-    sessionId: text('session_id'),
+    sessionId: idColumn('ses', 'session_id'),
     /** Of a linked account: the link that brought it, and when it was used last. */
     linkId: text('link_id'),
     usedAt: integer('used_at'),
@@ -44,7 +45,6 @@ export const grants = sqliteTable(
     /** A list of claim ids as JSON. */
     startedClaims: text('started_claims', { mode: 'json' }).$type<readonly string[]>().notNull(),
     forcedAt: integer('forced_at'),
-    eventId: text('event_id').notNull(),
     sequence: integer('sequence').notNull(),
   },
   (table) => [
@@ -61,9 +61,9 @@ export type GrantRow = typeof grants.$inferSelect;
 export const sessions = sqliteTable(
   'sessions',
   {
-    sessionId: text('session_id').primaryKey(),
+    sessionId: idColumn('ses', 'session_id').primaryKey(),
     partition: integer('partition').notNull(),
-    principalKey: text('principal_key').notNull(),
+    principalKey: idColumn('pri', 'principal_key').notNull(),
     clientId: text('client_id').notNull(),
     openedAt: integer('opened_at').notNull(),
     endsAt: integer('ends_at').notNull(),
@@ -78,7 +78,7 @@ export type SessionRow = typeof sessions.$inferSelect;
 
 /** People who were forgotten, and when in the log: what is older than that and still read is not theirs any more. */
 export const forgotten = sqliteTable('forgotten', {
-  principalKey: text('principal_key').primaryKey(),
+  principalKey: idColumn('pri', 'principal_key').primaryKey(),
   sequence: integer('sequence').notNull(),
 });
 
@@ -91,28 +91,31 @@ export const positions = sqliteTable('positions', {
   eventAt: integer('event_at'),
 });
 
+/** One row: what times were reckoned with that are not in the log. */
+export const reckoning = sqliteTable('reckoning', { linkedIdleMs: integer('linked_idle_ms').notNull() });
+
 /** The tables as SQL. Rowid tables: `WITHOUT ROWID` loads seven times slower with rows of this size. */
 export const createTables = `
   CREATE TABLE grants (
-    grant_id TEXT PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, principal_key TEXT NOT NULL,
-    provider TEXT NOT NULL, session_id TEXT, link_id TEXT, used_at INTEGER,
+    grant_id BLOB PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, principal_key BLOB NOT NULL,
+    provider TEXT NOT NULL, session_id BLOB, link_id TEXT, used_at INTEGER,
     client_id TEXT NOT NULL, client_generation INTEGER NOT NULL,
     version INTEGER NOT NULL, expires_at INTEGER, refresh_expires_at INTEGER, refreshable INTEGER NOT NULL,
     obtained_at INTEGER NOT NULL, evictable_at INTEGER NOT NULL, keep_alive_from INTEGER, sealed BLOB NOT NULL,
     refresh_status TEXT NOT NULL, claim_id TEXT, refresh_until INTEGER, failures INTEGER NOT NULL, reason TEXT,
-    started_claims TEXT NOT NULL, forced_at INTEGER, event_id TEXT NOT NULL, sequence INTEGER NOT NULL
+    started_claims TEXT NOT NULL, forced_at INTEGER, sequence INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX grants_by_principal ON grants (principal_key);
   CREATE INDEX grants_by_eviction ON grants (partition, evictable_at);
   CREATE INDEX grants_by_expiry ON grants (partition, expires_at) WHERE refreshable = 1;
   CREATE INDEX grants_by_keep_alive ON grants (partition, keep_alive_from) WHERE keep_alive_from IS NOT NULL;
   CREATE TABLE sessions (
-    session_id TEXT PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, principal_key TEXT NOT NULL,
+    session_id BLOB PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, principal_key BLOB NOT NULL,
     client_id TEXT NOT NULL, opened_at INTEGER NOT NULL, ends_at INTEGER NOT NULL, sequence INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX sessions_by_principal ON sessions (principal_key);
   CREATE INDEX sessions_by_end ON sessions (partition, ends_at);
-  CREATE TABLE forgotten (principal_key TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL) STRICT;
+  CREATE TABLE forgotten (principal_key BLOB PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL) STRICT;
   CREATE TABLE positions (
     stream TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT NOT NULL, event_at INTEGER
   ) STRICT;

@@ -2,7 +2,7 @@
 import { blob, integer, sqliteTable, text } from '../sqlite/drizzle.ts';
 
 /** Raised with every change of a table: an older file is read anew from the stream. */
-export const keySchemaVersion = 1;
+export const keySchemaVersion = 2;
 
 /** Data keys, wrapped by the key ring. */
 export const dataKeys = sqliteTable('data_keys', {

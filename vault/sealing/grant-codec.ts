@@ -12,6 +12,7 @@ import type { HeldGrant, RefreshState } from '../grant/state.ts';
 import type { StoredEvent } from '../log/stored-event.ts';
 import type { GrantRow } from '../projection/tables.ts';
 import { openValue, sealValue } from './authenticated-cipher.ts';
+import { packJson, unpackJson } from './packed-json.ts';
 
 const sealedGrantSchema = z.object({ tokens: tokenSetSchema, account: upstreamAccountSchema });
 const nothing = Buffer.alloc(0);
@@ -21,13 +22,13 @@ export function sealGrantEvent(event: GrantEvent, id: string, key: KeyObject): S
   const { tokens, account, ...metadata } = event;
   const { expiresAt, refreshExpiresAt } = tokens;
   const times = { expiresAt, refreshExpiresAt, refreshable: tokens.refreshToken !== null };
-  const clear = Buffer.from(JSON.stringify(z.encode(sealedGrantSchema, { tokens, account })));
+  const clear = packJson(z.encode(sealedGrantSchema, { tokens, account }));
   return { metadata: { ...metadata, ...times, id }, sealed: sealValue(key, contextOf(event), clear) };
 }
 
 /** @throws VaultError `sealed-value-invalid`: the row was swapped or changed */
 export function openGrant(row: GrantRow, key: KeyObject): HeldGrant {
-  const clear = JSON.parse(openValue(key, contextOf(row), row.sealed).toString());
+  const clear = unpackJson(openValue(key, contextOf(row), row.sealed));
   const { tokens, account } = sealedGrantSchema.parse(clear);
   const { grantId, principalKey, provider, sessionId, version } = row;
   const { startedClaims, forcedAt, obtainedAt, linkId, usedAt } = row;

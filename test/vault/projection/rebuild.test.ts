@@ -220,8 +220,8 @@ function rowsIn(folder: string) {
   try {
     return {
       grants: database.prepare('SELECT * FROM grants ORDER BY grant_id').all() as {
-        grant_id: string;
-        session_id: string | null;
+        grant_id: Buffer;
+        session_id: Buffer | null;
         sealed: Buffer;
       }[],
       sessions: database.prepare('SELECT * FROM sessions ORDER BY session_id').all(),
@@ -307,7 +307,7 @@ test('a rebuild from the log equals the live state, after any sequence of comman
       for (const step of steps) await play(step);
       const live = await assertSame();
       assert.equal(
-        live.grants.map(({ grant_id }) => grant_id),
+        live.grants.map(({ grant_id }) => `grt_${grant_id.toString('base64url')}`).sort(),
         await grantsWithTokens(world),
       );
       seen.held += live.grants.length;
@@ -352,13 +352,14 @@ test('what the follower brings late does not bring back what has gone', async ()
       [{ stream: streamNames.vault, incarnation: 'one', lastSequence: 100 }],
       0,
     );
+    const sessionId = `ses_${'s'.repeat(32)}`;
     const session = {
       ...{
         type: 'SessionOpened' as const,
         id: 'evt_opened',
         at: 1,
-        sessionId: 'ses_1',
-        principalKey: 'pri_1',
+        sessionId,
+        principalKey: `pri_${'p'.repeat(32)}`,
       },
       ...{ clientId: 'client-1', endsAt: 1000 },
     } as const;
@@ -366,7 +367,7 @@ test('what the follower brings late does not bring back what has gone', async ()
       type: 'SessionEnded',
       id: 'evt_ended',
       at: 1000,
-      sessionId: 'ses_1',
+      sessionId,
       reason: 'expired',
     } as const;
     const entry = (sequence: number, metadata: typeof session | typeof ended) => ({
@@ -375,14 +376,14 @@ test('what the follower brings late does not bring back what has gone', async ()
       event: { metadata, sealed: Buffer.alloc(0) },
     });
     projection.apply(entry(5, session));
-    assert.ok(projection.findSession('ses_1'));
+    assert.ok(projection.findSession(sessionId));
     projection.apply(entry(9, ended));
-    assert.is(projection.findSession('ses_1'), null);
+    assert.is(projection.findSession(sessionId), null);
     projection.apply(entry(5, session));
-    assert.is(projection.findSession('ses_1'), null);
+    assert.is(projection.findSession(sessionId), null);
     projection.setPosition(streamNames.vault, 9, 1000);
     projection.apply(entry(12, session));
-    assert.ok(projection.findSession('ses_1'), 'what comes after it is new');
+    assert.ok(projection.findSession(sessionId), 'what comes after it is new');
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -39,7 +39,6 @@ function rowOf(event: TokensGranted, sealed: Buffer): GrantRow {
     reason: null,
     startedClaims: [],
     forcedAt: null,
-    eventId: createEventId(),
     sequence: 1,
   };
 }

@@ -59,7 +59,7 @@ test('in the SQLite file: between people, providers and versions', async () => {
   const { opened, ada, bob } = await openPeople(nats.url);
   assert.is(await lookUp(opened, ada, 'gitlab'), 'adas-access-token-clear');
   const rowOf = (person: SignedIn, provider: string) =>
-    `session_id = '${person.sessionId}' AND provider = '${provider}'`;
+    `session_id = x'${Buffer.from(person.sessionId.slice(4), 'base64url').toString('hex')}' AND provider = '${provider}'`;
 
   // Unchanged it opens: what is refused below is refused for the swap.
   let vault = await opened.reopen();

@@ -1,0 +1,54 @@
+/**
+ * The two files that follow the streams, opened where they were left. One that is empty while there is much to read is
+ * built first, as a whole.
+ */
+import { join } from 'node:path';
+import type { NatsConnection } from 'nats';
+import { streamNames } from '../../schemas/subjects.ts';
+import { type DataKeyTable, openDataKeyTable } from '../sealing/data-key-table.ts';
+import { openProjection, type Projection } from './projection.ts';
+import { rebuildFiles } from './rebuild.ts';
+
+interface Options {
+  readonly connection: NatsConnection;
+  readonly folder: string;
+  readonly incarnations: { readonly log: string; readonly keys: string };
+  /** The last sequence that each stream ever had; a file that is ahead of it read another stream. */
+  readonly lastSequences: { readonly log: number; readonly keys: number };
+  /** The last one that is there to be read; 0: none. */
+  readonly until: { readonly log: number; readonly keys: number };
+  readonly now: () => number;
+  readonly linkedIdleMs: number;
+}
+
+/** Less is read as fast in the usual way. */
+const worthwhile = 10_000;
+
+/** @throws VaultError `projection-failed` */
+export async function openProjectedFiles(
+  options: Options,
+): Promise<{ projection: Projection; keyTable: DataKeyTable }> {
+  const { connection, folder, incarnations, lastSequences, until, now, linkedIdleMs } = options;
+  const [projectionFile, keyFile] = [join(folder, 'projection.sqlite'), join(folder, 'keys.sqlite')];
+  const log = {
+    stream: streamNames.vault,
+    incarnation: incarnations.log,
+    lastSequence: lastSequences.log,
+  };
+  const keys = { incarnation: incarnations.keys, lastSequence: lastSequences.keys };
+  const open = (trusted: boolean) => ({
+    projection: openProjection(projectionFile, [log], now(), linkedIdleMs, trusted),
+    keyTable: openDataKeyTable(keyFile, keys, trusted),
+  });
+
+  const found = open(false);
+  const empty = {
+    ...(found.projection.position(streamNames.vault) === 0 && until.log >= worthwhile && { log: until.log }),
+    ...(found.keyTable.position() === 0 && until.keys >= worthwhile && { keys: until.keys }),
+  };
+  if (Object.keys(empty).length === 0) return found;
+  found.projection[Symbol.dispose]();
+  found.keyTable[Symbol.dispose]();
+  await rebuildFiles({ connection, until: empty, projectionFile, linkedIdleMs, log, keyFile, keys });
+  return open(true);
+}

@@ -1,0 +1,37 @@
+/**
+ * Fills an empty file with what a long log holds, all of it or nothing: one transaction with a rollback journal, in which
+ * pages that are new cost nothing but their writing. Killed in between, the file is empty again when it is opened.
+ * Indexes that serve questions only are built at the end, in order.
+ */
+import type Database from 'better-sqlite3';
+
+export interface BulkLoad {
+  /** Keeps what was written. What waits meanwhile goes on between one index and the next. */
+  finish(): Promise<void>;
+}
+
+/** @param cacheKiB of SQLite's own memory while it lasts: room for the index of ids, into which every row goes at random */
+export function beginBulkLoad(database: Database.Database, cacheKiB: number): BulkLoad {
+  const usualCache = database.pragma('cache_size', { simple: true });
+  database.pragma('journal_mode = DELETE');
+  database.pragma(`cache_size = -${cacheKiB}`);
+  const indexes = database
+    .prepare<[], { name: string; sql: string }>(
+      "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL",
+    )
+    .all();
+  database.exec('BEGIN');
+  for (const { name } of indexes) database.exec(`DROP INDEX ${name}`);
+  return {
+    async finish() {
+      for (const { sql } of indexes) {
+        database.exec(sql);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      database.exec('COMMIT');
+      database.pragma('journal_mode = WAL');
+      database.pragma(`cache_size = ${usualCache}`);
+      database.pragma('shrink_memory');
+    },
+  };
+}
