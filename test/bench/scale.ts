@@ -27,7 +27,15 @@ import { followStream } from '../../vault/log/stream-follower.ts';
 import { createKeyRingFile, type KeyRingFile, openKeyRing } from '../../vault/sealing/key-ring.ts';
 import type { FilledVaultOrder } from './filled-vault-process.ts';
 import { providers, publishManyGrants } from './many-grants.ts';
-import { type Call, median, medianLatencyMs, ratePerSecond, resetPeak, residentMiB } from './measure.ts';
+import {
+  type Call,
+  median,
+  medianLatencyMs,
+  ratePerSecond,
+  resetPeak,
+  residentMiB,
+  sizesOf,
+} from './measure.ts';
 import { openUnsyncedNats } from './unsynced-nats.ts';
 
 const { values } = parseArgs({
