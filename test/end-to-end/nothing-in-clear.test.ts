@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { connect } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openGatewaySide } from '../world/gateway-side.ts';
 import { openInstallation } from '../world/installation.ts';
 import { connectAsPerson } from '../world/mcp-client.ts';
 import { alice, bob } from '../world/person.ts';
@@ -79,6 +80,24 @@ test('not on disk, not on the wire, not in any output', async () => {
   const renewed = await redeem();
   assert.is(renewed.status, 200);
   const renewedTokens = (await renewed.json()) as { access_token: string; refresh_token: string };
+  const operator = async (...command: string[]) => {
+    const latchkey = fileURLToPath(new URL('../../workers/cli/latchkey.ts', import.meta.url));
+    const args = [latchkey, ...command, '--keys', installation.keys];
+    const { stdout } = await promisify(execFile)(process.execPath, args, {
+      env: installation.environmentOf('operator'),
+    });
+    return stdout;
+  };
+  // An account is revoked, linked in its place, and unlinked.
+  await using gateway = await openGatewaySide(installation, bob, ofBob.accessToken(), { token: natsToken });
+  const { userId } = gateway;
+  const whose = ['--user', userId, '--provider', 'gitlab'];
+  const listed = [await operator('grants', 'list', ...whose), await operator('grants', 'revoke', ...whose)];
+  assert.is((await gateway.link(`${issuer}/oauth/callback/gitlab`)).status, 'linked');
+  assert.not.ok((await call(ofBob, 'gitlab-tools_whoami')).isError);
+  listed.push(await operator('grants', 'list', ...whose), await operator('grants', 'forecast', '--list'));
+  assert.match(listed.join(''), /gitlab {2}linked/);
+  assert.is((await gateway.unlink()).status, 'unlinked');
   // Failures write logs: a provider that breaks with a talkative body, a stranger's token, a callback out of the blue.
   gitlab.setTokenEndpointFault({
     status: 500,
@@ -88,16 +107,9 @@ test('not on disk, not on the wire, not in any output', async () => {
   await call(ofAlice, 'gitlab-tools_whoami');
   await fetch(mcpUrl, { method: 'POST', headers: { authorization: 'Bearer stranger-token-value' } });
   await fetch(`${issuer}/oauth/callback/gitlab?state=state-from-nowhere-0001&code=code-from-nowhere-0001`);
-  // The operator's commands: the ring is on no disk but its own, and who is forgotten is told to nobody.
-  const operator = async (...command: string[]) => {
-    const latchkey = fileURLToPath(new URL('../../workers/cli/latchkey.ts', import.meta.url));
-    const args = [latchkey, ...command, '--keys', installation.keys];
-    const { stdout } = await promisify(execFile)(process.execPath, args, {
-      env: installation.environmentOf('operator'),
-    });
-    return stdout;
-  };
+  // The ring is on no disk but its own, and who is forgotten is told to nobody.
   const said = [
+    ...listed,
     await operator('keys', 'rotate'),
     await operator('users', 'forget', '--provider', 'corporate', '--subject', 'corp-7f21'),
   ].join('');

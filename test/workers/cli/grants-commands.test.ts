@@ -5,25 +5,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { decodeJwt } from 'jose';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createBus, type RequestTarget } from '../../../schemas/bus.ts';
-import { partitionOf, realmOf } from '../../../schemas/identity.ts';
-import { createBootId, userIdSchema } from '../../../schemas/ids.ts';
-import { findUpstreamTokens } from '../../../schemas/messages/find-upstream-tokens.ts';
-import { beginLink, linkAccount, unlinkAccount } from '../../../schemas/messages/linking.ts';
-import { beginLeg, completeLeg } from '../../../schemas/messages/sign-in.ts';
-import { openNatsConnection } from '../../../schemas/nats-connection.ts';
-import { readRoleKeys } from '../../../schemas/role-key-file.ts';
-import { createSealedEnvelopes } from '../../../schemas/sealed-envelope.ts';
-import { Secret } from '../../../schemas/secret.ts';
-import { authSubject, vaultSubject } from '../../../schemas/subjects.ts';
-import { Browser } from '../../world/browser.ts';
 import { type DeployedNats, openDeployedNats } from '../../world/deployed-nats.ts';
+import { openGatewaySide } from '../../world/gateway-side.ts';
 import { type Installation, openInstallation } from '../../world/installation.ts';
 import { connectAsPerson } from '../../world/mcp-client.ts';
-import { alice, walkThroughSignIn } from '../../world/person.ts';
+import { alice } from '../../world/person.ts';
 
 const test = suite('grants commands');
 
@@ -41,68 +29,13 @@ async function run({ keys, environmentOf }: Installation, ...args: string[]) {
   return { status, stdout, stderr };
 }
 
-/** A gateway's side of the bus, with its keys and its NATS user, for the caller of one access token. */
-async function openGatewaySide({ keys, nats }: Installation, token: string) {
-  const bootId = createBootId();
-  const password = (nats as DeployedNats).passwords.gateway;
-  const connection = await openNatsConnection({
-    ...{ servers: [nats.url], user: 'gateway', password, role: 'gateway', bootId },
-  });
-  const roleKeys = readRoleKeys(keys, { role: 'gateway' });
-  const bus = createBus({
-    connection,
-    envelopes: createSealedEnvelopes({ keys: roleKeys, bootId, now: Date.now }),
-  });
-  const sub = userIdSchema.parse(decodeJwt(token).sub);
-  const partition = partitionOf({ iss: realmOf(roleKeys.instanceId), sub }, 64);
-  const accessToken = new Secret(token);
-  const pair = 'gateway-vault' as const;
-  const toOwner = ({ name }: { name: string }): RequestTarget => ({
-    subject: vaultSubject(partition, name),
-    pair,
-  });
-  const toAny = ({ name }: { name: string }): RequestTarget => ({ subject: authSubject(name), pair });
-  const options = { timeoutMs: 20_000 };
-  return {
-    userId: sub,
-    async link(callbackPrefix: string) {
-      const begun = { accessToken, provider: 'gitlab' };
-      const { interactionUid } = await bus.request(beginLink, toOwner(beginLink), begun, options);
-      const leg = await bus.request(beginLeg, toAny(beginLeg), { interactionUid }, options);
-      const { url } = await walkThroughSignIn(new Browser(), leg.authorizationUrl, {
-        ...{ person: alice, stopAt: callbackPrefix },
-      });
-      const parameters = Object.fromEntries(
-        [...new URL(url).searchParams].map(([name, value]) => [name, new Secret(value)]),
-      );
-      const { provider, browserBinding } = leg;
-      const completed = { provider, parameters, browserBinding };
-      const { status } = await bus.request(completeLeg, toAny(completeLeg), completed, options);
-      assert.is(status, 'complete');
-      const confirm = { accessToken, interactionUid, confirmed: true };
-      return bus.request(linkAccount, toOwner(linkAccount), confirm, options);
-    },
-    unlink: () =>
-      bus.request(unlinkAccount, toOwner(unlinkAccount), { accessToken, provider: 'gitlab' }, options),
-    async gitlabToken() {
-      const request = { accessToken, providers: ['gitlab'], minValidSeconds: 30 };
-      const { answers } = await bus.request(
-        findUpstreamTokens,
-        toOwner(findUpstreamTokens),
-        request,
-        options,
-      );
-      const answer = answers.gitlab!;
-      return answer.status === 'ok' ? answer.accessToken.reveal() : answer.status;
-    },
-    [Symbol.asyncDispose]: () => connection.close(),
-  };
-}
-
 test('list, forecast and revoke; and an account is linked and unlinked at its provider', async () => {
   await using installation = await openInstallation({ vaultWorkers: 2, openNats: openDeployedNats });
   await using ofAlice = await connectAsPerson({ mcpUrl: installation.mcpUrl, person: alice });
-  await using gateway = await openGatewaySide(installation, ofAlice.accessToken());
+  await using gateway = await openGatewaySide(installation, alice, ofAlice.accessToken(), {
+    user: 'gateway',
+    password: (installation.nats as DeployedNats).passwords.gateway,
+  });
   const { userId } = gateway;
   const callFails = async () =>
     (await ofAlice.client.callTool({ name: 'gitlab-tools_whoami', arguments: {} })).isError ?? false;

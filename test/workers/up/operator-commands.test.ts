@@ -1,13 +1,15 @@
 /** The operator's commands on what `latchkey up` runs: the data folder alone says where that is. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempDisposableSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdtempDisposableSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { writeDemoConfiguration } from '../../world/demo-configuration.ts';
 import { connectAsPerson } from '../../world/mcp-client.ts';
+import { openNatsServer } from '../../world/nats-server.ts';
 import { alice } from '../../world/person.ts';
 import { findDemoPorts, spawnSupervisor } from '../../world/supervisor.ts';
 
@@ -77,6 +79,28 @@ test('keys are changed and people forgotten by --data alone, while it runs, and 
   const after = await run('keys', 'rotate', '--data', data.path);
   assert.is(after.status, 1);
   assert.match(after.stderr, /^latchkey: no `latchkey up` serves with the data folder [^\n]*\n$/);
+});
+
+test('with a NATS of the operator they take its address from the configuration that runs', async () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'latchkey-up-operator-'));
+  await using nats = await openNatsServer();
+  const port = await findDemoPorts();
+  const ports = { gateway: port, corporate: port + 1, gitlab: port + 2, everything: port + 3 };
+  const { file } = writeDemoConfiguration({ dataDir: folder.path, ports });
+  const config = join(folder.path, 'own.yaml');
+  writeFileSync(
+    config,
+    `${readFileSync(file, 'utf8')}\nnats:\n  servers: ['${nats.url}']\nvault:\n  keysBackupDays: 3\n`,
+  );
+  const data = join(folder.path, 'data');
+  await using supervisor = await spawnSupervisor(['--config', config, '--data', data]);
+  await supervisor.waitFor(/Latchkey is ready/);
+  assert.is(JSON.parse(readFileSync(join(data, 'running.json'), 'utf8')).nats, null);
+  const rotated = await run('keys', 'rotate', '--data', data);
+  assert.is(rotated.status, 0, rotated.stderr);
+  const who = ['--provider', 'corporate', '--subject', 'nobody'];
+  const forgotten = await run('users', 'forget', '--data', data, ...who);
+  assert.match(forgotten.stdout, 'kept for 3 days', forgotten.stderr);
 });
 
 test.run();
