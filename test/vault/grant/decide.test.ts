@@ -1,9 +1,20 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { StartRefresh } from '../../../vault/grant/commands.ts';
-import { decide } from '../../../vault/grant/decide.ts';
+import { decide, isOtherAccount } from '../../../vault/grant/decide.ts';
 import { noGrant } from '../../../vault/grant/state.ts';
-import { claim, failed, grantTokens, refreshed, run, startRefresh } from './commands.ts';
+import {
+  account,
+  claim,
+  failed,
+  grantTokens,
+  linkGrant,
+  linkId,
+  refreshed,
+  run,
+  startRefresh,
+  tokens,
+} from './commands.ts';
 
 const test = suite('decide');
 
@@ -283,6 +294,66 @@ test('a provider that is down for long does not make a grant grow', () => {
   const { held } = run(grantTokens('a'), ...commands.flat());
   assert.ok(held.startedClaims.length <= 16);
   assert.is(held.startedClaims.at(-1), claim(499));
+});
+
+test('a link is version 1, another one of the same account the next, the same one again nothing', () => {
+  const { events, held } = run(linkGrant('one'), linkGrant('two'), linkGrant('two'));
+  assert.equal(types(events), ['GrantLinked', 'GrantLinked', null]);
+  assert.equal([held.version, held.linkId, held.sessionId, held.usedAt], [2, linkId('two'), null, 0]);
+});
+
+test('another account does not take the place of a linked one, and does when that is gone', () => {
+  const other = linkGrant('two', { account: { ...account, subject: 'mallory' } });
+  const { events, state } = run(linkGrant('one'), other);
+  assert.is(events[1], null);
+  assert.ok(isOtherAccount(other, state));
+  const revoke = { type: 'RevokeGrant', at: 1, reason: 'unlinked' } as const;
+  assert.is(run(linkGrant('one'), revoke, other).held.account.subject, 'mallory');
+});
+
+test('linked again a grant that needed the person is whole, and an open claim is none of it', () => {
+  const refused = run(linkGrant('one'), startRefresh(1), failed(1, 'invalid-grant'), linkGrant('two'));
+  assert.is(refused.held.refresh.status, 'idle');
+  const claimed = run(linkGrant('one'), startRefresh(1), linkGrant('two'), refreshed(1, 'late'));
+  assert.is(claimed.events[3], null);
+  assert.is(claimed.held.tokens.accessToken.reveal(), 'access-two');
+});
+
+test('a revocation takes effect while a claim is open, and nothing comes after it', () => {
+  const revoke = { type: 'RevokeGrant', at: 9_100, reason: 'operator' } as const;
+  const { events, state } = run(grantTokens('a'), startRefresh(1), revoke, refreshed(1, 'b'), revoke);
+  assert.equal(types(events).slice(2), ['GrantRevoked', null, null]);
+  assert.is(state, noGrant);
+});
+
+test('a use is written of a linked account alone, if it is newer, and not beside a claim or a failure', () => {
+  const use = (usedAt: number) => ({ type: 'RecordUse', at: usedAt, usedAt }) as const;
+  assert.is(run(grantTokens('a'), use(5)).events[1], null);
+  const { events, held } = run(linkGrant('one'), use(5), use(5), use(4));
+  assert.equal(types(events), ['GrantLinked', 'GrantUsed', null, null]);
+  assert.equal([held.usedAt, held.version, held.obtainedAt], [5, 1, 0]);
+  assert.is(run(linkGrant('one'), startRefresh(1), use(9_100)).events[2], null);
+  assert.is(
+    run(linkGrant('one'), startRefresh(1), failed(1, 'provider-unavailable'), use(9_600)).events[3],
+    null,
+  );
+});
+
+test('a refresh of a linked account tells of its last use, and of none where nobody used it', () => {
+  const { held } = run(linkGrant('one'), startRefresh(1), refreshed(1, 'b', {}, 9_500, 9_000));
+  assert.is(held.usedAt, 9_000);
+  assert.is(run(linkGrant('one'), startRefresh(1), refreshed(1, 'b')).held.usedAt, 0);
+  assert.is(run(grantTokens('a'), startRefresh(1), refreshed(1, 'b', {}, 9_500, 9_000)).held.usedAt, null);
+});
+
+test('kept alive is the version that was due, also if its access token lives', () => {
+  const lasting = linkGrant('one', { tokens: tokens('one', { expiresAt: null }) });
+  const keep = (keepAliveVersion: number) => startRefresh(1, { neededUntil: 0, keepAliveVersion });
+  const started = run(lasting, keep(1)).events[1];
+  assert.is(started?.type === 'RefreshStarted' && started.reason, 'keep-alive');
+  assert.is(run(lasting, keep(2)).events[1], null);
+  const without = linkGrant('one', { tokens: tokens('one', { expiresAt: null, refreshToken: null }) });
+  assert.is(run(without, keep(1)).events[1], null);
 });
 
 test.run();
