@@ -6,6 +6,7 @@ export type VaultErrorCode =
   | 'sealed-value-invalid'
   | 'stream-incompatible'
   | 'stream-unavailable'
+  | 'stream-cut-off'
   | 'ownership-lost'
   | 'append-refused'
   | 'append-unknown'

@@ -6,6 +6,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { holdFor, pending } from '../schemas/bus.ts';
+import { RefusedError } from '../schemas/failure.ts';
 import type {
   FindUpstreamTokensRequest,
   FindUpstreamTokensResponse,
@@ -19,12 +20,14 @@ import type { Projection } from './projection/projection.ts';
 import type { GrantRow } from './projection/tables.ts';
 import type { LastUses } from './refresh/last-uses.ts';
 import type { Refresher } from './refresh/refresher.ts';
+import type { DataKeys } from './sealing/data-keys.ts';
 import type { IdentityIndex } from './sealing/identity-index.ts';
 
 interface Options {
   readonly projection: Projection;
   readonly grants: GrantStore;
   readonly refresher: Refresher;
+  readonly dataKeys: Pick<DataKeys, 'find'>;
   readonly index: IdentityIndex;
   readonly refreshAheadSeconds: number;
   /** Told of every grant whose tokens were asked for. */
@@ -40,13 +43,29 @@ export type LookUp = (
 ) => FindUpstreamTokensResponse | Promise<FindUpstreamTokensResponse>;
 
 export function createLookUp(options: Options): LookUp {
-  const { projection, grants, refresher, index, refreshAheadSeconds, lastUses, identify, now, onProblem } =
-    options;
+  const {
+    projection,
+    grants,
+    refresher,
+    dataKeys,
+    index,
+    refreshAheadSeconds,
+    lastUses,
+    identify,
+    now,
+    onProblem,
+  } = options;
   const grantIds = new LRUCache<string, string>({ max: 200_000 });
   /** Goes with the row, which is another one after every event of the grant. */
   const opened = new WeakMap<GrantRow, UpstreamTokenAnswer>();
 
   function answer(partition: number, request: FindUpstreamTokensRequest, caller: LiveCaller) {
+    if (dataKeys.find(caller.principalKey) === null) {
+      throw new RefusedError(
+        'session-ended',
+        'the data key of this person is gone, and their session with it',
+      );
+    }
     const answers: Record<string, UpstreamTokenAnswer> = {};
     const waiting: Promise<[string, UpstreamTokenAnswer]>[] = [];
     for (const provider of request.providers) {

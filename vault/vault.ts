@@ -1,8 +1,3 @@
-/**
- * The door of the vault: opens what it consists of, in the order that is safe, and answers what may be asked of it.
- * It holds the key ring and its own disk; of the world it knows NATS alone.
- */
-import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import type { RefreshTokenReuse } from '../schemas/config/refresh-token-reuse.ts';
 import { RefusedError } from '../schemas/failure.ts';
@@ -20,20 +15,20 @@ import { VaultError } from './errors.ts';
 import { startEviction } from './eviction.ts';
 import { createGrantStore } from './grant/grant-store.ts';
 import { type AccountLinker, createAccountLinker } from './linking/account-linker.ts';
+import { openLocalFiles } from './local-files.ts';
 import { openJetStreamEventLog } from './log/jetstream-event-log.ts';
 import { whenItAnswers } from './log/patience.ts';
+import { checkAfterReconnect } from './log/reconnects.ts';
 import { followStream } from './log/stream-follower.ts';
 import { openStreams } from './log/streams.ts';
 import { createLookUp, type LookUp } from './look-up.ts';
 import { createForgetting } from './operator/forget-user.ts';
 import { createGrantAdministration } from './operator/grant-administration.ts';
 import { createOperatorCommands, type OperatorCommands } from './operator/operator-commands.ts';
-import { openOutbox } from './outbox/outbox.ts';
 import { openJetStreamLeaseStore } from './ownership/jetstream-lease-store.ts';
 import { createLeaseClock, type LeaseClock } from './ownership/lease-clock.ts';
 import { type Ownership, type OwnershipTimes, startOwnership } from './ownership/ownership.ts';
 import { createPartitionWriter, type PartitionWriter } from './partition/partition-writer.ts';
-import { openProjectedFiles } from './projection/projected-files.ts';
 import { createProjectionFollower } from './projection/projection-follower.ts';
 import { startKeepAlive } from './refresh/keep-alive.ts';
 import { createLastUses } from './refresh/last-uses.ts';
@@ -156,13 +151,16 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   );
   const leases = await whenItAnswers(() => openJetStreamLeaseStore(connection));
 
-  const lastSequences = await whenItAnswers(() => lastSequencesOf(connection));
-  const until = { log: await whenItAnswers(log.lastSequence), keys: lastSequences.keys };
-  const { projection, keyTable } = await openProjectedFiles({
-    ...{ connection, folder, lastSequences, until, now, linkedIdleMs },
+  const until = {
+    log: await whenItAnswers(log.lastSequence),
+    keys: (await whenItAnswers(() => lastSequencesOf(connection))).keys,
+  };
+  const files = await openLocalFiles({
+    ...{ connection, folder, log, keyStore, until, now, linkedIdleMs },
     incarnations: streams.incarnations,
+    lastSequences: () => lastSequencesOf(connection),
   });
-  const outbox = openOutbox(join(folder, 'outbox.sqlite'));
+  const { projection, keyTable, outbox } = files;
   const dataKeys = createDataKeys({ keyRing, table: keyTable, store: keyStore });
 
   const stop = new AbortController();
@@ -196,6 +194,23 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   // Before that it would take partitions that it cannot answer for.
   await follower.caughtUp(until);
 
+  /** Whose marker is older than ours must be has lost it: then this worker knows of things that the log does not. */
+  async function lostMarkers(): Promise<boolean> {
+    const newest = [...owned].sort(([, a], [, b]) => b.epoch - a.epoch)[0];
+    if (!newest) return false;
+    const [partition, { epoch }] = newest;
+    const owner = await log.findOwner(partition);
+    return owner === null || owner.epoch < epoch;
+  }
+
+  const assertNothingLost = async () => {
+    if (!(await lostMarkers()) && !(await files.areAhead())) return;
+    const message =
+      'the streams of this NATS lack what this worker has read there before: start again, so that it reads them anew';
+    options.onFatal(new VaultError('stream-cut-off', message));
+  };
+  checkAfterReconnect(connection, assertNothingLost, stop.signal);
+
   const writerOf = (partition: number): PartitionWriter => {
     const found = owned.get(partition);
     if (!found) throw new RefusedError('not-owner', 'this worker does not own the partition');
@@ -226,7 +241,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   });
   const refresher = createRefresher({
     ...options,
-    ...{ writerOf, grants, dataKeys, outbox, limits, lastUses, revocation, claimMs },
+    ...{ writerOf, grants, dataKeys, outbox, log, limits, lastUses, revocation, claimMs },
+    sequenceOf: (grantId) => projection.findGrant(grantId)!.sequence,
     // What nobody said is taken for the strictest.
     reuseOf: (provider) => options.refreshTokenReuse?.get(provider) ?? { policy: 'revokes' },
   });
@@ -343,7 +359,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     signIn,
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
-      ...{ projection, grants, refresher, index, identify, lastUses, now, onProblem },
+      ...{ projection, grants, refresher, dataKeys, index, identify, lastUses, now, onProblem },
       refreshAheadSeconds: options.refreshAheadSeconds,
     }),
 
@@ -363,16 +379,16 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
     signAccessToken: sign,
 
-    async recordRefreshOutcome(partition, provider, { grantId, claimId, outcome }) {
+    async recordRefreshOutcome(partition, provider, delivery) {
       // First of all: what another worker may have read already is not "not found" here.
       writerOf(partition);
-      if (await revocation.takeLate(partition, provider, { grantId, claimId, outcome })) return;
-      const grant = projection.findGrant(grantId);
+      if (await revocation.takeLate(partition, provider, delivery)) return;
+      const grant = projection.findGrant(delivery.grantId);
       if (!grant) throw new RefusedError('not-found', 'there is no such grant');
       if (grant.provider !== provider || grant.partition !== partition) {
         throw new RefusedError('invalid-request', `this grant is not one of ${provider} in this partition`);
       }
-      await refresher.record(partition, grantId, claimId, outcome);
+      await refresher.record(partition, delivery);
     },
 
     evict: eviction.round,
@@ -393,7 +409,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
             for (const taken of ownerships) {
               const { partition, epoch } = taken;
               const onLost = (error: VaultError) => {
-                if (error.code === 'projection-failed') options.onFatal(error);
+                if (error.code !== 'ownership-lost') options.onFatal(error);
                 started.lose(partition);
               };
               const { signal } = stop;
@@ -407,7 +423,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
               });
               owned.set(partition, { writer, epoch, takenAt: now() });
             }
-            refresher.recover().catch(onProblem);
+            await refresher.recover(ownerships.map(({ partition }) => partition));
           },
           serve: (partition) => void serving.serve(partition),
           async release(partition) {
@@ -432,9 +448,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       upstream[Symbol.dispose]();
       refresher[Symbol.dispose]();
       await follower[Symbol.asyncDispose]();
-      outbox[Symbol.dispose]();
-      projection[Symbol.dispose]();
-      keyTable[Symbol.dispose]();
+      files[Symbol.dispose]();
     },
   };
 }

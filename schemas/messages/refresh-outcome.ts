@@ -36,6 +36,8 @@ const deliverySchema = z.object({
   grantId: grantIdSchema,
   claimId: claimIdSchema,
   outcome: refreshOutcomeSchema,
+  /** From another vault worker, which kept it: sealed by the vault, in base64url. */
+  place: z.string().max(256).optional(),
 });
 export type RefreshOutcomeDelivery = z.infer<typeof deliverySchema>;
 

@@ -67,7 +67,10 @@ export async function publishManyGrants(
     const dataKey = createSecretKey(key);
     grantIds.forEach((grantId, which) => {
       const provider = providers[which]!;
-      append(grantId, sealGrantEvent(granted(provider, grantId), createEventId(), dataKey));
+      append(
+        grantId,
+        sealGrantEvent(granted(provider, grantId), createEventId(), () => dataKey),
+      );
     });
     if (open.length < inFlight) continue;
     await Promise.all(open);

@@ -92,6 +92,63 @@ test('a server that ends and comes back, and a worker that is cut off: late answ
   assert.ok(seen.versions > people.length, 'tokens were refreshed meanwhile');
 });
 
+/** The server stands still again and again, longer than an attempt of a request: as with a disk that syncs slowly. */
+function slowDown(pid: number, { stillMs, goMs }: { stillMs: number; goMs: number }) {
+  let ending = false;
+  const slow = (async () => {
+    while (!ending) {
+      process.kill(pid, 'SIGSTOP');
+      await sleep(stillMs);
+      process.kill(pid, 'SIGCONT');
+      await sleep(goMs);
+    }
+  })();
+  return async () => {
+    ending = true;
+    await slow;
+  };
+}
+
+test('a slow disk: what is acknowledged is stored, no answer is older than one before it, and it ends with the slowness', async () => {
+  await using nats = await openNatsServer();
+  await using provider = await openOneTimeTokens();
+  // With leases as in earnest: those of the other tests are shorter than what a slow disk needs.
+  const { ownershipTimes: _, ...inEarnest } = clusterOptions;
+  await using cluster = await openVaultCluster({ url: nats.url, ...inEarnest });
+  await cluster.addProviderWorker(oneTimeSettings(provider), clientSecret);
+  const workers = [await cluster.addWorker(), await cluster.addWorker()];
+  const people = await signInAll(cluster, 8);
+  const load = keepLookingUp(cluster, { people, atOnce: 8, rejectEveryMs: 100, timeoutMs: 60_000 });
+  await sleep(300);
+  const speedUp = slowDown(nats.pid, { stillMs: 400, goMs: 100 });
+  const acknowledged: SignedInPerson[] = [];
+  const refused: unknown[] = [];
+  const slowUntil = Date.now() + 12_000;
+  for (let turn = 0; Date.now() < slowUntil; turn++) {
+    await cluster.signIn(`joins-${turn}`, Date.now() + hour).then(
+      (person) => acknowledged.push(person),
+      (error) => refused.push(error),
+    );
+  }
+  await speedUp();
+  acknowledged.push(await cluster.signIn('joins-at-last', Date.now() + hour));
+  const answeredBefore = load.seen.answered;
+  while (load.seen.answered < answeredBefore + 100) await sleep(50);
+  const seen = await load.stop();
+  console.log(
+    `slow disk: longest look-up ${seen.longestMs.toFixed(0)} ms, ${acknowledged.length} sign-ins acknowledged, ${refused.length} refused`,
+  );
+  assert.equal([seen.wrong, seen.failures], [[], []]);
+  // A leg whose answer came too late is used up: that person begins again.
+  const isHonest = (error: unknown) =>
+    error instanceof DeadlineExceededError || (error instanceof RefusedError && error.code !== 'internal');
+  assert.equal(refused.filter((error) => !isHonest(error)).map(String), []);
+  assert.equal([...provider.revoked], [], 'no refresh token was sent twice');
+  await Promise.all(workers.map((worker) => worker.kill()));
+  await cluster.addWorker();
+  for (const person of acknowledged) assert.is((await lookUp(cluster, person)).status, 'ok');
+});
+
 test('a full disk: what cannot be stored is refused, to be tried again, and works when there is room', async () => {
   await using nats = await openNatsCluster({ size: 1, maxFileStore: '150KB' });
   await nats.ready();

@@ -49,6 +49,8 @@ export interface Worker extends Member {
   readonly revoked: readonly string[];
   /** What it reported as problem. */
   readonly problems: readonly string[];
+  /** Its data folder, for the one that comes after it. */
+  readonly data: string;
 }
 
 export interface GatewayProcess {
@@ -77,8 +79,8 @@ export interface VaultCluster extends AsyncDisposable {
     person: Pick<SignedInPerson, 'partition'>,
     request: Request,
   ): Promise<Response>;
-  /** @param at another way to the same NATS */
-  addWorker(at?: { url: string }): Promise<Worker>;
+  /** @param change `url`: another way to the same NATS; `data`: the folder of one that has ended */
+  addWorker(change?: { url?: string; data?: string }): Promise<Worker>;
   /** A worker of the provider `gitlab`. */
   addProviderWorker(settings: OAuth2ProviderSettings, clientSecret: string): Promise<Member>;
   addGateway(): Promise<GatewayProcess>;
@@ -158,10 +160,19 @@ export async function openVaultCluster(options: VaultClusterOptions): Promise<Va
     };
   }
 
-  async function addWorker(at = { url }): Promise<Worker> {
-    const data = mkdtempSync(join(folder, 'worker-'));
+  async function addWorker(change: { url?: string; data?: string } = {}): Promise<Worker> {
+    const data = change.data ?? mkdtempSync(join(folder, 'worker-'));
     const order: VaultWorkerOrder = {
-      ...{ url: at.url, keyRing, replicas, chain, linkable, providers, folder: data, rootKey: rootKeyText },
+      ...{
+        url: change.url ?? url,
+        keyRing,
+        replicas,
+        chain,
+        linkable,
+        providers,
+        folder: data,
+        rootKey: rootKeyText,
+      },
       ...(claimMs !== undefined && { claimMs }),
       ...(ownershipTimes && { ownershipTimes }),
     };
@@ -174,7 +185,7 @@ export async function openVaultCluster(options: VaultClusterOptions): Promise<Va
     });
     return {
       ...memberOf(child),
-      ...{ problems, revoked },
+      ...{ problems, revoked, data },
       async evict() {
         child.send('evict');
         return (await answerOf<{ evicted: number }>(child, 'evicted')).evicted;

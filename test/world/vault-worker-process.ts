@@ -61,7 +61,10 @@ process.once('message', async (order: VaultWorkerOrder) => {
     random: Math.random,
     onProblem: tell,
     onRevocationFailed: tell,
-    onFatal: tell,
+    onFatal(error) {
+      tell(error);
+      process.exit(1);
+    },
     ...(order.claimMs !== undefined && { claimMs: order.claimMs }),
     ...(order.ownershipTimes && { ownershipTimes: order.ownershipTimes }),
   });

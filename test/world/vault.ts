@@ -92,7 +92,7 @@ export interface TestVault extends AsyncDisposable {
   readonly problems: unknown[];
   readonly now: () => number;
   /** Stops this one and opens another on the same folder. */
-  reopen(meanwhile?: () => void): Promise<TestVault>;
+  reopen(meanwhile?: () => Promise<void> | void): Promise<TestVault>;
 }
 
 export interface TestVaultOptions {
@@ -160,7 +160,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     ...{ vault, ownership, connection, providers, folder, keyRing, problems, now },
     async reopen(meanwhile) {
       await close();
-      meanwhile?.();
+      await meanwhile?.();
       return openTestVault({ ...options, folder, keyRing, providers });
     },
     async [Symbol.asyncDispose]() {

@@ -19,6 +19,8 @@ const collectedSchema = z.object({
   registration: clientRegistrationSchema,
   /** When the tokens were got. */
   at: timestampSchema.default(0),
+  /** The command that had them from the provider. */
+  collectedBy: commandIdSchema.nullable().default(null),
 });
 export type Collected = z.infer<typeof collectedSchema>;
 

@@ -65,6 +65,10 @@ interface Options {
   readonly onProblem: (error: unknown) => void;
 }
 
+/** The time within which the provider's code is exchanged; the requester waits no longer. */
+const keepPatienceMs = 20_000;
+const keepPauseMs = 250;
+
 const emptyChain: Chain = { status: 'open', link: null, principal: null, collected: [] };
 
 export function createSignIn({
@@ -123,7 +127,8 @@ export function createSignIn({
     if (refused !== undefined) return fail(uid, provider, errorOfCallback(refused));
     let collected: Collected;
     try {
-      collected = { provider, at, ...(await providers.exchange(provider, leg.secrets, parameters)) };
+      const given = await providers.exchange(provider, leg.secrets, parameters);
+      collected = { provider, at, ...given, collectedBy: leg.claimedBy };
     } catch (error) {
       onProblem(error);
       return fail(uid, provider, errorOfFailure((error as RefusedError).code));
@@ -131,22 +136,44 @@ export function createSignIn({
     return keep(uid, collected);
   }
 
+  /**
+   * Nobody else has these tokens now: a bucket that does not answer is asked again. What has no place in the end is given
+   * back to the provider.
+   */
   async function keep(uid: string, collected: Collected): Promise<LegStatus> {
+    const giveUpAt = now() + keepPatienceMs;
+    for (let mayBeStored = false; ; ) {
+      try {
+        return await keepOnce(uid, collected, mayBeStored);
+      } catch (error) {
+        if (isConflict(error)) continue;
+        if (!isUnavailable(error)) throw error;
+        onProblem(error);
+        mayBeStored = true;
+        if (now() >= giveUpAt) {
+          revoke(collected);
+          throw error;
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, keepPauseMs));
+    }
+  }
+
+  async function keepOnce(uid: string, collected: Collected, mayBeStored: boolean): Promise<LegStatus> {
     const { chain, revision } = await readChain(uid);
-    if (chain.status !== 'open' || nextOf(chain) !== collected.provider) {
-      // Another leg of the same provider was faster; what this one got has no place.
+    // Another worker told the gateway of it, and the session has them now.
+    if (revision === 0 && mayBeStored) throw unknownLeg();
+    // The answer to an earlier attempt was lost.
+    if (holds(chain, collected)) return chain.status === 'complete' ? 'complete' : 'next-leg';
+    if (chain.status !== 'open' || revision === 0 || nextOf(chain) !== collected.provider) {
+      // The chain is over, or another leg of the same provider was faster; what this one got has no place.
       revoke(collected);
       throw unknownLeg();
     }
     const principal = chain.principal ?? principalOf(collected.provider, collected.account.subject);
     const all = [...chain.collected, collected];
     const status = all.length === orderOf(chain).length ? 'complete' : 'open';
-    try {
-      await writeChain(uid, { status, link: chain.link, principal, collected: all }, revision);
-    } catch (error) {
-      if (isConflict(error)) return keep(uid, collected);
-      throw error;
-    }
+    await writeChain(uid, { status, link: chain.link, principal, collected: all }, revision);
     return status === 'complete' ? 'complete' : 'next-leg';
   }
 
@@ -222,7 +249,7 @@ export function createSignIn({
         // Another attempt of the same command came in between, at another worker; asked again, it has the outcome.
         throw new RefusedError('unavailable', 'this leg is being completed');
       });
-      const status = await exchange(leg, parameters);
+      const status = await exchange({ ...leg, claimedBy: commandId }, parameters);
       await writeLeg({ ...leg, claimedBy: commandId, outcome: status });
       return { interactionUid, status };
     },
@@ -268,6 +295,15 @@ function hashOf(binding: string): string {
 
 function matches(binding: string, hash: string): boolean {
   return timingSafeEqual(Buffer.from(hashOf(binding)), Buffer.from(hash));
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof RefusedError && error.code === 'unavailable';
+}
+
+function holds(chain: Chain, { provider, collectedBy }: Collected): boolean {
+  if (!('collected' in chain)) return false;
+  return chain.collected.some((held) => held.provider === provider && held.collectedBy === collectedBy);
 }
 
 function isConflict(error: unknown): boolean {

@@ -60,6 +60,23 @@ export interface RecordRefreshed {
   readonly usedAt: number | null;
 }
 
+/** Tokens that the log had, or had taken the claim of, before it lost its tail. */
+export interface RestoreTokens {
+  readonly type: 'RestoreTokens';
+  readonly at: number;
+  readonly claimId: string;
+  readonly tokens: TokenSet;
+  readonly place: TokenPlace;
+}
+
+/** Where a token set stands among those of its grant. */
+export interface TokenPlace {
+  readonly version: number;
+  readonly obtainedAt: number;
+  /** See `HeldGrant`: of another link they may be somebody else's. */
+  readonly linkId: string | null;
+}
+
 export interface RecordRefreshFailure {
   readonly type: 'RecordRefreshFailure';
   readonly at: number;
@@ -85,6 +102,7 @@ export type GrantCommand =
   | RecordUse
   | StartRefresh
   | RecordRefreshed
+  | RestoreTokens
   | RecordRefreshFailure
   | RevokeGrant
   | EvictGrant;

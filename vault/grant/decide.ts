@@ -10,6 +10,7 @@ import type {
   RecordRefreshed,
   RecordRefreshFailure,
   RecordUse,
+  RestoreTokens,
   RevokeGrant,
   StartRefresh,
 } from './commands.ts';
@@ -41,6 +42,8 @@ export function decide(command: GrantCommand, state: GrantState): GrantEvent | n
       return state.status === 'held' ? startRefresh(command, state) : null;
     case 'RecordRefreshed':
       return state.status === 'held' ? recordRefreshed(command, state) : null;
+    case 'RestoreTokens':
+      return state.status === 'held' ? restoreTokens(command, state) : null;
     case 'RecordRefreshFailure':
       return state.status === 'held' ? recordFailure(command, state) : null;
     case 'RevokeGrant':
@@ -132,6 +135,30 @@ function recordRefreshed(command: RecordRefreshed, grant: HeldGrant): GrantEvent
     startedClaims: grant.startedClaims.slice(place + 1),
     forcedAt: grant.forcedAt,
     usedAt: grant.usedAt === null ? null : Math.max(grant.usedAt, command.usedAt ?? 0),
+    reason: null,
+  };
+}
+
+/**
+ * A log that lost its tail may have gone another way since: the same version then stands for tokens that were got later.
+ * Both version and time must be newer. A claim that was started on the way is left: its outcome is newer still.
+ */
+function restoreTokens({ claimId, tokens, place }: RestoreTokens, grant: HeldGrant): GrantEvent | null {
+  if (place.version <= grant.version || place.obtainedAt <= grant.obtainedAt) return null;
+  if (place.linkId !== grant.linkId) return null;
+  const { grantId, principalKey, provider, sessionId, registration, account } = grant;
+  return {
+    type: 'TokensRefreshed',
+    at: place.obtainedAt,
+    claimId,
+    ...{ grantId, principalKey, provider, sessionId, registration, account },
+    version: place.version,
+    tokens: mergeTokens(grant.tokens, tokens),
+    startedClaims: grant.startedClaims.slice(grant.startedClaims.indexOf(claimId) + 1),
+    forcedAt: grant.forcedAt,
+    linkId: grant.linkId,
+    usedAt: grant.usedAt,
+    reason: 'repaired-from-outbox',
   };
 }
 

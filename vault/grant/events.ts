@@ -58,6 +58,8 @@ export interface Carried {
 export interface TokensRefreshed extends TokenBearing, Carried {
   readonly type: 'TokensRefreshed';
   readonly claimId: string;
+  /** Why it was appended, if not because a provider answered. `at` is then when these tokens were got. */
+  readonly reason: 'repaired-from-outbox' | null;
 }
 
 /** A linked account was used. Carries everything, so that it replaces what was before it and nothing piles up. */

@@ -7,8 +7,9 @@ import { createEventId } from '../../schemas/ids.ts';
 import { VaultError } from '../errors.ts';
 import type { Change, PartitionWriter } from '../partition/partition-writer.ts';
 import type { Projection } from '../projection/projection.ts';
+import type { GrantRow } from '../projection/tables.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
-import { openGrant, sealGrantEvent } from '../sealing/grant-codec.ts';
+import { openGrant, sealGrantEvent, unopenedGrant } from '../sealing/grant-codec.ts';
 import type { GrantCommand } from './commands.ts';
 import { decide } from './decide.ts';
 import { bearsTokens, type GrantEvent, type GrantOwner } from './events.ts';
@@ -17,11 +18,16 @@ import { type GrantState, type HeldGrant, noGrant } from './state.ts';
 
 export interface GrantStore {
   find(grantId: string): HeldGrant | null;
+  /** Without its tokens, and without the key that they need. */
+  findUnopened(grantId: string): HeldGrant | null;
   /** The event that the command led to, durable; null if there was nothing to do. */
-  execute(writer: PartitionWriter, grantId: string, command: GrantCommand): Promise<GrantEvent | null>;
+  execute(writer: PartitionWriter, grantId: string, command: GrantCommand): Promise<NamedGrantEvent | null>;
   /** The change that the command means, to be made together with others. */
   changeFor(command: GrantCommand, owner: GrantOwner): Change | null;
 }
+
+/** With its id in the log. */
+type NamedGrantEvent = GrantEvent & { readonly eventId: string };
 
 interface Options {
   readonly projection: Projection;
@@ -39,8 +45,19 @@ export function createGrantStore({ projection, dataKeys, claimEndsAfter }: Optio
 
   function find(grantId: string): HeldGrant | null {
     const row = projection.findGrant(grantId);
-    if (!row) return null;
-    const grant = openGrant(row, dataKey(row.principalKey));
+    return row && withOwnDeadline(row, openGrant(row, dataKey(row.principalKey)));
+  }
+
+  function findUnopened(grantId: string): HeldGrant | null {
+    const row = projection.findGrant(grantId);
+    return row && withOwnDeadline(row, unopenedGrant(row));
+  }
+
+  /** Whatever its key has become, a grant can be let go. */
+  const findFor = ({ type }: GrantCommand, grantId: string) =>
+    type === 'EvictGrant' ? findUnopened(grantId) : find(grantId);
+
+  function withOwnDeadline(row: GrantRow, grant: HeldGrant): HeldGrant {
     if (grant.refresh.status !== 'claimed') return grant;
     const deadlineAt = Math.max(grant.refresh.deadlineAt, claimEndsAfter(row.partition, row.sequence));
     return { ...grant, refresh: { ...grant.refresh, deadlineAt } };
@@ -51,7 +68,7 @@ export function createGrantStore({ projection, dataKeys, claimEndsAfter }: Optio
     const isLast = event.type === 'GrantEvicted' || event.type === 'GrantRevoked';
     return {
       aggregate: owner.grantId,
-      event: sealGrantEvent(event, id, dataKey(owner.principalKey)),
+      event: sealGrantEvent(event, id, () => dataKey(owner.principalKey)),
       replaces: bearsTokens(event) || isLast,
       tombstone: isLast,
       fact: grantFact(id, event, owner),
@@ -60,18 +77,21 @@ export function createGrantStore({ projection, dataKeys, claimEndsAfter }: Optio
 
   return {
     find,
+    findUnopened,
     execute(writer, grantId, command) {
       return writer.execute({
         aggregates: [grantId],
         decide: () => {
-          const held = find(grantId);
+          const held = findFor(command, grantId);
           const event = decide(command, held ?? noGrant);
-          return { changes: event && held ? [changeOf(event, held)] : [], result: event };
+          if (!event || !held) return { changes: [], result: null };
+          const change = changeOf(event, held);
+          return { changes: [change], result: { ...event, eventId: change.event.metadata.id } };
         },
       });
     },
     changeFor(command, owner) {
-      const state: GrantState = find(owner.grantId) ?? noGrant;
+      const state: GrantState = findFor(command, owner.grantId) ?? noGrant;
       const event = decide(command, state);
       return event && changeOf(event, owner);
     },

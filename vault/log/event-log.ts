@@ -32,6 +32,12 @@ export interface LogEntry {
   readonly event: StoredEvent;
 }
 
+/** An event by its place and its name: a sequence alone may be used again by a log that lost its tail. */
+export interface LogMark {
+  readonly sequence: number;
+  readonly eventId: string;
+}
+
 export interface EventLog {
   /** Changes when the log was deleted and made anew; positions in another incarnation mean nothing. */
   readonly incarnation: string;
@@ -64,6 +70,17 @@ export interface EventLog {
     partition: number,
     aggregate: string,
   ): Promise<{ sequence: number; metadata: EventMetadata } | null>;
+
+  /**
+   * Whether this event was stored here, replaced since or not: a log that lost its tail, or was restored from an older
+   * copy, lacks the newest. False also for an event that was replaced so long ago that its fact is gone.
+   *
+   * @throws VaultError `append-unknown` the log cannot be read
+   */
+  has(mark: LogMark): Promise<boolean>;
+
+  /** The last owner marker of a partition; null: none. @throws VaultError `append-unknown` the log cannot be read */
+  findOwner(partition: number): Promise<{ worker: string; epoch: number } | null>;
 
   /** Every entry and owner marker after a position, in order, then what comes, until the signal. */
   follow(

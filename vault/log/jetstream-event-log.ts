@@ -5,7 +5,8 @@
  * The headers are set by hand, for the client does not know them.
  */
 import { randomUUID } from 'node:crypto';
-import { ErrorCode, headers, type MsgHdrs, type NatsConnection, type NatsError } from 'nats';
+import { ErrorCode, headers, type MsgHdrs, type NatsConnection, type NatsError, type StoredMsg } from 'nats';
+import type { VaultFact } from '../../schemas/events/facts.ts';
 import {
   factSubject,
   logSubject,
@@ -52,14 +53,17 @@ export async function openJetStreamEventLog({
     isRefusalOfOne: (error) => error instanceof VaultError && error.code === 'ownership-lost',
   });
 
+  const lastMessage = (subject: string) => message({ last_by_subj: subject });
+  const messageAt = (sequence: number) => message({ seq: sequence });
+
   return {
     incarnation,
 
     async takePartition(partition, worker, { previous, mayTake } = {}) {
       const subject = ownerSubject(partition);
       const last = await lastMessage(subject);
-      if (previous && last?.seq !== previous.epoch && textOf(last?.data) !== worker)
-        throw partitionLost(partition);
+      // Not by its sequence: a log that lost its tail may have given that to somebody else's.
+      if (previous && textOf(last?.data) !== worker) throw partitionLost(partition);
       if (mayTake && !(await mayTake())) throw partitionLost(partition);
       const head = headers();
       head.set('Nats-Expected-Last-Subject-Sequence', String(last?.seq ?? 0));
@@ -89,6 +93,19 @@ export async function openJetStreamEventLog({
       return message && { sequence: message.seq, metadata: decodeStoredEvent(message.data).metadata };
     },
 
+    async has({ sequence, eventId }) {
+      const event = await messageAt(sequence);
+      if (event) return eventIdIn(event) === eventId;
+      // It was replaced since. Its fact, which was stored right behind it, is not.
+      const fact = await messageAt(sequence + 1);
+      return fact !== null && eventIdIn(fact) === eventId;
+    },
+
+    async findOwner(partition) {
+      const last = await lastMessage(ownerSubject(partition));
+      return last && { worker: textOf(last.data)!, epoch: last.seq };
+    },
+
     async follow(afterSequence, { onEntry, onOwner, onPosition }, signal) {
       await followStream(
         connection,
@@ -104,9 +121,9 @@ export async function openJetStreamEventLog({
     },
   };
 
-  async function lastMessage(subject: string) {
+  async function message(query: { seq: number } | { last_by_subj: string }) {
     try {
-      return await manager.streams.getMessage(streamNames.vault, { last_by_subj: subject });
+      return await manager.streams.getMessage(streamNames.vault, query);
     } catch (error) {
       if ((error as NatsError).api_error?.err_code === noMessageFound) return null;
       throw new VaultError('append-unknown', 'the log cannot be read', { retryable: true, cause: error });
@@ -180,6 +197,13 @@ export async function openJetStreamEventLog({
       },
     ];
   }
+}
+
+/** Of an event or of the fact that tells of it; null for what is neither. */
+function eventIdIn({ subject, data }: StoredMsg): string | null {
+  const [, kind, , aggregate] = subject.split('.');
+  if (kind === 'fact') return (JSON.parse(Buffer.from(data).toString()) as VaultFact).id;
+  return aggregate === 'owner' ? null : decodeStoredEvent(data).metadata.id;
 }
 
 function textOf(data: Uint8Array | undefined): string | null {

@@ -48,7 +48,13 @@ const carried = {
 export const eventMetadataSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('TokensGranted'), ...tokenBearing }),
   z.object({ type: z.literal('GrantLinked'), ...tokenBearing, linkId: linkIdSchema }),
-  z.object({ type: z.literal('TokensRefreshed'), ...tokenBearing, ...carried, claimId: claimIdSchema }),
+  z.object({
+    type: z.literal('TokensRefreshed'),
+    ...tokenBearing,
+    ...carried,
+    claimId: claimIdSchema,
+    reason: z.enum(['repaired-from-outbox']).nullable().default(null),
+  }),
   z.object({ type: z.literal('GrantUsed'), ...tokenBearing, ...carried, obtainedAt: timestampSchema }),
   z.object({
     type: z.literal('RefreshStarted'),

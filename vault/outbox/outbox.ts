@@ -1,13 +1,15 @@
 /**
  * What a provider gave, kept on this worker's disk before anything else can fail: `outbox.sqlite` with
- * `synchronous=FULL`. An entry is pending until its event is in the log, and stays an hour after that. The file is
- * never deleted automatically.
+ * `synchronous=FULL`. An entry is pending until its event is in the log, and stays an hour after that, for a log that
+ * loses its tail. The file is never deleted automatically.
  */
 import Database from 'better-sqlite3';
+import type { LogMark } from '../log/event-log.ts';
 import {
   and,
   asc,
   blob,
+  desc,
   drizzle,
   eq,
   index,
@@ -30,8 +32,16 @@ const entries = sqliteTable(
     receivedAt: integer('received_at').notNull(),
     /** null: not in the log yet. */
     appendedAt: integer('appended_at'),
+    /** Where it stands among the token sets of its grant, under the same key; null: it has no place there. */
+    place: blob('place', { mode: 'buffer' }),
+    /** Its event in the log; null: none, or the log need not have it any more. */
+    sequence: integer('sequence'),
+    eventId: text('event_id'),
   },
-  (table) => [index('entries_by_append').on(table.appendedAt)],
+  (table) => [
+    index('entries_by_append').on(table.appendedAt),
+    index('entries_by_sequence').on(table.sequence),
+  ],
 );
 
 const createTables = `
@@ -41,6 +51,14 @@ const createTables = `
   ) STRICT;
   CREATE INDEX IF NOT EXISTS entries_by_append ON entries (appended_at);
 `;
+const addPlaces = `
+  ALTER TABLE entries ADD COLUMN place BLOB;
+  ALTER TABLE entries ADD COLUMN sequence INTEGER;
+  ALTER TABLE entries ADD COLUMN event_id TEXT;
+  CREATE INDEX entries_by_sequence ON entries (sequence);
+`;
+/** In order; a file has the first so many, as its `user_version` says. */
+const schemaSteps = [createTables, addPlaces];
 
 const keepMs = 60 * 60 * 1000;
 
@@ -50,12 +68,22 @@ export interface OutboxEntry {
   readonly grantId: string;
   readonly sealed: Buffer;
   readonly receivedAt: number;
+  readonly place: Buffer | null;
+}
+
+export interface AppendedEntry extends OutboxEntry {
+  readonly mark: LogMark;
 }
 
 export interface Outbox extends Disposable {
   /** On disk when it returns. The same claim again changes nothing. */
   put(entry: OutboxEntry): void;
-  markAppended(claimId: string, at: number): void;
+  /** @param event of the entry, and its place now; null: there was nothing to append */
+  markAppended(claimId: string, at: number, event: { mark: LogMark; place: Buffer } | null): void;
+  /** Those that the log must have, the newest there first, before a sequence. */
+  appended(beforeSequence: number, limit: number): AppendedEntry[];
+  /** The log is without this event for good. */
+  giveUp(entry: AppendedEntry): void;
   /** What is not in the log yet, oldest first. */
   pending(): OutboxEntry[];
 }
@@ -66,16 +94,42 @@ export function openOutbox(file: string): Outbox {
   database.pragma('synchronous = FULL');
   database.pragma('fullfsync = ON');
   database.pragma('secure_delete = FAST');
-  database.exec(createTables);
+  database.transaction(() => {
+    const steps = Number(database.pragma('user_version', { simple: true }));
+    for (const step of schemaSteps.slice(steps)) database.exec(step);
+    database.pragma(`user_version = ${Math.max(steps, schemaSteps.length)}`);
+  })();
   const db = drizzle(database);
   return {
     put(entry) {
       db.insert(entries).values(entry).onConflictDoNothing().run();
     },
-    markAppended(claimId, at) {
-      db.update(entries).set({ appendedAt: at }).where(eq(entries.claimId, claimId)).run();
+    markAppended(claimId, at, event) {
+      const change = event && { ...event.mark, place: event.place };
+      db.update(entries)
+        .set({ appendedAt: at, ...change })
+        .where(eq(entries.claimId, claimId))
+        .run();
       db.delete(entries)
         .where(and(isNotNull(entries.appendedAt), lt(entries.appendedAt, at - keepMs)))
+        .run();
+    },
+    appended: (beforeSequence, limit) =>
+      db
+        .select()
+        .from(entries)
+        .where(lt(entries.sequence, beforeSequence))
+        .orderBy(desc(entries.sequence))
+        .limit(limit)
+        .all()
+        .map(({ sequence, eventId, ...entry }) => ({
+          ...entry,
+          mark: { sequence: sequence!, eventId: eventId! },
+        })),
+    giveUp({ claimId, mark }) {
+      db.update(entries)
+        .set({ sequence: null, eventId: null })
+        .where(and(eq(entries.claimId, claimId), eq(entries.sequence, mark.sequence)))
         .run();
     },
     pending: () =>

@@ -30,7 +30,7 @@ interface Options {
   readonly worker: string;
   readonly log: EventLog;
   readonly projection: Projection;
-  /** Called once, with `ownership-lost` or `projection-failed`; every later command is refused with the same. */
+  /** Called once, with `ownership-lost`, `projection-failed` or `stream-cut-off`; every later command is refused with the same. */
   readonly onLost: (error: VaultError) => void;
   /** The worker stops: what a silent log made of an append is left to its successor. */
   readonly signal: AbortSignal;
@@ -55,6 +55,8 @@ export function createPartitionWriter({
 }: Options): PartitionWriter {
   const waiting: Waiting[] = [];
   let ownership = taken;
+  /** Of what this owner appended. */
+  let lastSequence = taken.epoch;
   let idle: Promise<void> = Promise.resolve();
   let lost: VaultError | null = null;
 
@@ -102,6 +104,11 @@ export function createPartitionWriter({
 
   /** The log has them; a later command that decided on a state without them could send a refresh token again. */
   function project(changes: readonly Change[], sequences: readonly number[]): void {
+    if (sequences[0]! <= lastSequence) {
+      const message = 'the log gave a sequence again that it had given before: it lost what was stored';
+      loseTo(new VaultError('stream-cut-off', message));
+    }
+    lastSequence = sequences.at(-1)!;
     try {
       projection.transaction(() => {
         changes.forEach(({ event }, index) => {

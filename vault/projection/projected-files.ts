@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import { streamNames } from '../../schemas/subjects.ts';
 import { type DataKeyTable, openDataKeyTable } from '../sealing/data-key-table.ts';
+import { throwAway } from '../sqlite/disposable-database.ts';
 import { openProjection, type Projection } from './projection.ts';
 import { rebuildFiles } from './rebuild.ts';
 
-interface Options {
+export interface ProjectedFilesOptions {
   readonly connection: NatsConnection;
   readonly folder: string;
   readonly incarnations: { readonly log: string; readonly keys: string };
@@ -19,6 +20,11 @@ interface Options {
   readonly until: { readonly log: number; readonly keys: number };
   readonly now: () => number;
   readonly linkedIdleMs: number;
+  /** Whether the stream still has what the file read last: its sequences are used again if it lost its tail. */
+  readonly isOfStream: {
+    log(file: Projection): Promise<boolean>;
+    keys(file: DataKeyTable): Promise<boolean>;
+  };
 }
 
 /** Less is read as fast in the usual way. */
@@ -26,9 +32,9 @@ const worthwhile = 10_000;
 
 /** @throws VaultError `projection-failed` */
 export async function openProjectedFiles(
-  options: Options,
+  options: ProjectedFilesOptions,
 ): Promise<{ projection: Projection; keyTable: DataKeyTable }> {
-  const { connection, folder, incarnations, lastSequences, until, now, linkedIdleMs } = options;
+  const { connection, folder, incarnations, lastSequences, until, now, linkedIdleMs, isOfStream } = options;
   const [projectionFile, keyFile] = [join(folder, 'projection.sqlite'), join(folder, 'keys.sqlite')];
   const log = {
     stream: streamNames.vault,
@@ -41,14 +47,27 @@ export async function openProjectedFiles(
     keyTable: openDataKeyTable(keyFile, keys, trusted),
   });
 
-  const found = open(false);
+  let found = open(false);
+  const foreign = [
+    ...((await isOfStream.log(found.projection)) ? [] : [projectionFile]),
+    ...((await isOfStream.keys(found.keyTable)) ? [] : [keyFile]),
+  ];
+  if (foreign.length > 0) {
+    close(found);
+    foreign.forEach(throwAway);
+    found = open(false);
+  }
   const empty = {
     ...(found.projection.position(streamNames.vault) === 0 && until.log >= worthwhile && { log: until.log }),
     ...(found.keyTable.position() === 0 && until.keys >= worthwhile && { keys: until.keys }),
   };
   if (Object.keys(empty).length === 0) return found;
-  found.projection[Symbol.dispose]();
-  found.keyTable[Symbol.dispose]();
+  close(found);
   await rebuildFiles({ connection, until: empty, projectionFile, linkedIdleMs, log, keyFile, keys });
   return open(true);
+}
+
+function close({ projection, keyTable }: { projection: Projection; keyTable: DataKeyTable }): void {
+  projection[Symbol.dispose]();
+  keyTable[Symbol.dispose]();
 }

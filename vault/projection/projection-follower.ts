@@ -44,7 +44,11 @@ export function createProjectionFollower({
 }: Options): ProjectionFollower {
   const stop = new AbortController();
   const waiting: { log: number; keys: number; resolve: () => void; reject: (error: unknown) => void }[] = [];
-  const at = { log: projection.position(streamNames.vault), keys: keyTable.position() };
+  // Owner markers, and keys that are no person's, cannot be told from others of another log: they are read again.
+  const at = {
+    log: Math.min(projection.position(streamNames.vault), projection.mark()?.sequence ?? 0),
+    keys: Math.min(keyTable.position(), keyTable.mark()?.sequence ?? 0),
+  };
   let entries: LogEntry[] = [];
   let keys: { name: string; wrapped: Uint8Array; sequence: number }[] = [];
   let read = { ...at };

@@ -7,6 +7,7 @@
 import type Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
 import { streamNames } from '../../schemas/subjects.ts';
+import type { LogMark } from '../log/event-log.ts';
 import type { EventMetadata } from '../log/stored-event.ts';
 import { type BulkLoad, beginBulkLoad } from '../sqlite/bulk-load.ts';
 import { drizzle } from '../sqlite/drizzle.ts';
@@ -49,6 +50,8 @@ export interface Projection extends Disposable {
   transaction(work: () => void): void;
   /** Of a projection that has read nothing yet; until it is finished nothing else may be asked of it. */
   beginLoad(): BulkLoad;
+  /** The newest event that is in here; null: none. A log that does not have it is not the one that was read. */
+  mark(): LogMark | null;
 }
 
 /**
@@ -81,6 +84,12 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
   const buried = new Map<string, number>();
   /** Few, and asked at every event that brings something of a person. */
   const forgottenAt = new Map(rows.forgotten());
+  let mark = rows.mark();
+  let storedMark = mark;
+  const storeMark = () => {
+    if (mark && mark !== storedMark) rows.setMark(mark);
+    storedMark = mark;
+  };
   const findSession = (id: string) => remembered(sessionRows, id, rows.session);
   const applyEvent = prepareApplyEvent(database, linkedIdleMs);
 
@@ -91,6 +100,7 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
     apply(entry) {
       const { metadata } = entry.event;
       const aggregate = aggregateOf(metadata);
+      if (entry.sequence > (mark?.sequence ?? 0)) mark = { sequence: entry.sequence, eventId: metadata.id };
       grantRows.delete(aggregate);
       sessionRows.delete(aggregate);
       if (metadata.type === 'UserForgotten') {
@@ -110,6 +120,7 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
     },
     setPosition(stream, sequence, eventAt) {
       rows.setPosition(stream, sequence, eventAt ?? null);
+      storeMark();
       if (stream !== streamNames.vault) return;
       for (const [aggregate, last] of buried) if (last <= sequence) buried.delete(aggregate);
     },
@@ -121,7 +132,13 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
     keptAliveGrants: rows.keptAliveGrants,
     endings: prepareEndingQueries(db),
     position: rows.position,
-    transaction: (work) => database.transaction(work)(),
+    transaction(work) {
+      database.transaction(() => {
+        work();
+        storeMark();
+      })();
+    },
+    mark: () => mark,
     beginLoad: () => beginBulkLoad(database, 65_536),
     [Symbol.dispose]: () => {
       database.close();

@@ -1,5 +1,8 @@
 /** What is asked of the rows, each question prepared once. */
+
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
+import { streamNames } from '../../schemas/subjects.ts';
+import type { LogMark } from '../log/event-log.ts';
 import { and, asc, eq, lte, ne, sql } from '../sqlite/drizzle.ts';
 import { isId } from '../sqlite/id-column.ts';
 import { forgotten, type GrantRow, grants, positions, type SessionRow, sessions } from './tables.ts';
@@ -40,6 +43,8 @@ export interface RowQueries {
   keptAliveGrants(partition: number, at: number, after: KeepAlivePlace, limit: number): KeptAliveGrant[];
   position(stream: string): number;
   setPosition(stream: string, sequence: number, eventAt: number | null): void;
+  mark(): LogMark | null;
+  setMark(mark: LogMark): void;
 }
 
 export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
@@ -145,6 +150,17 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
       db.select().from(positions).where(eq(positions.stream, stream)).get()?.sequence ?? 0,
     setPosition(stream, sequence, eventAt) {
       setPosition.run({ stream, sequence, eventAt });
+    },
+    mark() {
+      const row = db.select().from(positions).where(eq(positions.stream, streamNames.vault)).get();
+      if (!row?.markSequence || !row.markEventId) return null;
+      return { sequence: row.markSequence, eventId: row.markEventId };
+    },
+    setMark({ sequence, eventId }) {
+      db.update(positions)
+        .set({ markSequence: sequence, markEventId: eventId })
+        .where(eq(positions.stream, streamNames.vault))
+        .run();
     },
   };
 }

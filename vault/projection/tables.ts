@@ -6,7 +6,7 @@ import { blob, index, integer, sql, sqliteTable, text } from '../sqlite/drizzle.
 import { idColumn } from '../sqlite/id-column.ts';
 
 /** Raised with every change of a table: an older file is rebuilt from the log. */
-export const schemaVersion = 6;
+export const schemaVersion = 7;
 
 export const grants = sqliteTable(
   'grants',
@@ -89,6 +89,9 @@ export const positions = sqliteTable('positions', {
   incarnation: text('incarnation').notNull(),
   /** When the event happened that was read last; null: none yet. */
   eventAt: integer('event_at'),
+  /** The newest event that was applied, by the owner perhaps before it was read; null: none yet. */
+  markSequence: integer('mark_sequence'),
+  markEventId: text('mark_event_id'),
 });
 
 /** One row: what times were reckoned with that are not in the log. */
@@ -117,7 +120,8 @@ export const createTables = `
   CREATE INDEX sessions_by_end ON sessions (partition, ends_at);
   CREATE TABLE forgotten (principal_key BLOB PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL) STRICT;
   CREATE TABLE positions (
-    stream TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT NOT NULL, event_at INTEGER
+    stream TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT NOT NULL, event_at INTEGER,
+    mark_sequence INTEGER, mark_event_id TEXT
   ) STRICT;
   CREATE TABLE reckoning (linked_idle_ms INTEGER NOT NULL) STRICT;
 `;

@@ -9,15 +9,17 @@ import { RefusedError } from '../../schemas/failure.ts';
 import { createClaimId } from '../../schemas/ids.ts';
 import type { RefreshOutcome, RefreshOutcomeDelivery } from '../../schemas/messages/refresh-outcome.ts';
 import { VaultError } from '../errors.ts';
-import type { StartRefresh } from '../grant/commands.ts';
+import type { RecordRefreshed, RestoreTokens, StartRefresh } from '../grant/commands.ts';
 import { decide } from '../grant/decide.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
+import type { EventLog } from '../log/event-log.ts';
 import type { Outbox, OutboxEntry } from '../outbox/outbox.ts';
+import { createOutboxRecovery, type RefreshedOutcome } from '../outbox/recovery.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';
 import type { Revocation } from '../revocation/revocation.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
-import { openOutcome, sealOutcome } from '../sealing/grant-codec.ts';
+import { openPlace, sealOutcome, sealPlace } from '../sealing/grant-codec.ts';
 import type { LastUses } from './last-uses.ts';
 import type { ProviderLimits, Urgency } from './provider-limits.ts';
 
@@ -55,9 +57,12 @@ export interface Refresher extends Disposable {
   /** Whoever waits for an outcome of this grant waits no longer. */
   abandon(grantId: string): void;
   /** A delivered outcome. In the log or in the outbox when it resolves. A repeated delivery changes nothing. */
-  record(partition: number, grantId: string, claimId: string, outcome: RefreshOutcome): Promise<void>;
-  /** Appends what an earlier run of this worker had received and not appended. */
-  recover(): Promise<void>;
+  record(partition: number, delivery: RefreshOutcomeDelivery): Promise<void>;
+  /**
+   * Brings in what this worker has and the log has not, before anything of these partitions is answered; a log that does
+   * not answer is not waited for. What belongs to others follows.
+   */
+  recover(partitions: readonly number[]): Promise<void>;
 }
 
 interface Options {
@@ -65,6 +70,9 @@ interface Options {
   readonly grants: GrantStore;
   readonly dataKeys: DataKeys;
   readonly outbox: Outbox;
+  readonly log: Pick<EventLog, 'has'>;
+  /** Of the last event of a grant that is held. */
+  readonly sequenceOf: (grantId: string) => number;
   readonly providers: ProviderRefreshes;
   readonly limits: ProviderLimits;
   readonly lastUses: Pick<LastUses, 'lastUse'>;
@@ -82,14 +90,17 @@ const firstBackOffMs = 1000;
 const longestBackOffMs = 5 * 60_000;
 /** Longer than a log takes that works; the provider worker gives a delivery 2 s. */
 const logPatienceMs = 1000;
-const recoveryPauseMs = 1000;
 
 export function createRefresher(options: Options): Refresher {
-  const { writerOf, grants, dataKeys, outbox, providers, limits, lastUses, revocation } = options;
+  const { writerOf, grants, dataKeys, outbox, sequenceOf, providers, limits } = options;
+  const { lastUses, revocation } = options;
   const { now, random, onProblem, claimMs, reuseOf } = options;
   const awaited = new Map<string, { promise: Promise<void>; done: () => void }>();
-  let recovery: NodeJS.Timeout | undefined;
-  let stopped = false;
+  const recovery = createOutboxRecovery({
+    ...options,
+    append: (entry, grant, outcome) => recordTokens(entry, grant, outcome),
+    forward: (partition, delivery) => providers.forward(partition, delivery),
+  });
   const starting = new Map<string, Promise<void>>();
 
   async function start(partition: number, grantId: string, need: RefreshNeed, urgency: Urgency) {
@@ -147,25 +158,66 @@ export function createRefresher(options: Options): Refresher {
     awaited.get(grantId)?.done();
   }
 
-  async function recordTokens(
-    partition: number,
-    grant: HeldGrant,
-    claimId: string,
-    outcome: RefreshOutcome & { status: 'refreshed' },
-  ) {
-    const { grantId, provider } = grant;
-    const command = {
-      type: 'RecordRefreshed',
-      at: now(),
-      claimId,
-      tokens: outcome.tokens,
-      usedAt: lastUses.lastUse(grantId),
-    } as const;
-    const event = await grants.execute(writerOf(partition), grantId, command);
+  async function recordTokens(entry: OutboxEntry, grant: HeldGrant, outcome: RefreshedOutcome) {
+    const { partition, grantId, claimId } = entry;
+    const { tokens } = outcome;
+    const key = keyOf(grant);
+    const place = entry.place && openPlace(entry.place, grantId, claimId, key);
+    const told = { at: now(), claimId, tokens };
+    const usedAt = lastUses.lastUse(grantId);
+    const record: RecordRefreshed = { type: 'RecordRefreshed', ...told, usedAt };
+    const restore: RestoreTokens[] = place ? [{ type: 'RestoreTokens', ...told, place }] : [];
+    for (const command of place?.appended ? restore : [record, ...restore]) {
+      const event = await grants.execute(writerOf(partition), grantId, command);
+      if (event?.type !== 'TokensRefreshed') continue;
+      const { version, at: obtainedAt, linkId } = event;
+      const stored = sealPlace({ version, obtainedAt, linkId, appended: true }, grantId, claimId, key);
+      const mark = { sequence: sequenceOf(grantId), eventId: event.eventId };
+      couldWrite(() => outbox.markAppended(claimId, now(), { mark, place: stored }));
+      return announce(grantId);
+    }
     // Recorded before, or somebody took the grant away while this was on its way.
-    if (!event) await revocation.takeLate(partition, provider, { grantId, claimId, outcome });
-    outbox.markAppended(claimId, now());
+    await revocation.takeLate(partition, grant.provider, { grantId, claimId, outcome });
+    couldWrite(() => outbox.markAppended(claimId, now(), null));
     announce(grantId);
+  }
+
+  /** A disk that is full is a problem of this worker; the tokens have another place. */
+  function couldWrite(work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (error) {
+      onProblem(error);
+      return false;
+    }
+  }
+
+  /** Where the outcome of a claim will stand that the log knows now, and may have forgotten when it is appended. */
+  function placeOf(grant: HeldGrant, claimId: string): Buffer | null {
+    if (!grant.startedClaims.includes(claimId)) return null;
+    const { version, linkId } = grant;
+    const place = { version: version + 1, obtainedAt: now(), linkId, appended: false };
+    return sealPlace(place, grant.grantId, claimId, keyOf(grant));
+  }
+
+  /** @throws RefusedError `invalid-request`: no vault worker said so */
+  function givenPlace(given: string, grant: HeldGrant, claimId: string): Buffer {
+    const place = Buffer.from(given, 'base64url');
+    try {
+      openPlace(place, grant.grantId, claimId, keyOf(grant));
+    } catch (cause) {
+      throw new RefusedError('invalid-request', 'the place of this outcome was not sealed by the vault', {
+        cause,
+      });
+    }
+    return place;
+  }
+
+  function keyOf({ principalKey }: HeldGrant) {
+    const key = dataKeys.find(principalKey);
+    if (!key) throw new VaultError('key-unknown', 'the data key of this person is not there any more');
+    return key;
   }
 
   async function recordFailure(
@@ -209,18 +261,20 @@ export function createRefresher(options: Options): Refresher {
 
     abandon: announce,
 
-    async record(partition, grantId, claimId, outcome) {
+    async record(partition, { grantId, claimId, outcome, place: given }) {
       writerOf(partition);
       const grant = grants.find(grantId);
       if (!grant) return;
       if (outcome.status === 'failed') return recordFailure(partition, grant, claimId, outcome);
-      const key = dataKeys.find(grant.principalKey)!;
-      const sealed = sealOutcome(outcome, claimId, key);
-      outbox.put({ claimId, partition, grantId, sealed, receivedAt: now() });
-      const recorded = recordTokens(partition, grant, claimId, outcome).catch((error) => {
+      const sealed = sealOutcome(outcome, claimId, keyOf(grant));
+      const place = given === undefined ? placeOf(grant, claimId) : givenPlace(given, grant, claimId);
+      const entry = { claimId, partition, grantId, sealed, receivedAt: now(), place };
+      // Without the outbox the log alone keeps it, and must have it before anything is acknowledged.
+      if (!couldWrite(() => outbox.put(entry))) return recordTokens(entry, grant, outcome);
+      const recorded = recordTokens(entry, grant, outcome).catch((error) => {
         // It lies in the outbox: the log gets it as soon as it takes appends again, from here or from another owner.
         if (!(error instanceof VaultError)) throw error;
-        scheduleRecovery();
+        recovery.schedule();
         if (!error.retryable) throw error;
         onProblem(error);
       });
@@ -228,70 +282,21 @@ export function createRefresher(options: Options): Refresher {
       if ((await holdFor(recorded, logPatienceMs)) === pending) recorded.catch(onProblem);
     },
 
-    recover,
+    async recover(partitions) {
+      const taken = new Set(partitions);
+      const recovered = recovery.recover((partition) => taken.has(partition)).catch(failed);
+      await holdFor(recovered, logPatienceMs);
+      recovery.recover().catch(failed);
+      function failed(error: unknown) {
+        onProblem(error);
+        recovery.schedule();
+      }
+    },
 
     [Symbol.dispose]() {
-      stopped = true;
-      clearTimeout(recovery);
+      recovery[Symbol.dispose]();
       limits[Symbol.dispose]();
       for (const { done } of [...awaited.values()]) done();
     },
   };
-
-  async function recover(): Promise<void> {
-    for (const entry of outbox.pending()) {
-      const { partition, grantId, claimId } = entry;
-      const grant = grants.find(grantId);
-      const revoked = grant ? null : await revocation.findRevoked(partition, grantId);
-      const holder = grant ?? revoked;
-      const key = holder && dataKeys.find(holder.principalKey);
-      // Without its grant in the log it stays where it is: it may be the only copy.
-      if (!key) continue;
-      const outcome = openOutcome(entry.sealed, claimId, key);
-      if (outcome.status === 'failed') continue;
-      if (grant) {
-        await bringIn(entry, grant, outcome);
-      } else {
-        await revocation.takeLate(partition, holder.provider, { grantId, claimId, outcome });
-        outbox.markAppended(claimId, now());
-      }
-    }
-  }
-
-  async function bringIn(
-    { partition, grantId, claimId }: OutboxEntry,
-    grant: HeldGrant,
-    outcome: RefreshOutcome & { status: 'refreshed' },
-  ): Promise<void> {
-    try {
-      await recordTokens(partition, grant, claimId, outcome);
-    } catch (error) {
-      if (!isNotOwner(error)) throw error;
-      await providers
-        .forward(partition, { provider: grant.provider, grantId, claimId, outcome })
-        .catch((refusal) => {
-          // The owner has read the log: the grant was let go meanwhile.
-          if (!(refusal instanceof RefusedError && refusal.code === 'not-found')) throw refusal;
-        });
-      outbox.markAppended(claimId, now());
-    }
-  }
-
-  function scheduleRecovery(): void {
-    if (stopped || recovery) return;
-    recovery = setTimeout(() => {
-      recovery = undefined;
-      recover().catch((error) => {
-        onProblem(error);
-        scheduleRecovery();
-      });
-    }, recoveryPauseMs);
-  }
-}
-
-function isNotOwner(error: unknown): boolean {
-  return (
-    (error instanceof RefusedError && error.code === 'not-owner') ||
-    (error instanceof VaultError && error.code === 'ownership-lost')
-  );
 }

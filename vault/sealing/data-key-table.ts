@@ -3,6 +3,7 @@
  * which the stream was read. It lies apart from the projection, so that a copy of the projection opens nothing. The
  * file is disposable; one that is damaged, of another schema or of another stream is made anew.
  */
+import { createHash } from 'node:crypto';
 import { type BulkLoad, beginBulkLoad } from '../sqlite/bulk-load.ts';
 import { openDisposableDatabase } from '../sqlite/disposable-database.ts';
 import { drizzle, eq, sql } from '../sqlite/drizzle.ts';
@@ -26,10 +27,24 @@ export interface DataKeyTable extends Disposable {
   after(principalKey: string | null, prefix: string, limit: number): DataKeyRow[];
   position(): number;
   setPosition(sequence: number): void;
+  /** The newest message of the stream that is in here; null: none. A stream that has another one there is another. */
+  mark(): KeyMark | null;
   transaction(work: () => void): void;
   /** Of a table that has read nothing yet. */
   beginLoad(): BulkLoad;
 }
+
+export interface KeyMark {
+  readonly sequence: number;
+  readonly digest: string;
+}
+
+/** What tells one message of KEYS from every other. `wrapped`: empty for the mark of a destroyed key. */
+export function keyDigest(name: string, wrapped: Uint8Array): string {
+  return createHash('sha256').update(`${name}\0`).update(wrapped).digest('base64url');
+}
+
+const nothing: Uint8Array = new Uint8Array(0);
 
 /**
  * @param stream the incarnation of KEYS, and its last sequence; a file that is ahead of it read another stream
@@ -54,7 +69,8 @@ export function openDataKeyTable(
   });
   const db = drizzle(database);
   const { incarnation } = stream;
-  if (!db.select().from(keyPosition).get()) db.insert(keyPosition).values({ sequence: 0, incarnation }).run();
+  if (!db.select().from(keyPosition).get())
+    db.insert(keyPosition).values({ sequence: 0, incarnation, markSequence: 0, markDigest: '' }).run();
   const wrappedOf = db
     .select({ wrapped: dataKeys.wrapped })
     .from(dataKeys)
@@ -87,9 +103,35 @@ export function openDataKeyTable(
       sql`${dataKeys.principalKey} = ${sql.placeholder('principalKey')} AND ${dataKeys.sequence} <= ${sql.placeholder('sequence')}`,
     )
     .prepare();
+  let newest = {
+    sequence: db.select().from(keyPosition).get()?.markSequence ?? 0,
+    name: '',
+    wrapped: nothing,
+  };
+  const storeMark = () => {
+    if (newest === stored) return;
+    stored = newest;
+    const { sequence, name, wrapped } = newest;
+    db.update(keyPosition)
+      .set({ markSequence: sequence, markDigest: keyDigest(name, wrapped) })
+      .run();
+  };
+  let stored = newest;
+  const note = (sequence: number, name: string, wrapped: Uint8Array) => {
+    if (sequence <= newest.sequence) return;
+    newest = { sequence, name, wrapped };
+    // One for many, where many are read at once.
+    if (!database.inTransaction) storeMark();
+  };
   const table: Pick<DataKeyTable, 'put' | 'remove'> = {
-    put: (principalKey, wrapped, sequence) => put({ principalKey, wrapped: Buffer.from(wrapped), sequence }),
-    remove: (principalKey, sequence) => void remove.run({ principalKey, sequence }),
+    put(principalKey, wrapped, sequence) {
+      put({ principalKey, wrapped: Buffer.from(wrapped), sequence });
+      note(sequence, principalKey, wrapped);
+    },
+    remove(principalKey, sequence) {
+      remove.run({ principalKey, sequence });
+      note(sequence, principalKey, nothing);
+    },
   };
   return {
     ...table,
@@ -105,8 +147,18 @@ export function openDataKeyTable(
     position: () => db.select().from(keyPosition).get()?.sequence ?? 0,
     setPosition(sequence) {
       db.update(keyPosition).set({ sequence }).run();
+      storeMark();
     },
-    transaction: (work) => database.transaction(work)(),
+    mark() {
+      const row = db.select().from(keyPosition).get();
+      return row?.markSequence ? { sequence: row.markSequence, digest: row.markDigest } : null;
+    },
+    transaction(work) {
+      database.transaction(() => {
+        work();
+        storeMark();
+      })();
+    },
     beginLoad: () => beginBulkLoad(database, 32_768),
     [Symbol.dispose]: () => {
       database.close();

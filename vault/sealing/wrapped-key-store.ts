@@ -15,6 +15,8 @@ export interface WrappedKey {
 export interface WrappedKeyStore {
   /** From the leader; null if there is none, or none any more. */
   find(name: string): Promise<WrappedKey | null>;
+  /** The message of KEYS with this sequence, the mark of a destroyed key included; null if it is not there any more. */
+  at(sequence: number): Promise<{ name: string; wrapped: Uint8Array } | null>;
   /** @returns what stands there afterwards: of two who do so at once one wins */
   create(name: string, wrapped: Uint8Array): Promise<WrappedKey>;
   /** @returns the new sequence; null if the key is another than the one with this sequence */
@@ -58,6 +60,16 @@ export async function openWrappedKeyStore(connection: NatsConnection): Promise<W
     async find(name) {
       const found = await last(name);
       return found && found.wrapped.length > 0 ? found : null;
+    },
+
+    async at(sequence) {
+      try {
+        const { subject, data } = await manager.streams.getMessage(streamNames.keys, { seq: sequence });
+        return { name: subject.split('.')[2]!, wrapped: data };
+      } catch (error) {
+        if (codeOf(error) === noMessageFound) return null;
+        throw unknown('the keys cannot be read', error);
+      }
     },
 
     async create(name, wrapped) {

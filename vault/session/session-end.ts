@@ -42,7 +42,8 @@ export function createSessionEnd({
     const changes: Change[] = [];
     const went: HeldGrant[] = [];
     for (const grantId of grantIds) {
-      const held = grants.find(grantId);
+      // What has had its time goes, whatever has become of its key.
+      const held = command.type === 'ExpireSession' ? grants.findUnopened(grantId) : grants.find(grantId);
       if (!held) continue;
       const change = grants.changeFor(commandFor(command), held);
       if (!change) return null;

@@ -4,10 +4,10 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import Database from 'better-sqlite3';
 import * as z from 'zod';
 import { instanceIdSchema } from '../../schemas/ids.ts';
 import { StartupError } from '../../schemas/run-process.ts';
+import { lockFolder } from '../folder-lock.ts';
 import { ensureKeyFolder, rootKeyFileName } from '../keys/key-folder.ts';
 import { createPrivateFile, ensurePrivateFolder } from '../keys/private-files.ts';
 
@@ -35,7 +35,10 @@ export function openDataFolder(folder: string): DataFolder {
   const instanceFile = join(path, 'instance.json');
   const instanceId = readInstanceId(path, instanceFile);
   const pidFile = join(path, 'up.pid');
-  const lock = openLock(path, join(path, 'up.lock'), pidFile);
+  const lock = lockFolder(path, 'up.lock', () => {
+    const holder = existsSync(pidFile) ? ` (process ${readFileSync(pidFile, 'utf8').trim()})` : '';
+    return `data folder ${path} is used by another \`latchkey up\`${holder}: stop that one, or choose another folder with --data DIR`;
+  });
   const wasCutOff = existsSync(pidFile);
   writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
 
@@ -66,7 +69,7 @@ export function openDataFolder(folder: string): DataFolder {
     },
     [Symbol.dispose]() {
       rmSync(pidFile, { force: true });
-      lock.close();
+      lock[Symbol.dispose]();
     },
   };
   for (const part of [data.nats, data.vault, data.logs]) mkdirSync(part, { recursive: true, mode: 0o700 });
@@ -95,22 +98,4 @@ function readInstanceId(path: string, instanceFile: string): string | null {
     'data-format',
     `data folder ${path} has another format (${instanceFile} is not latchkey-data/1): use the version of latchkey that made it, or another folder (--data DIR)`,
   );
-}
-
-/** SQLite's exclusive lock is one of the kernel: a killed process leaves none behind, and no pid can be mistaken. */
-function openLock(path: string, lockFile: string, pidFile: string): { close(): void } {
-  const lock = new Database(lockFile, { timeout: 0 });
-  try {
-    lock.exec('BEGIN EXCLUSIVE');
-    return lock;
-  } catch (error) {
-    lock.close();
-    if ((error as { code?: string }).code !== 'SQLITE_BUSY')
-      throw new StartupError('lock-unusable', `data folder ${path}: ${lockFile} cannot be locked`);
-    const holder = existsSync(pidFile) ? ` (process ${readFileSync(pidFile, 'utf8').trim()})` : '';
-    throw new StartupError(
-      'data-folder-in-use',
-      `data folder ${path} is used by another \`latchkey up\`${holder}: stop that one, or choose another folder with --data DIR`,
-    );
-  }
 }

@@ -3,7 +3,7 @@
  * folder, and nothing else of the world.
  */
 import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createBus } from '../../schemas/bus.ts';
 import { readProcessConfiguration } from '../../schemas/config/process-configuration.ts';
@@ -17,6 +17,7 @@ import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { VaultError } from '../../vault/errors.ts';
 import { openKeyRing } from '../../vault/sealing/key-ring.ts';
 import { openVault } from '../../vault/vault.ts';
+import { lockFolder } from '../folder-lock.ts';
 import { keyRingSource } from './key-ring-sources.ts';
 import { createProviderRequests } from './provider-requests.ts';
 import { startVaultWorker } from './vault-worker.ts';
@@ -55,6 +56,12 @@ runProcess({
       );
     });
     mkdirSync(values.data, { recursive: true, mode: 0o700 });
+    const lock = lockFolder(
+      resolve(values.data),
+      'vault.lock',
+      () =>
+        `data folder ${resolve(values.data!)} is used by another vault worker: give each one a folder of its own (--data DIR)`,
+    );
 
     const connection = await openNatsConnection({ ...nats, role: 'vault', bootId });
     let stopping = false;
@@ -114,6 +121,7 @@ runProcess({
         await vault[Symbol.asyncDispose]();
         stopping = true;
         await connection.drain();
+        lock[Symbol.dispose]();
       },
     };
   },

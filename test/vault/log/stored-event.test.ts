@@ -15,7 +15,7 @@ const carried = { startedClaims: [claim(2)], forcedAt: null, linkId: null, usedA
 
 const events: EventMetadata[] = [
   { type: 'TokensGranted', ...bearing },
-  { type: 'TokensRefreshed', ...bearing, claimId: claim(1), ...carried, forcedAt: 3 },
+  { type: 'TokensRefreshed', ...bearing, claimId: claim(1), ...carried, forcedAt: 3, reason: null },
   { type: 'GrantLinked', ...linked, linkId: linkId('one') },
   { type: 'GrantUsed', ...linked, ...carried, linkId: linkId('one'), usedAt: 8, obtainedAt: 4 },
   {

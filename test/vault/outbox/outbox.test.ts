@@ -13,6 +13,11 @@ const entry = (n: number, sealed = `sealed-${n}`) => ({
   grantId,
   sealed: Buffer.from(sealed),
   receivedAt: 1000 + n,
+  place: null,
+});
+const event = (n: number) => ({
+  mark: { sequence: n, eventId: `evt_${n}` },
+  place: Buffer.from(`place-${n}`),
 });
 
 test('an entry is pending, also after a restart, until it is marked as appended', () => {
@@ -31,7 +36,7 @@ test('an entry is pending, also after a restart, until it is marked as appended'
       [claim(2), 'sealed-2'],
     ],
   );
-  outbox.markAppended(claim(1), 5000);
+  outbox.markAppended(claim(1), 5000, null);
   assert.equal(
     outbox.pending().map(({ claimId }) => claimId),
     [claim(2)],
@@ -71,7 +76,7 @@ test('the same claim again changes nothing, not even what was appended', () => {
   outbox.put(entry(1));
   outbox.put(entry(1, 'another outcome'));
   assert.is(outbox.pending()[0]!.sealed.toString(), 'sealed-1');
-  outbox.markAppended(claim(1), 5000);
+  outbox.markAppended(claim(1), 5000, null);
   outbox.put(entry(1));
   assert.equal(outbox.pending(), []);
 });
@@ -81,17 +86,62 @@ test('an entry stays an hour after its append, and for ever without one', () => 
   const file = folder.file('outbox.sqlite');
   using outbox = openOutbox(file);
   for (const n of [1, 2, 3]) outbox.put(entry(n));
-  outbox.markAppended(claim(1), 5000);
+  outbox.markAppended(claim(1), 5000, null);
   const kept = () => {
     const other = new Database(file, { readonly: true });
     const rows = other.prepare('SELECT claim_id AS id FROM entries ORDER BY id').all() as { id: string }[];
     other.close();
     return rows.map(({ id }) => id);
   };
-  outbox.markAppended(claim(2), 5000 + hourMs);
+  outbox.markAppended(claim(2), 5000 + hourMs, null);
   assert.equal(kept(), [claim(1), claim(2), claim(3)]);
-  outbox.markAppended(claim(2), 5001 + hourMs);
+  outbox.markAppended(claim(2), 5001 + hourMs, null);
   assert.equal(kept(), [claim(2), claim(3)]);
+});
+
+test('what the log must have is told from its end on; what has no event, or was given up, is not', () => {
+  using folder = openTemporaryFolder();
+  using outbox = openOutbox(folder.file('outbox.sqlite'));
+  for (const n of [1, 2, 3, 4, 5]) outbox.put(entry(n));
+  for (const n of [1, 2, 3]) outbox.markAppended(claim(n), 5000, event(n * 10));
+  outbox.markAppended(claim(4), 5000, null);
+  const told = (before: number, limit = 10) =>
+    outbox.appended(before, limit).map(({ claimId, mark, place }) => [claimId, mark, place!.toString()]);
+  const [first, second, third] = [1, 2, 3].map((n) => [claim(n), event(n * 10).mark, `place-${n * 10}`]);
+  assert.equal(told(100), [third, second, first]);
+  assert.equal(told(30, 1), [second]);
+  // Nothing to append is said of one that has its event already.
+  outbox.markAppended(claim(2), 6000, null);
+  const [newest, ...older] = outbox.appended(100, 10);
+  outbox.markAppended(claim(1), 6000, event(40));
+  for (const one of [newest!, older[1]!]) outbox.giveUp(one);
+  assert.equal(told(100), [[claim(1), event(40).mark, 'place-40'], second]);
+});
+
+test('a file of an earlier version keeps what it has', () => {
+  using folder = openTemporaryFolder();
+  const file = folder.file('outbox.sqlite');
+  const old = new Database(file);
+  old.exec(`CREATE TABLE entries (
+    claim_id TEXT PRIMARY KEY NOT NULL, partition INTEGER NOT NULL, grant_id TEXT NOT NULL, sealed BLOB NOT NULL,
+    received_at INTEGER NOT NULL, appended_at INTEGER
+  ) STRICT;
+  CREATE INDEX entries_by_append ON entries (appended_at);`);
+  old
+    .prepare('INSERT INTO entries VALUES (?, 7, ?, ?, 1, ?)')
+    .run(claim(1), grantId, Buffer.from('sealed-1'), null);
+  old
+    .prepare('INSERT INTO entries VALUES (?, 7, ?, ?, 1, ?)')
+    .run(claim(2), grantId, Buffer.from('sealed-2'), 5);
+  old.close();
+  for (let turn = 0; turn < 2; turn++) {
+    using outbox = openOutbox(file);
+    assert.equal(
+      outbox.pending().map(({ claimId, sealed, place }) => [claimId, sealed.toString(), place]),
+      [[claim(1), 'sealed-1', null]],
+    );
+    assert.equal(outbox.appended(Number.MAX_SAFE_INTEGER, 10), []);
+  }
 });
 
 test.run();

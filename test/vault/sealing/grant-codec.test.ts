@@ -51,7 +51,7 @@ function refused(work: () => unknown): void {
 }
 
 test('tokens and account come back as they were, and the metadata has neither', () => {
-  const { metadata, sealed } = sealGrantEvent(granted, createEventId(), key);
+  const { metadata, sealed } = sealGrantEvent(granted, createEventId(), () => key);
   assert.is(metadata.type === 'TokensGranted' && metadata.expiresAt, 10_000);
   assert.is(metadata.type === 'TokensGranted' && metadata.refreshExpiresAt, 77_000);
   for (const bytes of [Buffer.from(JSON.stringify(metadata)), sealed])
@@ -67,7 +67,7 @@ test('tokens and account come back as they were, and the metadata has neither', 
 });
 
 test('sealed tokens of another person, grant or version do not open in this row', () => {
-  const { sealed } = sealGrantEvent(granted, createEventId(), key);
+  const { sealed } = sealGrantEvent(granted, createEventId(), () => key);
   const row = rowOf(granted, sealed);
   refused(() => openGrant({ ...row, principalKey: `pri_${'x'.repeat(32)}` }, key));
   refused(() => openGrant({ ...row, grantId: `grt_${'x'.repeat(32)}` }, key));
@@ -88,7 +88,7 @@ test('events without tokens seal nothing', () => {
   const { sealed } = sealGrantEvent(
     { type: 'ReauthRequired', at: 1, grantId: owner.grantId, claimId: null, reason: 'no-refresh-token' },
     createEventId(),
-    key,
+    () => key,
   );
   assert.is(sealed.length, 0);
 });

@@ -94,6 +94,29 @@ test('a sign-in that is under way when it stops is brought to its end', async ()
     assert.is(await installation.tokenOf(people[index]!), `gitlab-of-${name}-access-token-clear`);
 });
 
+test('a second worker on one data folder: one line, exit code 1, and the first goes on; free after kill -9 and SIGTERM', async () => {
+  await using installation = await openVaultInstallation();
+  const first = installation.start();
+  await first.ready;
+  const alice = await installation.signIn('alice');
+  const refused = installation.start();
+  const { code, stderr } = await refused.ended;
+  assert.is(code, 1);
+  assertClear(
+    stderr,
+    /^latchkey vault: data folder \/.*\/vault is used by another vault worker: give each one .*--data DIR/,
+  );
+  assert.is(await installation.tokenOf(alice), 'gitlab-of-alice-access-token-clear');
+  first.signal('SIGKILL');
+  await first.ended;
+  const second = installation.start();
+  await second.ready;
+  second.signal('SIGTERM');
+  assert.is((await second.ended).code, 0);
+  await installation.start().ready;
+  assert.is(await installation.tokenOf(alice), 'gitlab-of-alice-access-token-clear');
+});
+
 test('the NATS of another instance: one line, exit code 1', async () => {
   await using installation = await openVaultInstallation();
   const first = installation.start();
