@@ -5,7 +5,7 @@
 import { ErrorCode, type Msg, type NatsConnection, NatsError, type Subscription } from 'nats';
 
 /**
- * `before:<fact>` and `after:<fact>`: around the append whose last fact this is. `reply:<operation>`: before an answer
+ * `before:<fact>` and `after:<fact>`: around the batch with this fact. `reply:<operation>`: before an answer
  * leaves. Other names are those that the process gives to its ports.
  */
 export interface Fault {
@@ -54,14 +54,29 @@ export function withFaults<Connection extends NatsConnection>(
   connection: Connection,
   faults: Faults,
 ): Connection {
+  /** Facts of batches that are not committed yet: those of many partitions may be in one. */
+  const open = new Map<string, { fact: string; partition: number }[]>();
+  const publish: NatsConnection['publish'] = (subject, payload, options) => {
+    const [, kind, partition, fact = ''] = subject.split('.');
+    const batch = options?.headers?.get('Nats-Batch-Id');
+    if (kind === 'fact' && batch)
+      open.set(batch, [...(open.get(batch) ?? []), { fact, partition: Number(partition) }]);
+    connection.publish(subject, payload, options);
+  };
   const request: NatsConnection['request'] = async (subject, payload, options) => {
     const [, kind, partition, fact] = subject.split('.');
     if (kind !== 'fact') return connection.request(subject, payload, options);
-    const early = faults.reach(`before:${fact}`, Number(partition));
-    if (early instanceof Promise) await early;
+    const batch = options?.headers?.get('Nats-Batch-Id') ?? '';
+    const facts = [...(open.get(batch) ?? []), { fact, partition: Number(partition) }];
+    open.delete(batch);
+    for (const one of facts) {
+      const early = faults.reach(`before:${one.fact}`, one.partition);
+      if (early instanceof Promise) await early;
+    }
     const reply = await connection.request(subject, payload, options);
-    if (await faults.reach(`after:${fact}`, Number(partition)))
-      throw NatsError.errorForCode(ErrorCode.Timeout);
+    for (const one of facts)
+      if (await faults.reach(`after:${one.fact}`, one.partition))
+        throw NatsError.errorForCode(ErrorCode.Timeout);
     return reply;
   };
   const subscribe: NatsConnection['subscribe'] = (subject, options = {}): Subscription => {
@@ -87,6 +102,7 @@ export function withFaults<Connection extends NatsConnection>(
   return new Proxy(connection, {
     get(target, name) {
       if (name === 'request') return request;
+      if (name === 'publish') return publish;
       if (name === 'subscribe') return subscribe;
       return own(target, name);
     },
