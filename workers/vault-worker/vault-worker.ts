@@ -139,7 +139,9 @@ export function startVaultWorker({
     };
     const { operator } = vault;
     return [
-      fromOperator(loadKeyRing, ({ sealWith }) => operator.loadKeyRing(sealWith)),
+      fromOperator(loadKeyRing, ({ sealWith }, context) =>
+        once(context, () => operator.loadKeyRing(sealWith)),
+      ),
       fromOperator(rewrapKeys, (_, context) =>
         once(context, async () => ({ rewrapped: await operator.rewrap(partition) })),
       ),
@@ -158,7 +160,10 @@ export function startVaultWorker({
       fromOperator(listEndingGrants, ({ after, ...period }) =>
         operator.forecast.listEnding(partition, period, after),
       ),
-      fromOperator(confirmForgotten, ({ userId }) => operator.hasForgotten(userId)),
+      // All partitions are asked at once: on a busy machine it takes longer than an attempt, and none may begin anew.
+      fromOperator(confirmForgotten, ({ userId }, context) =>
+        once(context, () => operator.hasForgotten(userId)),
+      ),
       fromGateway(findUpstreamTokens, (request) => vault.findUpstreamTokens(partition, request)),
       fromGateway(openSession, (request, context) =>
         once(context, () => vault.openSession(partition, request)),
