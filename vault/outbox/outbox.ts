@@ -86,6 +86,8 @@ export interface Outbox extends Disposable {
   giveUp(entry: AppendedEntry): void;
   /** What is not in the log yet, oldest first. */
   pending(): OutboxEntry[];
+  /** All of it, or nothing; on disk when it returns. */
+  transaction(work: () => void): void;
 }
 
 export function openOutbox(file: string): Outbox {
@@ -134,6 +136,7 @@ export function openOutbox(file: string): Outbox {
     },
     pending: () =>
       db.select().from(entries).where(isNull(entries.appendedAt)).orderBy(asc(entries.receivedAt)).all(),
+    transaction: (work) => database.transaction(work)(),
     [Symbol.dispose]: () => {
       database.close();
     },

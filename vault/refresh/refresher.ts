@@ -15,6 +15,7 @@ import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
 import type { EventLog } from '../log/event-log.ts';
 import type { Outbox, OutboxEntry } from '../outbox/outbox.ts';
+import { createOutboxWrites } from '../outbox/outbox-writes.ts';
 import { createOutboxRecovery, type RefreshedOutcome } from '../outbox/recovery.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';
 import type { Revocation } from '../revocation/revocation.ts';
@@ -101,6 +102,7 @@ export function createRefresher(options: Options): Refresher {
     append: (entry, grant, outcome) => recordTokens(entry, grant, outcome),
     forward: (partition, delivery) => providers.forward(partition, delivery),
   });
+  const writes = createOutboxWrites(outbox, onProblem);
   const starting = new Map<string, Promise<void>>();
 
   async function start(partition: number, grantId: string, need: RefreshNeed, urgency: Urgency) {
@@ -173,19 +175,19 @@ export function createRefresher(options: Options): Refresher {
       const { version, at: obtainedAt, linkId } = event;
       const stored = sealPlace({ version, obtainedAt, linkId, appended: true }, grantId, claimId, key);
       const mark = { sequence: sequenceOf(grantId), eventId: event.eventId };
-      couldWrite(() => outbox.markAppended(claimId, now(), { mark, place: stored }));
+      writes.markAppended(claimId, now(), { mark, place: stored });
       return announce(grantId);
     }
     // Recorded before, or somebody took the grant away while this was on its way.
     await revocation.takeLate(partition, grant.provider, { grantId, claimId, outcome });
-    couldWrite(() => outbox.markAppended(claimId, now(), null));
+    writes.markAppended(claimId, now(), null);
     announce(grantId);
   }
 
   /** A disk that is full is a problem of this worker; the tokens have another place. */
-  function couldWrite(work: () => void): boolean {
+  async function isKept(entry: OutboxEntry): Promise<boolean> {
     try {
-      work();
+      await writes.put(entry);
       return true;
     } catch (error) {
       onProblem(error);
@@ -270,7 +272,7 @@ export function createRefresher(options: Options): Refresher {
       const place = given === undefined ? placeOf(grant, claimId) : givenPlace(given, grant, claimId);
       const entry = { claimId, partition, grantId, sealed, receivedAt: now(), place };
       // Without the outbox the log alone keeps it, and must have it before anything is acknowledged.
-      if (!couldWrite(() => outbox.put(entry))) return recordTokens(entry, grant, outcome);
+      if (!(await isKept(entry))) return recordTokens(entry, grant, outcome);
       const recorded = recordTokens(entry, grant, outcome).catch((error) => {
         // It lies in the outbox: the log gets it as soon as it takes appends again, from here or from another owner.
         if (!(error instanceof VaultError)) throw error;
@@ -295,6 +297,7 @@ export function createRefresher(options: Options): Refresher {
 
     [Symbol.dispose]() {
       recovery[Symbol.dispose]();
+      writes[Symbol.dispose]();
       limits[Symbol.dispose]();
       for (const { done } of [...awaited.values()]) done();
     },

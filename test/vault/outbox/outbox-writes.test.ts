@@ -1,0 +1,88 @@
+import Database from 'better-sqlite3';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Outbox, type OutboxEntry, openOutbox } from '../../../vault/outbox/outbox.ts';
+import { createOutboxWrites } from '../../../vault/outbox/outbox-writes.ts';
+import { openTemporaryFolder } from '../../world/temporary-folder.ts';
+
+const test = suite('outbox-writes');
+const claim = (n: number) => `clm_${String(n).padStart(22, '0')}`;
+const entry = (n: number): OutboxEntry => ({
+  ...{ claimId: claim(n), partition: 1, grantId: 'grt_x', sealed: Buffer.from('sealed') },
+  ...{ receivedAt: n, place: null },
+});
+
+/** Counts the transactions, and refuses them when told to. */
+function watched(outbox: Outbox) {
+  const seen = { transactions: 0, refuse: false };
+  const transaction: Outbox['transaction'] = (work) => {
+    seen.transactions += 1;
+    outbox.transaction(() => {
+      work();
+      if (seen.refuse) throw new Error('database or disk is full');
+    });
+  };
+  return { seen, outbox: { ...outbox, transaction } };
+}
+
+function entriesIn(file: string): number {
+  const other = new Database(file, { readonly: true });
+  const { n } = other.prepare('SELECT count(*) AS n FROM entries').get() as { n: number };
+  other.close();
+  return n;
+}
+
+test('what comes in one moment is one transaction, and is on disk when it resolves', async () => {
+  using folder = openTemporaryFolder();
+  const file = folder.file('outbox.sqlite');
+  using opened = openOutbox(file);
+  const { seen, outbox } = watched(opened);
+  const problems: unknown[] = [];
+  using writes = createOutboxWrites(outbox, (error) => problems.push(error));
+  const puts = Array.from({ length: 300 }, (_, n) => writes.put(entry(n)));
+  writes.markAppended(claim(7), 5000, null);
+  assert.is(entriesIn(file), 0);
+  await Promise.all(puts);
+  assert.is(entriesIn(file), 300);
+  assert.is(seen.transactions, 1);
+  assert.is(outbox.pending().length, 299);
+  await writes.put(entry(300));
+  assert.is(seen.transactions, 2);
+  assert.equal(problems, []);
+});
+
+test('what could not be written is told to each who wrote it, and nothing of it is there', async () => {
+  using folder = openTemporaryFolder();
+  const file = folder.file('outbox.sqlite');
+  using opened = openOutbox(file);
+  const { seen, outbox } = watched(opened);
+  const problems: string[] = [];
+  using writes = createOutboxWrites(outbox, (error) => problems.push((error as Error).message));
+  seen.refuse = true;
+  const puts = [1, 2].map((n) =>
+    writes.put(entry(n)).then(
+      () => 'kept',
+      (error) => error.message,
+    ),
+  );
+  writes.markAppended(claim(1), 5000, null);
+  assert.equal(await Promise.all(puts), Array(2).fill('database or disk is full'));
+  assert.equal(problems, ['database or disk is full']);
+  assert.is(entriesIn(file), 0);
+  seen.refuse = false;
+  await writes.put(entry(1));
+  assert.is(entriesIn(file), 1);
+});
+
+test('what waits is written at the end', () => {
+  using folder = openTemporaryFolder();
+  const file = folder.file('outbox.sqlite');
+  using outbox = openOutbox(file);
+  {
+    using writes = createOutboxWrites(outbox, () => {});
+    void writes.put(entry(1));
+  }
+  assert.is(entriesIn(file), 1);
+});
+
+test.run();
