@@ -96,6 +96,7 @@ test('the vault worker is killed at each step of a refresh: the new tokens are k
     await owner.reached();
     await owner.ended();
     const replacement = cluster.addWorker();
+    replacement.catch(() => undefined);
     assert.is((await found).status, 'ok', name);
     workers = [...workers.filter((worker) => worker !== owner), await replacement];
     await assertKept(provider, cluster, name, person, 1);
