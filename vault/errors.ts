@@ -11,6 +11,7 @@ export type VaultErrorCode =
   | 'append-refused'
   | 'append-unknown'
   | 'projection-failed'
+  | 'outbox-damaged'
   | 'stored-event-invalid';
 
 export class VaultError extends Error {

@@ -23,7 +23,10 @@ export interface LocalFiles extends Disposable {
 }
 
 interface Options
-  extends Pick<ProjectedFilesOptions, 'connection' | 'folder' | 'until' | 'now' | 'linkedIdleMs'> {
+  extends Pick<
+    ProjectedFilesOptions,
+    'connection' | 'folder' | 'until' | 'now' | 'linkedIdleMs' | 'onDamaged'
+  > {
   readonly log: EventLog;
   readonly keyStore: WrappedKeyStore;
   readonly incarnations: { readonly log: string; readonly keys: string };
@@ -32,8 +35,8 @@ interface Options
 }
 
 export async function openLocalFiles(options: Options): Promise<LocalFiles> {
-  const { connection, folder, until, now, linkedIdleMs, log, keyStore, incarnations, lastSequences } =
-    options;
+  const { connection, folder, until, now, linkedIdleMs, onDamaged } = options;
+  const { log, keyStore, incarnations, lastSequences } = options;
   const last = await whenItAnswers(lastSequences);
 
   async function logLacks(file: Projection): Promise<boolean> {
@@ -52,6 +55,7 @@ export async function openLocalFiles(options: Options): Promise<LocalFiles> {
 
   const { projection, keyTable } = await openProjectedFiles({
     ...{ connection, folder, incarnations, until, now, linkedIdleMs, lastSequences: last },
+    onDamaged,
     isOfStream: {
       log: async (file) => !(await whenItAnswers(() => logLacks(file))),
       keys: async (file) => (await whenItAnswers(() => keysOf(file))) === 'same',

@@ -157,6 +157,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   };
   const files = await openLocalFiles({
     ...{ connection, folder, log, keyStore, until, now, linkedIdleMs },
+    onDamaged: options.onFatal,
     incarnations: streams.incarnations,
     lastSequences: () => lastSequencesOf(connection),
   });

@@ -85,7 +85,7 @@ echoHeaders.set('Reply-Size', String(sizes.reply));
 const payload = new Uint8Array(sizes.request);
 const calls: Record<string, Call> = {
   'NATS echo': async () =>
-    void (await large.connection.request('bench.echo', payload, { headers: echoHeaders, timeout: 5000 })),
+    void (await large.connection.request('bench.echo', payload, { headers: echoHeaders, timeout: 30_000 })),
   ...asked,
 };
 const seen = new Map(
@@ -221,7 +221,7 @@ async function lookUps(
   let turn = 0;
   const call = async () => {
     const { target, request } = requests[turn++ % requests.length]!;
-    const { answers } = await bus.request(findUpstreamTokens, target, request, { timeoutMs: 5000 });
+    const { answers } = await bus.request(findUpstreamTokens, target, request, { timeoutMs: 30_000 });
     if (answers.gitlab?.status !== 'ok') throw new Error(`the vault answers ${answers.gitlab?.status}`);
   };
   await ratePerSecond(call, people.length, 16);

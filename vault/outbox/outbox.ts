@@ -3,8 +3,11 @@
  * `synchronous=FULL`. An entry is pending until its event is in the log, and stays an hour after that, for a log that
  * loses its tail. The file is never deleted automatically.
  */
+import { basename } from 'node:path';
 import Database from 'better-sqlite3';
+import { VaultError } from '../errors.ts';
 import type { LogMark } from '../log/event-log.ts';
+import { isDamage } from '../sqlite/damage.ts';
 import {
   and,
   asc,
@@ -90,9 +93,9 @@ export interface Outbox extends Disposable {
   transaction(work: () => void): void;
 }
 
+/** @throws VaultError `outbox-damaged` it is not a whole database: an operator must decide, for it may hold the only copy */
 export function openOutbox(file: string): Outbox {
-  const database = new Database(file);
-  database.pragma('journal_mode = WAL');
+  const database = openWhole(file);
   database.pragma('synchronous = FULL');
   database.pragma('fullfsync = ON');
   database.pragma('secure_delete = FAST');
@@ -141,4 +144,24 @@ export function openOutbox(file: string): Outbox {
       database.close();
     },
   };
+}
+
+function openWhole(file: string): Database.Database {
+  const database = new Database(file);
+  try {
+    database.pragma('journal_mode = WAL');
+    const found = database.pragma('integrity_check(1)', { simple: true });
+    if (found !== 'ok') throw new Database.SqliteError(String(found), 'SQLITE_CORRUPT');
+    return database;
+  } catch (cause) {
+    database.close();
+    if (!isDamage(cause)) throw cause;
+    throw new VaultError(
+      'outbox-damaged',
+      `${file} is damaged, and is not removed, for it may hold tokens that are nowhere else: put the file back from the ` +
+        `volume's backup, or save what is left with "sqlite3 ${basename(file)} .recover"; or move it away together with ` +
+        'its -wal file, and those whose refresh it held must sign in again',
+      { cause },
+    );
+  }
 }

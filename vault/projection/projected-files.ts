@@ -2,10 +2,12 @@
  * The two files that follow the streams, opened where they were left. One that is empty while there is much to read is
  * built first, as a whole.
  */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import { streamNames } from '../../schemas/subjects.ts';
+import type { VaultError } from '../errors.ts';
 import { type DataKeyTable, openDataKeyTable } from '../sealing/data-key-table.ts';
+import { noticeDamage } from '../sqlite/damage.ts';
 import { throwAway } from '../sqlite/disposable-database.ts';
 import { openProjection, type Projection } from './projection.ts';
 import { rebuildFiles } from './rebuild.ts';
@@ -19,6 +21,8 @@ export interface ProjectedFilesOptions {
   /** The last one that is there to be read; 0: none. */
   readonly until: { readonly log: number; readonly keys: number };
   readonly now: () => number;
+  /** One of the files turned out to be damaged while it was read, and is gone: this worker must stop. */
+  readonly onDamaged: (error: VaultError) => void;
   readonly linkedIdleMs: number;
   /** Whether the stream still has what the file read last: its sequences are used again if it lost its tail. */
   readonly isOfStream: {
@@ -34,7 +38,8 @@ const worthwhile = 10_000;
 export async function openProjectedFiles(
   options: ProjectedFilesOptions,
 ): Promise<{ projection: Projection; keyTable: DataKeyTable }> {
-  const { connection, folder, incarnations, lastSequences, until, now, linkedIdleMs, isOfStream } = options;
+  const { connection, folder, incarnations, lastSequences, until, now, linkedIdleMs } = options;
+  const { isOfStream, onDamaged } = options;
   const [projectionFile, keyFile] = [join(folder, 'projection.sqlite'), join(folder, 'keys.sqlite')];
   const log = {
     stream: streamNames.vault,
@@ -42,9 +47,14 @@ export async function openProjectedFiles(
     lastSequence: lastSequences.log,
   };
   const keys = { incarnation: incarnations.keys, lastSequence: lastSequences.keys };
+  const watched = <File extends object>(file: File, path: string) =>
+    noticeDamage(file, basename(path), (error) => {
+      throwAway(path);
+      onDamaged(error);
+    });
   const open = (trusted: boolean) => ({
-    projection: openProjection(projectionFile, [log], now(), linkedIdleMs, trusted),
-    keyTable: openDataKeyTable(keyFile, keys, trusted),
+    projection: watched(openProjection(projectionFile, [log], now(), linkedIdleMs, trusted), projectionFile),
+    keyTable: watched(openDataKeyTable(keyFile, keys, trusted), keyFile),
   });
 
   let found = open(false);

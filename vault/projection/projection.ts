@@ -71,11 +71,18 @@ export function openProjection(
 
 /** People who call often are answered from memory; the rest of a row's way is the page cache of SQLite. */
 const rememberedRows = 20_000;
+/** Of grants: what is sealed in them, and what a row takes beside it. With ID tokens in them they are fewer. */
+const rememberedBytes = 32 * 2 ** 20;
+const rowBytes = 1000;
 
 function createProjection(database: Database.Database, linkedIdleMs: number): Projection {
   const db = drizzle(database);
   const rows = prepareRowQueries(db);
-  const grantRows = new LRUCache<string, GrantRow>({ max: rememberedRows });
+  const grantRows = new LRUCache<string, GrantRow>({
+    max: rememberedRows,
+    maxSize: rememberedBytes,
+    sizeCalculation: ({ sealed }) => rowBytes + sealed.length,
+  });
   const sessionRows = new LRUCache<string, SessionRow>({ max: rememberedRows });
   /**
    * The sequences of tombstones that the follower has not read yet. What it brings meanwhile and is older must not come

@@ -49,8 +49,9 @@ const smallBytes = 64 * 2 ** 20;
 
 /**
  * Small files are compared with their indexes, entry by entry. That takes a quarter of a minute for a GiB; a large file
- * has its pages and the values in them looked through, and the entries of each index counted. What that does not find,
- * an entry under a wrong key, makes a row that is asked for come out as another or as missing: see `findGrant`.
+ * has its pages and the values in them looked through, and the entries of each index counted. What that does not find is
+ * an entry under a wrong key: the row is missing then, or is found under the id of another, as which its sealed value does
+ * not open.
  */
 function isWhole(database: Database.Database, file: string): boolean {
   const isSmall = statSync(file).size <= smallBytes;

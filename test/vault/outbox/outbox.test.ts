@@ -1,6 +1,8 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { VaultError } from '../../../vault/errors.ts';
 import { openOutbox } from '../../../vault/outbox/outbox.ts';
 import { openTemporaryFolder } from '../../world/temporary-folder.ts';
 import { claim, grantId } from '../grant/commands.ts';
@@ -143,5 +145,27 @@ test('a file of an earlier version keeps what it has', () => {
     assert.equal(outbox.appended(Number.MAX_SAFE_INTEGER, 10), []);
   }
 });
+
+for (const [what, damage] of [
+  ['no database', () => 'this is not a database, and never was one. '.repeat(99)],
+  ['damaged in its middle', (bytes: Buffer) => bytes.fill('?', 4096, 8192)],
+] as const) {
+  test(`a file that is ${what} stops the start, and stays as it is`, () => {
+    using folder = openTemporaryFolder();
+    const file = folder.file('outbox.sqlite');
+    {
+      using outbox = openOutbox(file);
+      for (let n = 0; n < 50; n++) outbox.put(entry(n, `sealed-${n}`.repeat(20)));
+    }
+    writeFileSync(file, damage(readFileSync(file)));
+    const before = readFileSync(file);
+    assert.throws(
+      () => openOutbox(file),
+      (error: unknown) =>
+        error instanceof VaultError && error.code === 'outbox-damaged' && error.message.includes('.recover'),
+    );
+    assert.equal(readFileSync(file), before);
+  });
+}
 
 test.run();
