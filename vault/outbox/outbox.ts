@@ -37,7 +37,7 @@ const entries = sqliteTable(
     appendedAt: integer('appended_at'),
     /** Where it stands among the token sets of its grant, under the same key; null: it has no place there. */
     place: blob('place', { mode: 'buffer' }),
-    /** Its event in the log; null: none, or the log need not have it any more. */
+    /** Its event in the log; null: none, or a log that lost it. */
     sequence: integer('sequence'),
     eventId: text('event_id'),
   },
@@ -74,6 +74,11 @@ export interface OutboxEntry {
   readonly place: Buffer | null;
 }
 
+export interface PendingEntry extends OutboxEntry {
+  /** Of the event that the log has lost; null: it had none yet. */
+  readonly eventId: string | null;
+}
+
 export interface AppendedEntry extends OutboxEntry {
   readonly mark: LogMark;
 }
@@ -85,10 +90,10 @@ export interface Outbox extends Disposable {
   markAppended(claimId: string, at: number, event: { mark: LogMark; place: Buffer } | null): void;
   /** Those that the log must have, the newest there first, before a sequence. */
   appended(beforeSequence: number, limit: number): AppendedEntry[];
-  /** The log is without this event for good. */
-  giveUp(entry: AppendedEntry): void;
-  /** What is not in the log yet, oldest first. */
-  pending(): OutboxEntry[];
+  /** The log has lost their events: they are pending again, all or none of them. */
+  reopen(lost: readonly AppendedEntry[]): void;
+  /** What is not in the log, oldest first. */
+  pending(): PendingEntry[];
   /** All of it, or nothing; on disk when it returns. */
   transaction(work: () => void): void;
 }
@@ -131,11 +136,14 @@ export function openOutbox(file: string): Outbox {
           ...entry,
           mark: { sequence: sequence!, eventId: eventId! },
         })),
-    giveUp({ claimId, mark }) {
-      db.update(entries)
-        .set({ sequence: null, eventId: null })
-        .where(and(eq(entries.claimId, claimId), eq(entries.sequence, mark.sequence)))
-        .run();
+    reopen(lost) {
+      database.transaction(() => {
+        for (const { claimId, mark } of lost)
+          db.update(entries)
+            .set({ appendedAt: null, sequence: null })
+            .where(and(eq(entries.claimId, claimId), eq(entries.sequence, mark.sequence)))
+            .run();
+      })();
     },
     pending: () =>
       db.select().from(entries).where(isNull(entries.appendedAt)).orderBy(asc(entries.receivedAt)).all(),

@@ -12,7 +12,7 @@ import type { EventLog } from '../log/event-log.ts';
 import type { Revocation } from '../revocation/revocation.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
 import { openOutcome } from '../sealing/grant-codec.ts';
-import type { AppendedEntry, Outbox, OutboxEntry } from './outbox.ts';
+import type { AppendedEntry, Outbox, OutboxEntry, PendingEntry } from './outbox.ts';
 
 export interface OutboxRecovery extends Disposable {
   /**
@@ -49,25 +49,30 @@ export function createOutboxRecovery(options: Options): OutboxRecovery {
   let scheduled: NodeJS.Timeout | undefined;
   let stopped = false;
 
-  /** A log loses its end, so what is older than an entry that it has is there too. The oldest first. */
-  async function lost(): Promise<AppendedEntry[]> {
+  /** A log loses its end, so what is older than an entry that it has is there too. */
+  async function findLost(): Promise<AppendedEntry[]> {
     const found: AppendedEntry[] = [];
     for (let before = Number.MAX_SAFE_INTEGER; ; ) {
       const page = outbox.appended(before, entriesAtOnce);
       for (const entry of page) {
-        if (await log.has(entry.mark)) return found.reverse();
+        if (await log.has(entry.mark)) return found;
         found.push(entry);
       }
-      if (page.length < entriesAtOnce) return found.reverse();
+      if (page.length < entriesAtOnce) return found;
       before = page.at(-1)!.mark.sequence;
     }
   }
 
-  async function bringIn(entry: OutboxEntry): Promise<void> {
+  async function bringIn(entry: PendingEntry): Promise<void> {
     const { partition, grantId, claimId } = entry;
     const grant = grants.find(grantId);
     const holder = grant ?? (await revocation.findRevoked(partition, grantId));
-    const key = holder && dataKeys.find(holder.principalKey);
+    if (!holder) {
+      // What was in the log once is over. Else it stays where it is: it may be the only copy.
+      if (entry.eventId !== null) outbox.markAppended(claimId, now(), null);
+      return;
+    }
+    const key = dataKeys.find(holder.principalKey);
     if (!key) return;
     const outcome = openOutcome(entry.sealed, claimId, key);
     if (outcome.status !== 'refreshed') return;
@@ -113,18 +118,12 @@ export function createOutboxRecovery(options: Options): OutboxRecovery {
   }
 
   async function recover(isChosen: (partition: number) => boolean = () => true): Promise<void> {
+    // Before anything new is appended: the newest entry tells whether there is something to look for.
+    const lost = await findLost();
+    if (lost.length > 0) outbox.reopen(lost);
     const failures: unknown[] = [];
-    // Without its grant in the log a pending one stays where it is: it may be the only copy.
     for (const entry of outbox.pending())
       if (isChosen(entry.partition)) await once(entry, failures, () => bringIn(entry));
-    for (const entry of await lost()) {
-      if (!isChosen(entry.partition)) continue;
-      await once(entry, failures, async () => {
-        await bringIn(entry);
-        // Unless it has another place now, that is all that can be done: its grant is gone, or went another way.
-        outbox.giveUp(entry);
-      });
-    }
     if (failures.length > 0) throw failures[0];
   }
 

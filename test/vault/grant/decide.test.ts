@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { StartRefresh } from '../../../vault/grant/commands.ts';
+import type { RestoreTokens, StartRefresh, TokenPlace } from '../../../vault/grant/commands.ts';
 import { decide, isOtherAccount } from '../../../vault/grant/decide.ts';
 import { noGrant } from '../../../vault/grant/state.ts';
 import {
@@ -354,6 +354,47 @@ test('kept alive is the version that was due, also if its access token lives', (
   assert.is(run(lasting, keep(2)).events[1], null);
   const without = linkGrant('one', { tokens: tokens('one', { expiresAt: null, refreshToken: null }) });
   assert.is(run(without, keep(1)).events[1], null);
+});
+
+/** By default of tokens that are two versions newer, and were got later, than those of `grantTokens('a')`. */
+const restored = (n: number, name: string, change: Partial<TokenPlace> = {}): RestoreTokens => ({
+  type: 'RestoreTokens',
+  at: 90_000,
+  claimId: claim(n),
+  tokens: tokens(name),
+  place: { version: 3, obtainedAt: 20_000, linkId: null, ...change },
+});
+
+test('tokens that a log has lost come back as the version that they were, got when they were got', () => {
+  const { held, events } = run(
+    grantTokens('a'),
+    startRefresh(1),
+    startRefresh(2, { at: 50_000 }),
+    restored(1, 'b'),
+  );
+  const event = events[3];
+  assert.is(event?.type === 'TokensRefreshed' && event.reason, 'repaired-from-outbox');
+  assert.equal([held.version, held.obtainedAt, held.tokens.refreshToken!.reveal()], [3, 20_000, 'refresh-b']);
+  assert.is(held.refresh.status, 'idle');
+  // Whoever came after it may still bring something newer.
+  assert.equal(held.startedClaims, [claim(2)]);
+  const final = run(grantTokens('a'), startRefresh(1), failed(1, 'invalid-grant'), restored(9, 'b'));
+  assert.is(final.held.refresh.status, 'idle', 'they may be good where older ones were refused');
+});
+
+const older: readonly [string, Partial<TokenPlace>][] = [
+  ['of the version that is there', { version: 1 }],
+  ['got before those that are there', { obtainedAt: -1 }],
+  ['of another link', { linkId: linkId('other') }],
+];
+for (const [what, change] of older) {
+  test(`lost tokens ${what} do not come back`, () => {
+    assert.is(run(grantTokens('a'), restored(1, 'b', change)).events[1], null);
+  });
+}
+
+test('lost tokens of a grant that is not there do not come back', () => {
+  assert.is(decide(restored(1, 'b'), noGrant), null);
 });
 
 test.run();

@@ -101,7 +101,7 @@ test('an entry stays an hour after its append, and for ever without one', () => 
   assert.equal(kept(), [claim(2), claim(3)]);
 });
 
-test('what the log must have is told from its end on; what has no event, or was given up, is not', () => {
+test('what the log must have is told from its end on; what it has lost is pending again', () => {
   using folder = openTemporaryFolder();
   using outbox = openOutbox(folder.file('outbox.sqlite'));
   for (const n of [1, 2, 3, 4, 5]) outbox.put(entry(n));
@@ -114,10 +114,18 @@ test('what the log must have is told from its end on; what has no event, or was 
   assert.equal(told(30, 1), [second]);
   // Nothing to append is said of one that has its event already.
   outbox.markAppended(claim(2), 6000, null);
-  const [newest, ...older] = outbox.appended(100, 10);
+  const [newest, , oldest] = outbox.appended(100, 10);
   outbox.markAppended(claim(1), 6000, event(40));
-  for (const one of [newest!, older[1]!]) outbox.giveUp(one);
+  // The oldest has another event meanwhile.
+  outbox.reopen([newest!, oldest!]);
   assert.equal(told(100), [[claim(1), event(40).mark, 'place-40'], second]);
+  assert.equal(
+    outbox.pending().map(({ claimId, eventId }) => [claimId, eventId]),
+    [
+      [claim(3), 'evt_30'],
+      [claim(5), null],
+    ],
+  );
 });
 
 test('a file of an earlier version keeps what it has', () => {

@@ -61,6 +61,7 @@ test('the claim is in the log before the provider is asked', async () => {
   };
   await w.lookUp();
   await w.order(1);
+  while (seen.length === 0) await sleep(5);
   assert.equal(seen, ['claimed']);
 });
 
