@@ -33,6 +33,7 @@ process.once('message', async ({ url, rootKey, keyRing: file, folder }: FilledVa
     }),
   );
   const began = performance.now();
+  const before = process.cpuUsage();
   const vault = await openVault({
     ...{ connection, keyRing, folder, issuer, worker: bootId, now: Date.now, random: Math.random },
     ...{ chain: providers, providers: createPlayedProviders(), audiences: [audience], replicas: 1 },
@@ -64,6 +65,7 @@ process.once('message', async ({ url, rootKey, keyRing: file, folder }: FilledVa
       }),
     );
   });
-  process.send!({ servingAfterMs: performance.now() - began });
+  const { user, system } = process.cpuUsage(before);
+  process.send!({ servingAfterMs: performance.now() - began, cpuMicroseconds: user + system });
 });
 process.on('disconnect', () => process.exit());

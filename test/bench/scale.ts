@@ -61,7 +61,11 @@ const bare = await readBare(large.connection);
 console.log(`bare consumer        ${perSecond(bare)}`);
 const few = await startVault(small);
 const many = await startVault(large);
-const rebuilt = { messages: bare.messages, seconds: many.servingAfterMs / 1000 };
+const rebuilt = {
+  messages: bare.messages,
+  seconds: many.servingAfterMs / 1000,
+  cpuMicroseconds: many.cpuMicroseconds,
+};
 console.log(`rebuild              ${perSecond(rebuilt)}`);
 console.log(`ratio                ${cell(bare.seconds / rebuilt.seconds)}  >= 0.50`);
 for (const name of ['projection.sqlite', 'keys.sqlite']) {
@@ -152,10 +156,18 @@ async function openInstance(name: string, count: number): Promise<Instance> {
   };
 }
 
+interface Reading {
+  readonly messages: number;
+  readonly seconds: number;
+  /** Of all threads of the process that reads; nats-server's is not in it. */
+  readonly cpuMicroseconds?: number;
+}
+
 /** Both streams at once, as a worker reads them, and nothing done with what comes. */
-async function readBare(connection: InboxConnection): Promise<{ messages: number; seconds: number }> {
+async function readBare(connection: InboxConnection): Promise<Reading> {
   const manager = await connection.jetstreamManager();
   const began = performance.now();
+  const before = process.cpuUsage();
   let messages = 0;
   const streams = [
     { stream: streamNames.vault, filterSubject: streamSubjects.log },
@@ -178,7 +190,8 @@ async function readBare(connection: InboxConnection): Promise<{ messages: number
       );
     }),
   );
-  return { messages, seconds: (performance.now() - began) / 1000 };
+  const { user, system } = process.cpuUsage(before);
+  return { messages, seconds: (performance.now() - began) / 1000, cpuMicroseconds: user + system };
 }
 
 async function startVault({ name, url, keyRing, connection }: Instance) {
@@ -188,8 +201,8 @@ async function startVault({ name, url, keyRing, connection }: Instance) {
   const child = fork(new URL('./filled-vault-process.ts', import.meta.url));
   const order: FilledVaultOrder = { url, keyRing, folder, rootKey: rootKey.toString('base64url') };
   child.send(order);
-  const [{ servingAfterMs }] = (await once(child, 'message')) as [{ servingAfterMs: number }];
-  return { child, folder, servingAfterMs, connection, instanceId: keyRing.instanceId };
+  const [served] = (await once(child, 'message')) as [{ servingAfterMs: number; cpuMicroseconds: number }];
+  return { child, folder, ...served, connection, instanceId: keyRing.instanceId };
 }
 
 /** So many people, each of them once. */
@@ -235,8 +248,11 @@ function printMemory(when: string): void {
   );
 }
 
-function perSecond({ messages, seconds }: { messages: number; seconds: number }): string {
-  return `${messages} messages in ${seconds.toFixed(1)} s, ${(messages / seconds).toFixed(0)} per second`;
+function perSecond({ messages, seconds, cpuMicroseconds }: Reading): string {
+  const rate = `${messages} messages in ${seconds.toFixed(1)} s, ${(messages / seconds).toFixed(0)} per second`;
+  return cpuMicroseconds === undefined
+    ? rate
+    : `${rate}, CPU ${(cpuMicroseconds / messages).toFixed(1)} us each`;
 }
 
 function cell(value: number): string {
