@@ -51,7 +51,8 @@ for (const count of [1, 3]) {
     await cluster.addProviderWorker(oneTimeSettings(provider), 'a-secret-of-the-test-client-0123456789');
     const workers = [];
     for (let n = 0; n < count; n++) workers.push(await cluster.addWorker());
-    const people = await Promise.all(names.map((name) => cluster.signIn(name, Date.now() - 1000)));
+    const people: SignedInPerson[] = [];
+    for (const name of names) people.push(await cluster.signIn(name, Date.now() - 1000));
     const copy = await copyStore(nats);
     for (const person of people) assert.is((await lookUp(cluster, person)).status, 'ok');
     while ((await countRefreshed(nats.url)) < names.length) await sleep(50);
