@@ -25,10 +25,10 @@ import { createLookUp, type LookUp } from './look-up.ts';
 import { createForgetting } from './operator/forget-user.ts';
 import { createGrantAdministration } from './operator/grant-administration.ts';
 import { createOperatorCommands, type OperatorCommands } from './operator/operator-commands.ts';
+import { createHeldPartitions } from './ownership/held-partitions.ts';
 import { openJetStreamLeaseStore } from './ownership/jetstream-lease-store.ts';
 import { createLeaseClock, type LeaseClock } from './ownership/lease-clock.ts';
 import { type Ownership, type OwnershipTimes, startOwnership } from './ownership/ownership.ts';
-import { createPartitionWriter, type PartitionWriter } from './partition/partition-writer.ts';
 import { createProjectionFollower } from './projection/projection-follower.ts';
 import { startKeepAlive } from './refresh/keep-alive.ts';
 import { createLastUses } from './refresh/last-uses.ts';
@@ -165,9 +165,16 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const dataKeys = createDataKeys({ keyRing, table: keyTable, store: keyStore });
 
   const stop = new AbortController();
-  /** The partitions of this worker, and since when. */
-  const owned = new Map<number, { writer: PartitionWriter; epoch: number; takenAt: number }>();
   let ownership: Ownership | undefined;
+  const held = createHeldPartitions({
+    ...{ worker, log, projection, claimMs, now },
+    signal: stop.signal,
+    onLost(partition, error) {
+      if (error.code !== 'ownership-lost') options.onFatal(error);
+      ownership?.lose(partition);
+    },
+  });
+  const { writerOf } = held;
   const follower = createProjectionFollower({
     projection,
     keyTable,
@@ -182,7 +189,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       ),
     // A lease says it first; the log is what counts.
     onOwner(partition, owner) {
-      if (owner !== worker && owned.has(partition)) ownership?.lose(partition);
+      if (owner !== worker && held.has(partition)) ownership?.lose(partition);
     },
     onBroken(cause) {
       if (cause instanceof VaultError) options.onFatal(cause);
@@ -197,11 +204,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
   /** Whose marker is older than ours must be has lost it: then this worker knows of things that the log does not. */
   async function lostMarkers(): Promise<boolean> {
-    const newest = [...owned].sort(([, a], [, b]) => b.epoch - a.epoch)[0];
+    const newest = held.newest();
     if (!newest) return false;
-    const [partition, { epoch }] = newest;
-    const owner = await log.findOwner(partition);
-    return owner === null || owner.epoch < epoch;
+    const owner = await log.findOwner(newest.partition);
+    return owner === null || owner.epoch < newest.epoch;
   }
 
   const assertNothingLost = async () => {
@@ -212,23 +218,9 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   };
   checkAfterReconnect(connection, assertNothingLost, stop.signal);
 
-  const writerOf = (partition: number): PartitionWriter => {
-    const found = owned.get(partition);
-    if (!found) throw new RefusedError('not-owner', 'this worker does not own the partition');
-    return found.writer;
-  };
-
   const index = createIdentityIndex(keyRing);
   const realm = realmOf(keyRing.instanceId);
-  const grants = createGrantStore({
-    projection,
-    dataKeys,
-    // A claim of a former owner runs anew from when this one first saw it: the clocks of two machines differ.
-    claimEndsAfter: (partition, sequence) => {
-      const found = owned.get(partition);
-      return found && sequence < found.epoch ? found.takenAt + claimMs : 0;
-    },
-  });
+  const grants = createGrantStore({ projection, dataKeys, claimEndsAfter: held.claimEndsAfter });
   const limits = createProviderLimits({ ...(options.refreshLimits ?? defaultRefreshLimits), now });
   const lastUses = createLastUses();
   const upstream = createUpstreamRevocation({
@@ -251,13 +243,13 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const keepAlive = options.keepLinkedAlive
     ? startKeepAlive({
         ...{ projection, lastUses, refresher, linkedIdleMs, now, onProblem },
-        partitions: () => [...owned.keys()],
+        partitions: held.partitions,
       })
     : null;
   const schedule = startRefreshSchedule({
     ...{ projection, lastUses, refresher, now, onProblem },
     random: options.random,
-    partitions: () => [...owned.keys()],
+    partitions: held.partitions,
     aheadMs: options.refreshAheadSeconds * 1000,
     usedWithinMs: (options.refreshUsedWithinSeconds ?? 900) * 1000,
   });
@@ -266,7 +258,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const eviction = startEviction({
     ...{ projection, grants, sessionEnd, lastUses, linkedIdleMs, outbox, now, onProblem },
     random: options.random,
-    writers: () => [...owned.values()].map(({ writer }) => writer),
+    writers: held.writers,
   });
 
   const assertOurs = (partition: number, principal: Principal): void => {
@@ -397,7 +389,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     keepAlive: () => keepAlive?.round(),
 
     own(serving) {
-      const started = startOwnership({
+      ownership = startOwnership({
         ...{ worker, log, onProblem },
         partitions: streams.partitions,
         leases,
@@ -407,37 +399,18 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
           async take(ownerships) {
             const { keys } = await lastSequencesOf(connection);
             await follower.caughtUp({ log: Math.max(...ownerships.map(({ epoch }) => epoch)), keys });
-            for (const taken of ownerships) {
-              const { partition, epoch } = taken;
-              const onLost = (error: VaultError) => {
-                if (error.code !== 'ownership-lost') options.onFatal(error);
-                started.lose(partition);
-              };
-              const { signal } = stop;
-              const writer = createPartitionWriter({
-                ownership: taken,
-                worker,
-                log,
-                projection,
-                onLost,
-                signal,
-              });
-              owned.set(partition, { writer, epoch, takenAt: now() });
-            }
+            for (const taken of ownerships) held.take(taken);
             await refresher.recover(ownerships.map(({ partition }) => partition));
           },
           serve: (partition) => void serving.serve(partition),
           async release(partition) {
             await serving.release(partition);
-            const found = owned.get(partition);
-            owned.delete(partition);
-            await found?.writer.close();
+            await held.release(partition);
           },
           reaffirm: (partition) => writerOf(partition).reaffirm(),
         },
       });
-      ownership = started;
-      return started;
+      return ownership;
     },
 
     async [Symbol.asyncDispose]() {
