@@ -26,9 +26,13 @@ const shortestAttemptMs = 5;
 /** A handler that needs longer than this answers `pending` first. */
 export const holdMs = 180;
 
+/** Between attempts that were refused, or heard by nobody: a thousand requesters must not keep busy whom they wait for. */
+const firstRefusedPauseMs = 50;
+const longestRefusedPauseMs = 200;
+
 /** Between attempts that nobody answered: at most, and growing up to. */
-const firstPauseMs = 50;
-const longestPauseMs = 800;
+const firstSilencePauseMs = 50;
+const longestSilencePauseMs = 800;
 
 /** What a handler returns while the work goes on: the requester asks again with the same command id. */
 export const pending: unique symbol = Symbol('pending');
@@ -105,6 +109,10 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       let last: BusError | undefined;
       let perhapsHeard = false;
       let silences = 0;
+      let refusals = 0;
+      /** Not less than half of it, and at first short: a worker that hands over is there in a moment. */
+      const refusedPause = () =>
+        Math.min(longestRefusedPauseMs, firstRefusedPauseMs * 2 ** refusals++) * (0.5 + Math.random() / 2);
       for (;;) {
         const left = deadline - performance.now();
         // Timers run out a little early; an attempt too short for any answer would turn a refusal into "unknown".
@@ -122,7 +130,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
           if ('ok' in answer) return operation.response.parse(answer.ok);
           if ('failure' in answer) {
             last = refusedError(answer.failure);
-            pauseMs = last.retryAfterMs ?? 50;
+            pauseMs = last.retryAfterMs ?? refusedPause();
           } else {
             last = new DeadlineExceededError(`${operation.name} is still under way after ${timeoutMs} ms`);
             perhapsHeard = true;
@@ -133,10 +141,10 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
           if (last instanceof DeadlineExceededError) {
             perhapsHeard = true;
             // Perhaps it has more to do than it can: a repetition of everything at once would keep it so.
-            pauseMs = Math.random() * Math.min(longestPauseMs, firstPauseMs * 2 ** silences++);
+            pauseMs = Math.random() * Math.min(longestSilencePauseMs, firstSilencePauseMs * 2 ** silences++);
           }
           // Nobody listens: a worker is starting or handing over. What cannot be opened can come at any rate.
-          if (last instanceof NoRespondersError || !isTimeout(last.cause)) pauseMs = 50;
+          if (last instanceof NoRespondersError || !isTimeout(last.cause)) pauseMs = refusedPause();
         }
         if (last instanceof RefusedError && !last.retryable) throw last;
         if (last instanceof NoRespondersError && failUnheard && !perhapsHeard) throw last;

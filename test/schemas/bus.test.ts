@@ -86,6 +86,18 @@ test('a retryable refusal to the end is that refusal: nothing was done', async (
   assert.is((error as RefusedError).retryAfterMs, 60_000);
 });
 
+test('refused again and again, a requester asks less and less often', async () => {
+  await using bus = await openTestBus();
+  let asked = 0;
+  bus.server.serve(echo, served, () => {
+    asked += 1;
+    throw new RefusedError('not-owner', 'not mine yet');
+  });
+  await failureOf(bus.client.request(echo, target, { text: 'x' }, { timeoutMs: 3000 }));
+  // Every 50 ms it would be about 50 times.
+  assert.ok(asked > 3 && asked < 35, `asked ${asked} times`);
+});
+
 test('long work is answered pending, and the same command gets its outcome', async () => {
   await using bus = await openTestBus();
   const work = new Map<string, Promise<{ text: string }>>();

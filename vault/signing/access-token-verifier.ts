@@ -29,6 +29,8 @@ interface Options {
 export function createAccessTokenVerifier({ keys, issuer, audiences, now, remembered = 50_000 }: Options) {
   const keySet = createLocalJWKSet({ keys: keys.publicKeys.map((key) => ({ ...key })) });
   const known = new LRUCache<string, Caller>({ max: remembered });
+  /** A thousand calls may come with the same new token at once: its signature is checked once. */
+  const verifying = new Map<string, Promise<Caller>>();
 
   async function verify(token: string, digest: string): Promise<Caller> {
     try {
@@ -52,11 +54,19 @@ export function createAccessTokenVerifier({ keys, issuer, audiences, now, rememb
     }
   }
 
+  function verifyOnce(token: string, digest: string): Promise<Caller> {
+    const underWay = verifying.get(digest);
+    if (underWay) return underWay;
+    const begun = verify(token, digest).finally(() => verifying.delete(digest));
+    verifying.set(digest, begun);
+    return begun;
+  }
+
   return (token: Secret): Caller | Promise<Caller> => {
     const text = token.reveal();
     const digest = hash('sha256', text, 'base64');
     const caller = known.get(digest);
-    if (!caller) return verify(text, digest);
+    if (!caller) return verifyOnce(text, digest);
     if (caller.expiresAt <= now())
       throw new RefusedError('unauthorized', "the caller's access token has expired");
     return caller;
