@@ -32,7 +32,7 @@ const longestRefusedPauseMs = 200;
 
 /** Between attempts that nobody answered: at most, and growing up to. */
 const firstSilencePauseMs = 50;
-const longestSilencePauseMs = 800;
+const longestSilencePauseMs = 1600;
 
 /** What a handler returns while the work goes on: the requester asks again with the same command id. */
 export const pending: unique symbol = Symbol('pending');

@@ -37,15 +37,18 @@ process.once('message', async (order: VaultWorkerOrder) => {
   const { url, rootKey, keyRing, folder, replicas, chain } = order;
   const bootId = createBootId();
   const faults = listenForFaults();
-  const opened = await openNatsConnection({ servers: url.split(','), role: 'vault', bootId });
-  const connection = withFaults(opened, faults);
+  const connectAs = async (id: string) =>
+    withFaults(await openNatsConnection({ servers: url.split(','), role: 'vault', bootId: id }), faults);
+  const connection = await connectAs(bootId);
+  const gateways = await connectAs(createBootId());
   const { instanceId } = keyRing;
   const rootKeyBytes = Buffer.from(rootKey, 'base64url');
   const keys = roleKeysSchema.parse(
     deriveRoleKeyFile({ rootKey: rootKeyBytes, instanceId, role: 'vault', providers: chain }),
   );
   const tell = (error: unknown) => process.send?.({ problem: String(error) });
-  const bus = createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) });
+  const envelopes = createSealedEnvelopes({ keys, bootId, now: Date.now });
+  const bus = createBus({ connection, envelopes });
   const vault = await openVault({
     ...{ connection, folder, replicas, issuer, chain },
     linkable: [...chain, ...order.linkable],
@@ -72,7 +75,12 @@ process.once('message', async (order: VaultWorkerOrder) => {
     await faults.reach('outcome-received');
     await vault.recordRefreshOutcome(...given);
   };
-  const worker = startVaultWorker({ bus, vault: { ...vault, recordRefreshOutcome }, providers: chain });
+  const worker = startVaultWorker({
+    bus,
+    gateways: createBus({ connection: gateways, envelopes }),
+    vault: { ...vault, recordRefreshOutcome },
+    providers: chain,
+  });
   await worker.ownership.settled();
   process.send!({ ready: true });
   process.on('message', (message) => {
@@ -82,7 +90,7 @@ process.once('message', async (order: VaultWorkerOrder) => {
   process.once('SIGTERM', async () => {
     await worker.stop();
     // Answers that were given must leave before the connection goes.
-    await connection.flush();
+    await Promise.all([connection.flush(), gateways.flush()]);
     await sleep(10);
     process.exit();
   });

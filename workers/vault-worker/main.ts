@@ -5,7 +5,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createBus } from '../../schemas/bus.ts';
+import { type BusOptions, createBus } from '../../schemas/bus.ts';
 import { readProcessConfiguration } from '../../schemas/config/process-configuration.ts';
 import { vaultConfig } from '../../schemas/config/vault-config.ts';
 import { createBootId } from '../../schemas/ids.ts';
@@ -63,17 +63,22 @@ runProcess({
         `data folder ${resolve(values.data!)} is used by another vault worker: give each one a folder of its own (--data DIR)`,
     );
 
-    const connection = await openNatsConnection({ ...nats, role: 'vault', bootId });
-    let stopping = false;
-    void connection.closed().then((cause) => {
-      if (!stopping) throw new NatsUnreachableError('the connection to NATS was closed for good', { cause });
-    });
     const now = Date.now;
-    const bus = createBus({
-      connection,
-      envelopes: createSealedEnvelopes({ keys, bootId, now }),
-      onProblem: ({ subject, error }) => log.warn({ subject, err: error }, 'request not answered as asked'),
-    });
+    const envelopes = createSealedEnvelopes({ keys, bootId, now });
+    let stopping = false;
+    /** Inboxes go by the boot id, and what two connections subscribe must not be the same. */
+    const connectAs = async (id: string) => {
+      const opened = await openNatsConnection({ ...nats, role: 'vault', bootId: id });
+      void opened.closed().then((cause) => {
+        if (!stopping)
+          throw new NatsUnreachableError('the connection to NATS was closed for good', { cause });
+      });
+      const onProblem: BusOptions['onProblem'] = ({ subject, error }) =>
+        log.warn({ subject, err: error }, 'request not answered as asked');
+      return { connection: opened, bus: createBus({ connection: opened, envelopes, onProblem }) };
+    };
+    const { connection, bus } = await connectAs(bootId);
+    const gateways = await connectAs(createBootId());
     const providers = settings.providers.map(({ name }) => name);
     const vault = await openVault({
       connection,
@@ -111,16 +116,16 @@ runProcess({
       if (error instanceof VaultError) throw new StartupError(error.code, error.message, { cause: error });
       throw error;
     });
-    const worker = startVaultWorker({ bus, vault, providers });
+    const worker = startVaultWorker({ bus, gateways: gateways.bus, vault, providers });
     await worker.ownership.settled();
-    await connection.flush();
+    await Promise.all([connection.flush(), gateways.connection.flush()]);
     log.info({ partitions: worker.ownership.serving().length }, 'serving');
     return {
       async stop() {
         await worker.stop();
         await vault[Symbol.asyncDispose]();
         stopping = true;
-        await connection.drain();
+        await Promise.all([connection.drain(), gateways.connection.drain()]);
         lock[Symbol.dispose]();
       },
     };

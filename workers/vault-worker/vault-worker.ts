@@ -63,10 +63,14 @@ type Stop = () => Promise<void>;
 
 export function startVaultWorker({
   bus,
+  gateways = bus,
   vault,
   providers,
 }: {
+  /** Of operators and provider workers. */
   bus: Bus;
+  /** On a connection of its own, a flood of look-ups holds up nothing that the vault itself waits for. */
+  gateways?: Bus;
   vault: Vault;
   /** Every configured provider: each delivers its outcomes under a key of its own. */
   providers: readonly string[];
@@ -80,7 +84,7 @@ export function startVaultWorker({
     handle: Handler<Request, Response>,
   ) {
     const target = { subject: authSubject(operation.name), pair: 'gateway-vault', queue } as const;
-    stops.push(bus.serve(operation, target, toRefusal(handle)));
+    stops.push(gateways.serve(operation, target, toRefusal(handle)));
   }
 
   /** An answer, also a refusal, leaves only while the lease runs: asked after the last await, just before it is sealed. */
@@ -124,7 +128,7 @@ export function startVaultWorker({
         pair: 'gateway-vault',
         queue,
       } as const;
-      return bus.serve(operation, target, asOwner(partition, handle));
+      return gateways.serve(operation, target, asOwner(partition, handle));
     };
     const fromOperator = <Request, Response>(
       operation: Operation<Request, Response>,
