@@ -12,7 +12,7 @@ import { openGitlabProvider } from '../world/identity-providers/gitlab.ts';
 import { oneTimeSettings, openOneTimeTokens } from '../world/identity-providers/one-time-tokens.ts';
 import { openNatsServer } from '../world/nats-server.ts';
 import { fourGateways, storm } from '../world/storm.ts';
-import { openVaultCluster } from '../world/vault-cluster.ts';
+import { openVaultCluster, type SignedInPerson } from '../world/vault-cluster.ts';
 
 const test = suite('refresh-storm');
 const clientSecret = 'a-secret-of-the-test-client-0123456789';
@@ -43,12 +43,12 @@ test('1,000 look-ups of one expired grant over 4 gateways and 3 vault workers ar
   gitlab.setAccessTokenSeconds(300);
   gitlab.setTokenEndpointFault({ delayMs: latencyMs });
   await sleep(1100);
-  // Each look-up comes to the vault by itself: what gateways share among theirs is not what is shown here.
-  const { answers } = await storm(await fourGateways(cluster), {
-    people: [alice],
-    times: 250,
-    shared: false,
-  });
+  const gateways = await fourGateways(cluster);
+  // Some come to the vault by themselves, for what gateways share among theirs is not all that is shown here.
+  const [asked, shared] = await Promise.all([
+    storm(gateways.slice(0, 1), { people: [alice], times: 100, shared: false }),
+    storm(gateways.slice(1), { people: [alice], times: 300, shared: true }),
+  ]);
   const refreshes = gitlab.tokenRequests.filter(({ grantType }) => grantType === 'refresh_token');
   assert.equal(
     refreshes.map(({ outcome }) => outcome),
@@ -67,7 +67,8 @@ test('200 grants that expired in the same second are refreshed once each', async
   await Promise.all([cluster.addWorker(), cluster.addWorker()]);
   const names = Array.from({ length: 200 }, (_, index) => `person-${index}`);
   const expired = Date.now() - 1000;
-  const people = await Promise.all(names.map((name) => cluster.signIn(name, expired)));
+  const people: SignedInPerson[] = [];
+  for (const name of names) people.push(await cluster.signIn(name, expired));
   provider.latencyMs = latencyMs;
   const { answers } = await storm(await fourGateways(cluster), { people, times: 2, shared: true });
   assert.equal(
