@@ -101,10 +101,11 @@ async function settled(
   person: SignedInPerson,
 ): Promise<void> {
   for (let turn = 0; turn < 200; turn++) {
-    const answer = (await client.findUpstreamTokens(person.principal, requestOf(person), 10_000)).get(
-      'gitlab',
-    )!;
-    if (answer.status === 'ok') return;
+    // Whether look-ups are answered in time is asked by the load.
+    const answers = await client
+      .findUpstreamTokens(person.principal, requestOf(person), 10_000)
+      .catch(() => null);
+    if (answers?.get('gitlab')?.status === 'ok') return;
     await sleep(50);
   }
 }
