@@ -22,8 +22,10 @@ const loopbackRanges = new BlockList();
 loopbackRanges.addSubnet('127.0.0.0', 8, 'ipv4');
 loopbackRanges.addAddress('::1', 'ipv6');
 
+/** null for what is no http or https address. */
 export function findUrl(text: string | undefined): URL | null {
-  return text === undefined ? null : URL.parse(text);
+  const url = text === undefined ? null : URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) ? url : null;
 }
 
 /** `localhost` and the names below it are this machine (RFC 6761 section 6.3). */

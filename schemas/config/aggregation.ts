@@ -12,9 +12,17 @@ export const aggregationSchema = z
       .strictObject({
         prefixFormat: text(
           'What is put before a name; {workload} is the name of the backend',
-          '{workload}_',
+          '"{workload}_"',
         ).default('{workload}_'),
       })
+      .meta({
+        description: 'The settings of that way',
+        examples: ['{prefixFormat: "{workload}_"}'],
+      })
       .prefault({}),
+  })
+  .meta({
+    description: 'How the tools of several backends become one list',
+    examples: ['{conflictResolution: prefix}'],
   })
   .prefault({});

@@ -8,58 +8,82 @@ import { httpUrl, lifespan, text } from './fields.ts';
 import { presetNames } from './provider-presets/provider-presets.ts';
 import { oauth2UpstreamSchema, oidcUpstreamSchema } from './upstream-blocks.ts';
 
-const upstreamSchema = z.strictObject({
-  name: text('Names the provider in strategies, paths and pages', 'gitlab').optional(),
-  type: z.enum(['oidc', 'oauth2']).meta({ description: 'The kind of provider', examples: ['oidc'] }),
-  preset: z
-    .enum(presetNames)
-    .meta({
-      description: 'A well-known provider, which says its type and what its block has unless written',
-      examples: ['github'],
-    })
-    .optional(),
-  preset_parameters: z
-    .record(z.string(), z.string())
-    .meta({ description: 'What the preset must know', examples: ['{host: gitlab.example.com}'] })
-    .optional(),
-  login_policy: z
-    .enum(['required'])
-    .meta({ description: 'Whether signing in needs this provider', examples: ['required'] })
-    .default('required'),
-  oidc_config: oidcUpstreamSchema.optional(),
-  oauth2_config: oauth2UpstreamSchema.optional(),
-});
+const upstreamSchema = z
+  .strictObject({
+    name: text('Names the provider in strategies, paths and pages', 'gitlab').optional(),
+    type: z
+      .enum(['oidc', 'oauth2'])
+      .meta({ description: 'The kind of provider; a preset says it', examples: ['oidc'] }),
+    preset: z
+      .enum(presetNames)
+      .meta({
+        description: 'A well-known provider, which says its type and what its block has unless written',
+        examples: ['github'],
+      })
+      .optional(),
+    preset_parameters: z
+      .record(z.string(), z.string())
+      .meta({ description: 'What the preset must know', examples: ['{host: gitlab.example.com}'] })
+      .optional(),
+    login_policy: z
+      .enum(['required'])
+      .meta({ description: 'Whether signing in needs this provider', examples: ['required'] })
+      .default('required'),
+    oidc_config: oidcUpstreamSchema.optional(),
+    oauth2_config: oauth2UpstreamSchema.optional(),
+  })
+  .meta({
+    description: 'One provider; one that is alone needs no name',
+    examples: ['{name: github, preset: github, oauth2_config: {client_id: Iv1.0123456789abcdef}}'],
+  });
 
-export const runConfigSchema = z.strictObject({
-  schema_version: z
-    .enum(['v0.1.0'])
-    .meta({ description: "ToolHive's version of this part", examples: ['v0.1.0'] })
-    .optional(),
-  issuer: httpUrl('The public address of Latchkey: the iss of its tokens', 'https://mcp.example.com'),
-  upstreams: z
-    .array(upstreamSchema)
-    .min(1, { error: 'needs at least one provider' })
-    .meta({
-      description: 'The providers that sign a person in, in this order',
-      examples: ['a list of providers'],
-    }),
-  allowed_audiences: z
-    .array(httpUrl('The address of the MCP endpoint', 'https://mcp.example.com/mcp'))
-    .min(1, { error: 'needs at least the address of the MCP endpoint' })
-    .meta({
-      description: 'The resources (RFC 8707) for which tokens are issued',
-      examples: ['[https://mcp.example.com/mcp]'],
-    }),
-  token_lifespans: z
-    .strictObject({
-      access_token_lifespan: lifespan('How long an access token of Latchkey is valid', '10m').default('10m'),
-      refresh_token_lifespan: lifespan('How long a refresh token of Latchkey is valid', '168h').default(
-        '168h',
-      ),
-      auth_code_lifespan: lifespan('How long an authorization code of Latchkey is valid', '1m').default('1m'),
-    })
-    .prefault({}),
-});
+export const runConfigSchema = z
+  .strictObject({
+    schema_version: z
+      .enum(['v0.1.0'])
+      .meta({ description: "ToolHive's version of this part", examples: ['v0.1.0'] })
+      .optional(),
+    issuer: httpUrl('The public address of Latchkey: the iss of its tokens', 'https://mcp.example.com'),
+    upstreams: z
+      .array(upstreamSchema)
+      .min(1, { error: 'needs at least one provider' })
+      .meta({
+        description: 'The providers that sign a person in, in this order',
+        examples: [
+          '[{name: corporate, type: oidc, oidc_config: {issuer_url: https://sso.example.com, client_id: latchkey}}]',
+        ],
+      }),
+    allowed_audiences: z
+      .array(httpUrl('The address of the MCP endpoint', 'https://mcp.example.com/mcp'))
+      .min(1, { error: 'needs at least the address of the MCP endpoint' })
+      .meta({
+        description: 'The resources (RFC 8707) for which tokens are issued',
+        examples: ['[https://mcp.example.com/mcp]'],
+      }),
+    token_lifespans: z
+      .strictObject({
+        access_token_lifespan: lifespan('How long an access token of Latchkey is valid', '10m').default(
+          '10m',
+        ),
+        refresh_token_lifespan: lifespan('How long a refresh token of Latchkey is valid', '168h').default(
+          '168h',
+        ),
+        auth_code_lifespan: lifespan('How long an authorization code of Latchkey is valid', '1m').default(
+          '1m',
+        ),
+      })
+      .meta({
+        description: 'How long what Latchkey issues is valid',
+        examples: ['{access_token_lifespan: 10m, refresh_token_lifespan: 168h}'],
+      })
+      .prefault({}),
+  })
+  .meta({
+    description: "The authorization server: ToolHive's RunConfig",
+    examples: [
+      '{issuer: https://mcp.example.com, allowed_audiences: [https://mcp.example.com/mcp], upstreams: [{type: oidc, oidc_config: {issuer_url: https://sso.example.com, client_id: latchkey}}]}',
+    ],
+  });
 type RunConfig = z.infer<typeof runConfigSchema>;
 export type Upstream = RunConfig['upstreams'][number];
 

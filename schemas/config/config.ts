@@ -19,7 +19,10 @@ export const configSchema = z.strictObject({
     .meta({ description: "ToolHive's group; not needed here", examples: ['engineering'] })
     .optional(),
   incomingAuth: incomingAuthSchema,
-  authServer: z.strictObject({ runConfig: runConfigSchema }),
+  authServer: z.strictObject({ runConfig: runConfigSchema }).meta({
+    description:
+      'The embedded authorization server; its `runConfig` may stand in authserver-config.yaml beside the file',
+  }),
   backends: backendsSchema,
   outgoingAuth: outgoingAuthSchema.prefault({}),
   aggregation: aggregationSchema,

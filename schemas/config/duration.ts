@@ -13,7 +13,7 @@ const millisecondsPerUnit = {
   m: 60_000,
   h: 3_600_000,
 } as const;
-const durationPattern = /^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/;
+export const durationPattern = /^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/;
 
 /** The duration in milliseconds, or null if the text is not a Go duration. */
 export function findDurationMs(text: string): number | null {

@@ -3,7 +3,7 @@
  * problem report can tell what to write instead.
  */
 import * as z from 'zod';
-import { lifespanSchema, waitSchema } from './duration.ts';
+import { durationPattern, lifespanSchema, waitSchema } from './duration.ts';
 
 export const text = (description: string, example: string) =>
   z
@@ -11,16 +11,21 @@ export const text = (description: string, example: string) =>
     .min(1, { error: 'must not be empty' })
     .meta({ description, examples: [example] });
 
+/** What JSON Schema can say of an address; the letters of a scheme may be of either case. */
+export const httpUrlPattern = '^[hH][tT][tT][pP][sS]?:';
+
 export const httpUrl = (description: string, example: string) =>
   z
     .url({ protocol: /^https?$/, error: 'must be a full http or https address' })
-    .meta({ description, examples: [example] });
+    .meta({ description, examples: [example], pattern: httpUrlPattern });
+
+export const environmentVariablePattern = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** The name of a variable; a pasted secret rarely looks like one, and is not shown if it does not. */
 export const environmentVariable = (description: string, example: string) =>
   z
     .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, {
+    .regex(environmentVariablePattern, {
       error: 'must be the name of an environment variable, not the secret itself',
     })
     .meta({ description, examples: [example] });
@@ -32,10 +37,10 @@ export const filePath = (description: string, example: string) =>
     .meta({ description, examples: [example] });
 
 export const lifespan = (description: string, example: string) =>
-  lifespanSchema.meta({ description, examples: [example] });
+  lifespanSchema.meta({ description, examples: [example], pattern: durationPattern.source });
 
 export const wait = (description: string, example: string) =>
-  waitSchema.meta({ description, examples: [example] });
+  waitSchema.meta({ description, examples: [example], pattern: durationPattern.source });
 
 export const scopes = (description: string, example: string) =>
   z

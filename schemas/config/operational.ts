@@ -16,6 +16,14 @@ export const operationalSchema = z
           .meta({ description: 'The time limit of single backends', examples: ['{gitlab-tools: 45s}'] })
           .optional(),
       })
+      .meta({
+        description: 'How long backends may take to answer',
+        examples: ['{default: 30s, perWorkload: {gitlab-tools: 45s}}'],
+      })
       .prefault({}),
+  })
+  .meta({
+    description: 'Time limits of backend requests, and how much is logged',
+    examples: ['{timeouts: {default: 30s}}'],
   })
   .prefault({});

@@ -17,34 +17,42 @@ export const gatewaySchema = z
           .meta({ description: 'The port to listen on', examples: ['4483'] })
           .default(4483),
       })
+      .meta({ description: 'Where it listens', examples: ['{host: 127.0.0.1, port: 4483}'] })
       .prefault({}),
   })
+  .meta({ description: 'The HTTP side', examples: ['{listen: {host: 127.0.0.1, port: 4483}}'] })
   .prefault({});
 
-export const natsSchema = z.strictObject({
-  servers: z
-    .array(
-      z
-        .string()
-        .regex(/^(nats|tls):\/\/[^\s/]+$/, { error: 'must be nats://HOST:PORT or tls://HOST:PORT' })
-        .meta({ description: 'A server', examples: ['nats://127.0.0.1:4222'] }),
-    )
-    .min(1, { error: 'needs at least one server' })
-    .meta({ description: 'The NATS servers', examples: ['[nats://127.0.0.1:4222]'] }),
-  user: text('The user name of this process', 'gateway').optional(),
-  passwordEnv: environmentVariable(
-    'The environment variable that holds its password',
-    'NATS_PASSWORD',
-  ).optional(),
-  passwordFile: filePath('The file that holds its password', '/run/secrets/nats-password').optional(),
-  tls: z
-    .strictObject({
-      caFile: filePath('The certificate authority', '/etc/latchkey/nats-ca.pem').optional(),
-      certFile: filePath('The client certificate', '/etc/latchkey/nats-client.pem').optional(),
-      keyFile: filePath('The key of the client certificate', '/run/secrets/nats-client-key.pem').optional(),
-    })
-    .optional(),
-});
+export const natsSchema = z
+  .strictObject({
+    servers: z
+      .array(
+        z
+          .string()
+          .regex(/^(nats|tls):\/\/[^\s/]+$/, { error: 'must be nats://HOST:PORT or tls://HOST:PORT' })
+          .meta({ description: 'A server', examples: ['nats://127.0.0.1:4222'] }),
+      )
+      .min(1, { error: 'needs at least one server' })
+      .meta({ description: 'The NATS servers', examples: ['[nats://127.0.0.1:4222]'] }),
+    user: text('The user name of this process', 'gateway').optional(),
+    passwordEnv: environmentVariable(
+      'The environment variable that holds its password',
+      'NATS_PASSWORD',
+    ).optional(),
+    passwordFile: filePath('The file that holds its password', '/run/secrets/nats-password').optional(),
+    tls: z
+      .strictObject({
+        caFile: filePath('The certificate authority', '/etc/latchkey/nats-ca.pem').optional(),
+        certFile: filePath('The client certificate', '/etc/latchkey/nats-client.pem').optional(),
+        keyFile: filePath('The key of the client certificate', '/run/secrets/nats-client-key.pem').optional(),
+      })
+      .meta({ description: 'How NATS is reached by TLS', examples: ['{caFile: /etc/latchkey/nats-ca.pem}'] })
+      .optional(),
+  })
+  .meta({
+    description: 'The NATS of the installation; without it `latchkey up` starts its own',
+    examples: ['{servers: [nats://127.0.0.1:4222]}'],
+  });
 
 export const vaultSchema = z
   .strictObject({
@@ -118,6 +126,10 @@ export const vaultSchema = z
       .meta({ description: 'For how many days backups of the stream KEYS are kept', examples: ['30'] })
       .default(30),
   })
+  .meta({
+    description: 'When tokens of the providers are refreshed, and where the vault gets its keys',
+    examples: ['{minValidSeconds: 30}'],
+  })
   .prefault({});
 
 export const linkingSchema = z
@@ -138,5 +150,9 @@ export const linkingSchema = z
         examples: ['true', 'false'],
       })
       .default(true),
+  })
+  .meta({
+    description: 'Accounts that people link once, beside their sign-in',
+    examples: ['{idleDays: 90}'],
   })
   .prefault({});

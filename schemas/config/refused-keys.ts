@@ -149,11 +149,17 @@ export function findRefusedAbsence(location: string): Refusal | null {
   return find(refusedAbsences, location);
 }
 
-/** Every location and word that is refused; a test holds them against the schema. */
-export function listRefusals(): { location: string; word: string; kind: 'key' | 'value' }[] {
+interface PlacedRefusal extends Refusal {
+  readonly location: string;
+  readonly word: string;
+  readonly kind: 'key' | 'value';
+}
+
+/** Every location and word that is refused. */
+export function listRefusals(): PlacedRefusal[] {
   const list = (table: Record<string, Record<string, Refusal>>, kind: 'key' | 'value') =>
     Object.entries(table).flatMap(([location, words]) =>
-      Object.keys(words).map((word) => ({ location, word, kind })),
+      Object.entries(words).map(([word, refusal]) => ({ location, word, kind, ...refusal })),
     );
   return [...list(refusedKeys, 'key'), ...list(refusedValues, 'value')];
 }

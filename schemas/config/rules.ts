@@ -1,6 +1,7 @@
 /** All rules over a configuration. */
 import type { DraftConfig } from './config.ts';
 import type { Problem } from './problem.ts';
+import type { RuleId } from './rule-texts.ts';
 import { authServerIntegrationRules } from './rules/auth-server-integration.ts';
 import { backendRules } from './rules/backends.ts';
 import { headerInjectionRules } from './rules/header-injection.ts';
@@ -23,4 +24,9 @@ const rules: readonly Rule[] = [
 /** Every problem that the rules find; rules are pure and see drafts too. */
 export function checkRules(config: DraftConfig): Problem[] {
   return rules.flatMap((rule) => applyRule(rule, config));
+}
+
+/** What is wrong with files, keys and kinds is always an error. */
+export function severityOf(id: RuleId): Problem['severity'] {
+  return rules.find((rule) => rule.id === id)?.severity ?? 'error';
 }

@@ -31,6 +31,7 @@ const reachOperator = {
   },
   config: operatorConfig,
 };
+const writtenTo = { value: 'FILE', help: 'Writes it into this file instead' };
 const user = { value: 'ID', help: 'The person, usr_...' };
 const onlyProvider = { value: 'NAME', help: 'Only grants of this provider' };
 const wait = {
@@ -110,6 +111,27 @@ Environment: LATCHKEY_NATS_SERVER (the nats-server to use, 2.12 or newer), LATCH
       requireOption(one('config'), 'validate', '--config FILE');
       const { validateCommand } = await import('./validate.ts');
       return validateCommand(typed, { stdout: process.stdout, stderr: process.stderr, env: process.env });
+    },
+  },
+  {
+    name: 'config schema',
+    summary: 'Prints the JSON Schema of the configuration, with which editors complete and check it',
+    options: {
+      authserver: { help: "That of ToolHive's authserver-config.yaml beside the main file" },
+      out: writtenTo,
+    },
+    async run({ one, has }) {
+      const { writeConfigText } = await import('./config-reference.ts');
+      return writeConfigText(has('authserver') ? 'authserver-schema' : 'schema', one('out'));
+    },
+  },
+  {
+    name: 'config reference',
+    summary: 'Prints every key, rule and environment variable, as in docs/configuration.md',
+    options: { out: writtenTo },
+    async run({ one }) {
+      const { writeConfigText } = await import('./config-reference.ts');
+      return writeConfigText('reference', one('out'));
     },
   },
   {

@@ -1,6 +1,7 @@
 /** What a rule is: a pure function over a configuration that may be incomplete. */
 import type { DraftConfig } from '../config.ts';
-import type { Problem, RuleId } from '../problem.ts';
+import type { Problem } from '../problem.ts';
+import type { RuleId } from '../rule-texts.ts';
 
 export interface Finding {
   readonly path: string;

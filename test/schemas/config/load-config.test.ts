@@ -314,7 +314,20 @@ test('no report shows a value that could be a secret', () => {
 });
 
 test('whatever stands anywhere, it is reported and nothing breaks', () => {
-  const anything: Raw[] = [null, 5, true, 'x', '', [], {}, [null], [[]], { x: null }, { type: [] }];
+  const anything: Raw[] = [
+    null,
+    5,
+    true,
+    'x',
+    '',
+    'mailto:x',
+    [],
+    {},
+    [null],
+    [[]],
+    { x: null },
+    { type: [] },
+  ];
   for (const path of placesOf(sampleConfig())) {
     for (const value of anything) {
       const { config, problems } = loadChanged((raw) => {

@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type RuleId, ruleTitles } from '../../../schemas/config/problem.ts';
+import { type RuleId, ruleTexts } from '../../../schemas/config/rule-texts.ts';
 import { load, loadChanged, type Raw, sampleConfig, told } from './sample-config.ts';
 
 const test = suite('configuration rules');
@@ -792,7 +792,7 @@ for (const { rule, what, change, told: expected = [], warning } of cases) {
 test('every rule has a case that triggers it and one that does not', () => {
   const spoken = new Set(cases.flatMap(({ told = [] }) => told.map((text) => text.slice(0, 4))));
   // What is wrong with files, keys and kinds is tested with the loading.
-  const ruleIds = Object.keys(ruleTitles).filter((rule) => rule.startsWith('V-'));
+  const ruleIds = Object.keys(ruleTexts).filter((rule) => rule.startsWith('V-'));
   assert.equal(
     ruleIds.filter((rule) => !spoken.has(rule)),
     [],

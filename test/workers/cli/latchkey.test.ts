@@ -7,6 +7,7 @@ const commandLine = suite('command line');
 
 const names = [
   ...['up', 'gateway', 'vault', 'provider', 'validate'],
+  ...['config schema', 'config reference'],
   ...['keys init', 'keys rotate', 'keys retire', 'users forget'],
   ...['grants list', 'grants revoke', 'grants forecast'],
 ];
@@ -33,6 +34,8 @@ for (const [name, options] of Object.entries({
   vault: ['--config FILE', '--keys PATH', '--key-ring PLACE', '--data DIR'],
   provider: ['--config FILE', '--keys DIR', '--only NAME'],
   validate: ['--config FILE', '--secrets'],
+  'config schema': ['--authserver', '--out FILE'],
+  'config reference': ['--out FILE'],
   'keys init': ['--out DIR', '--config FILE', '--providers A,B'],
   'keys rotate': ['--data DIR', '--keys DIR', '--config FILE', '--wait SECONDS'],
   'users forget': [

@@ -1,0 +1,242 @@
+/**
+ * Every rule of the configuration under its stable id, with what is wrong and what to write instead in general; a
+ * problem says the same about one place. docs/configuration.md lists them from here.
+ */
+
+export interface RuleText {
+  /** What holds where the rule is content. */
+  readonly title: string;
+  readonly wrong: string;
+  readonly instead: string;
+}
+
+export const ruleTexts = {
+  'F-01': {
+    title: 'the file can be read',
+    wrong: 'The file does not exist, is a folder, or may not be read',
+    instead: 'The path of a file that this user may read, with `--config`',
+  },
+  'F-02': {
+    title: 'the file is YAML',
+    wrong: 'A line is not YAML, a key is given twice, or aliases multiply',
+    instead: 'What the report says of that line and column',
+  },
+  'F-03': {
+    title: 'every key is known',
+    wrong: 'There is no such key at this place',
+    instead: 'The key that was meant, or the place where it belongs; the report guesses both',
+  },
+  'F-04': {
+    title: 'no feature is asked for that Latchkey does not have',
+    wrong: 'A key or value is one of ToolHive that Latchkey does not have, or not yet',
+    instead: 'Nothing, or what the table of refused keys says',
+  },
+  'F-05': {
+    title: 'every value is there and of the right kind',
+    wrong: 'A value is missing, of another kind, or not in its range',
+    instead: 'A value as in the tables of keys',
+  },
+  'F-06': {
+    title: 'the file holds no secret',
+    wrong: 'A secret stands in the file: under a key of its own, in an address, or as the value of a header',
+    instead: 'The key that names the environment variable or the file that holds it',
+  },
+  'F-07': {
+    title: 'the authorization server is configured in one place',
+    wrong: '`authServer` is in the main file and in authserver-config.yaml beside it',
+    instead: 'One of the two',
+  },
+  'F-08': {
+    title: 'every secret can be read where it is needed',
+    wrong: 'An environment variable is not set or empty, or a file cannot be read or is empty',
+    instead: 'The name of a variable or file that the process has',
+  },
+  'V-01': {
+    title: '`upstream_inject` needs an authorization server',
+    wrong: 'A strategy uses the token of a provider, but there is no `authServer`',
+    instead: '`authServer.runConfig.upstreams`, or `type: unauthenticated`',
+  },
+  'V-02': {
+    title: 'a provider that a strategy names is configured',
+    wrong: '`providerName` or `subjectProviderName` is not among the upstreams',
+    instead: 'The `name` of an upstream',
+  },
+  'V-03': {
+    title: 'who the subject of a token exchange is',
+    wrong: "A token exchange has no `subjectProviderName`, so its subject is Latchkey's own token",
+    instead: '`subjectProviderName`, or let the token service trust this issuer',
+  },
+  'V-04': {
+    title: 'the authorization server and the incoming auth have one issuer',
+    wrong: '`incomingAuth.oidc.issuer` differs from `authServer.runConfig.issuer` in any character',
+    instead: 'The same issuer in both places',
+  },
+  'V-05': {
+    title: 'the authorization server is configured correctly by itself',
+    wrong:
+      'A value in `authServer` is missing or of another kind, or an upstream lacks the block of its type',
+    instead:
+      '`oidc_config` for `type: oidc`, `oauth2_config` for `type: oauth2`, with the keys of the tables',
+  },
+  'V-06': {
+    title: '`upstream_inject` names its provider',
+    wrong: '`providerName` is empty or missing',
+    instead: '`upstreamInject: {providerName: gitlab}`',
+  },
+  'V-07': {
+    title: 'tokens can be issued for the audience that is accepted',
+    wrong: '`incomingAuth.oidc.audience` is not among `allowed_audiences`',
+    instead: 'The audience in both places',
+  },
+  'V-08': {
+    title: 'an embedded authorization server needs `incomingAuth.type: oidc`',
+    wrong: 'There is an `authServer`, but its tokens would not be asked for',
+    instead: '`type: oidc` with issuer and audience, or no `authServer`',
+  },
+  'V-09': {
+    title: 'the first provider is required, for it says who the person is',
+    wrong: 'The first upstream has another `login_policy`',
+    instead: '`login_policy: required`, or another provider first',
+  },
+  'V-10': {
+    title: 'provider names are different',
+    wrong: 'Two upstreams have the same `name`',
+    instead: 'A name of its own for each',
+  },
+  'V-11': {
+    title: 'provider names are not reserved',
+    wrong: 'A name is a word of Latchkey such as `vault` or `gateway`, or is `default` beside others',
+    instead: 'Another name, such as `gateway-idp`',
+  },
+  'V-12': {
+    title: 'names have a form that fits paths, subjects and tool names',
+    wrong:
+      'The name of a provider or backend does not match `^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`, or is too long',
+    instead: 'At most 63 lower-case letters, digits, and hyphens between them',
+  },
+  'V-13': {
+    title: 'the issuer is in its normal form (RFC 8414 section 2)',
+    wrong:
+      'The issuer has a query, a fragment, a user, a slash at its end, upper-case letters or a default port',
+    instead: 'The address that the report shows',
+  },
+  'V-14': {
+    title: 'the authorization server and its providers are reached by https',
+    wrong: 'An address is http to another machine',
+    instead: 'The https address; http is for localhost only',
+  },
+  'V-15': {
+    title: 'credentials are not sent to a backend in clear text',
+    wrong: 'A backend with credentials is reached by http on another machine',
+    instead: 'The https address, unless the network between is private to both',
+  },
+  'V-16': {
+    title: 'backend names are different',
+    wrong: 'Two backends have the same `name`',
+    instead: 'A name of its own for each',
+  },
+  'V-17': {
+    title: 'an OIDC provider is asked for `openid`',
+    wrong: '`scopes` of an `oidc_config` lack `openid`',
+    instead: '`scopes: [openid, ...]`',
+  },
+  'V-18': {
+    title: 'an injected header has one value',
+    wrong:
+      '`headerInjection` has none, or more than one, of `headerValue`, `headerValueEnv` and `headerValueFile`',
+    instead: 'One of them',
+  },
+  'V-19': {
+    title: 'a header that is set is one that may be set',
+    wrong:
+      'A header is not the name of one, belongs to HTTP or MCP, or has a value that cannot stand in a header',
+    instead: 'The header that is expected there, such as `X-API-Key`, with one line of plain ASCII',
+  },
+  'V-20': {
+    title: 'the resource is the MCP endpoint, and tokens can be issued for it',
+    wrong: '`resource`, or the audience, is not the address of the MCP endpoint, or they differ',
+    instead: "The issuer's origin with `/mcp`, as `audience` and in `allowed_audiences`",
+  },
+  'V-21': {
+    title: 'a provider in a private network is allowed to be there',
+    wrong: 'A provider is on this machine or in a private network, and requests to it are refused',
+    instead: '`allow_private_ips: true` in its block, if it is really there',
+  },
+  'V-22': {
+    title: 'a strategy has the block of its type and no other',
+    wrong: 'A block belongs to another type, or the one of this type is missing',
+    instead: '`headerInjection` for `header_injection`, `upstreamInject` for `upstream_inject`',
+  },
+  'V-23': {
+    title: 'strategies and time limits belong to a backend',
+    wrong: 'A name in `outgoingAuth.backends` or `perWorkload` is that of no backend',
+    instead: 'The `name` of a backend',
+  },
+  'V-24': {
+    title: 'a secret has one source',
+    wrong: 'Variable and file are both named, or a user of NATS has no password',
+    instead: 'One of the two',
+  },
+  'V-25': {
+    title: 'additional authorization parameters leave the protocol alone',
+    wrong: 'A parameter is one that Latchkey sets itself, such as `state` or `redirect_uri`',
+    instead: 'Nothing; remove it',
+  },
+  'V-26': {
+    title: 'the provider sends the browser back to a path that Latchkey serves',
+    wrong: '`redirect_uri` is not a path at which this provider is expected',
+    instead: 'Nothing, and `<issuer>/oauth/callback/<name>` at the provider',
+  },
+  'V-27': {
+    title: 'providers do not share a callback path',
+    wrong: 'Several providers have the one shared `redirect_uri` (RFC 9700 section 4.4)',
+    instead: 'Nothing, and `<issuer>/oauth/callback/<name>` at each provider',
+  },
+  'V-28': {
+    title: 'lifetimes are safe',
+    wrong:
+      'An access token lives longer than 60 minutes, a code longer than 10, or a refresh token no longer than an access token',
+    instead: '`access_token_lifespan: 10m`, `auth_code_lifespan: 1m`, `refresh_token_lifespan: 168h`',
+  },
+  'V-29': {
+    title: 'tool names of two backends stay apart',
+    wrong: '`prefixFormat` is the same for all backends, or has a character that tool names cannot have',
+    instead: '`prefixFormat: "{workload}_"`',
+  },
+  'V-30': {
+    title: 'there is a backend',
+    wrong: '`backends` is empty',
+    instead: '`backends: [{name: ..., url: ..., transport: streamable-http}]`',
+  },
+  'V-31': {
+    title: 'a plain OAuth 2.0 provider says who the person is',
+    wrong: 'An `oauth2_config` has neither or both of `userinfo` and `identity_from_token`',
+    instead: 'One of the two',
+  },
+  'V-32': {
+    title: 'the gateway listens where the issuer points',
+    wrong: 'The issuer is this machine, but its port is not the one on which the gateway listens',
+    instead: 'The same port in both places, unless something forwards',
+  },
+  'V-33': {
+    title: 'keys that Latchkey has no need of',
+    wrong: 'A key of ToolHive is accepted, but has no effect',
+    instead: 'Nothing; it may be removed',
+  },
+  'V-34': {
+    title: 'a preset knows what it must, and nothing that it has no use for',
+    wrong: 'A parameter of the preset is missing, unknown, misshaped or not used, or the type is another',
+    instead: 'The parameters of the preset (docs/providers.md)',
+  },
+  'V-35': {
+    title: 'the way to revoke has an address',
+    wrong: '`revocation_style` without `revocation_endpoint`',
+    instead: 'Both, or neither',
+  },
+  'V-36': {
+    title: 'each client registration of a provider is named once',
+    wrong: 'A client id is named twice among `client_id` and `previous_clients`',
+    instead: 'Each client id once',
+  },
+} as const satisfies Record<string, RuleText>;
+export type RuleId = keyof typeof ruleTexts;
