@@ -9,8 +9,8 @@ type Mark = Parameters<Outbox['markAppended']>;
 export interface OutboxWrites extends Disposable {
   /** Resolves when the entry is on disk; rejects if it could not be written. */
   put(entry: OutboxEntry): Promise<void>;
-  /** Soon; an entry without its mark is brought in again, which changes nothing. */
-  markAppended(...mark: Mark): void;
+  /** Resolves when it is done, or could not be; an entry without its mark is brought in again, which changes nothing. */
+  markAppended(...mark: Mark): Promise<void>;
 }
 
 interface Waiting {
@@ -46,7 +46,13 @@ export function createOutboxWrites(outbox: Outbox, onProblem: (error: unknown) =
     put: (entry) =>
       new Promise((resolve, reject) => add({ write: () => outbox.put(entry), resolve, reject })),
     markAppended: (...mark) =>
-      add({ write: () => outbox.markAppended(...mark), resolve: () => {}, reject: onProblem }),
+      new Promise((resolve) => {
+        const reject = (error: unknown) => {
+          onProblem(error);
+          resolve();
+        };
+        add({ write: () => outbox.markAppended(...mark), resolve, reject });
+      }),
     [Symbol.dispose]: flush,
   };
 }

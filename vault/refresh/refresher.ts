@@ -175,13 +175,13 @@ export function createRefresher(options: Options): Refresher {
       const { version, at: obtainedAt, linkId } = event;
       const stored = sealPlace({ version, obtainedAt, linkId, appended: true }, grantId, claimId, key);
       const mark = { sequence: sequenceOf(grantId), eventId: event.eventId };
-      writes.markAppended(claimId, now(), { mark, place: stored });
-      return announce(grantId);
+      announce(grantId);
+      return writes.markAppended(claimId, now(), { mark, place: stored });
     }
     // Recorded before, or somebody took the grant away while this was on its way.
     await revocation.takeLate(partition, grant.provider, { grantId, claimId, outcome });
-    writes.markAppended(claimId, now(), null);
     announce(grantId);
+    await writes.markAppended(claimId, now(), null);
   }
 
   /** A disk that is full is a problem of this worker; the tokens have another place. */

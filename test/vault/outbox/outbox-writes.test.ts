@@ -40,7 +40,7 @@ test('what comes in one moment is one transaction, and is on disk when it resolv
   const problems: unknown[] = [];
   using writes = createOutboxWrites(outbox, (error) => problems.push(error));
   const puts = Array.from({ length: 300 }, (_, n) => writes.put(entry(n)));
-  writes.markAppended(claim(7), 5000, null);
+  void writes.markAppended(claim(7), 5000, null);
   assert.is(entriesIn(file), 0);
   await Promise.all(puts);
   assert.is(entriesIn(file), 300);
@@ -65,7 +65,7 @@ test('what could not be written is told to each who wrote it, and nothing of it 
       (error) => error.message,
     ),
   );
-  writes.markAppended(claim(1), 5000, null);
+  void writes.markAppended(claim(1), 5000, null);
   assert.equal(await Promise.all(puts), Array(2).fill('database or disk is full'));
   assert.equal(problems, ['database or disk is full']);
   assert.is(entriesIn(file), 0);
