@@ -238,5 +238,46 @@ export const ruleTexts = {
     wrong: 'A client id is named twice among `client_id` and `previous_clients`',
     instead: 'Each client id once',
   },
+  'O-01': {
+    title: 'the provider answers',
+    wrong: 'An address of the provider cannot be reached, is refused, or answers with an error',
+    instead: 'The address of the provider, as this machine reaches it',
+  },
+  'O-02': {
+    title: 'the discovery document is that of the issuer',
+    wrong: 'It is no JSON object, or is of another issuer',
+    instead: 'The issuer exactly as the provider names it',
+  },
+  'O-03': {
+    title: 'the provider has what a sign-in needs',
+    wrong:
+      'The document lacks the authorization endpoint, the token endpoint or the keys, or these cannot be read',
+    instead: 'The issuer of an OpenID Connect provider, or `type: oauth2`',
+  },
+  'O-04': {
+    title: 'the provider offers PKCE with S256',
+    wrong: 'It offers other methods only; a warning where it does not say',
+    instead: 'Nothing here; switch it on at the provider',
+  },
+  'O-05': {
+    title: 'the provider offers the code flow and refresh tokens',
+    wrong: 'It does not name `code`, `query` or `authorization_code`; a warning for `refresh_token`',
+    instead: 'Nothing here; switch it on at the provider',
+  },
+  'O-06': {
+    title: 'the client proves itself in a way that the provider takes',
+    wrong: 'The configured method is not one of the provider; a warning for a client without a secret',
+    instead: '`token_endpoint_auth_method` with a method that it has, or nothing',
+  },
+  'O-07': {
+    title: 'the scopes are those of the provider',
+    wrong: 'A scope is not among those that the provider names (a warning)',
+    instead: 'Scopes that it has',
+  },
+  'O-08': {
+    title: 'a person stays the same with another client',
+    wrong: 'The provider has pairwise subjects only, and `sub` is the subject (a warning)',
+    instead: '`subject_claim` with what is the same for all clients',
+  },
 } as const satisfies Record<string, RuleText>;
 export type RuleId = keyof typeof ruleTexts;
