@@ -238,5 +238,86 @@ export const ruleTexts = {
     wrong: 'A client id is named twice among `client_id` and `previous_clients`',
     instead: 'Each client id once',
   },
+  'V-37': {
+    title: 'the addresses of a provider can be used',
+    wrong: 'An issuer has a query or is the address of its discovery document, or an address has a fragment',
+    instead: 'The issuer as the provider names it; addresses without `#`',
+  },
+  'V-38': {
+    title: 'nobody behind Latchkey is Latchkey itself',
+    wrong: "A provider has Latchkey's own issuer, or a backend is its own MCP endpoint",
+    instead: 'The address of the provider or the MCP server',
+  },
+  'V-39': {
+    title: 'allowed audiences are resources (RFC 8707 section 2)',
+    wrong: 'An audience has a fragment, or is there twice',
+    instead: 'Each address once, without `#`',
+  },
+  'V-40': {
+    title: 'the client certificate of NATS has its key',
+    wrong: 'One of `certFile` and `keyFile` is missing',
+    instead: 'Both, or neither',
+  },
+  'V-41': {
+    title: 'the password of NATS is not sent in clear text',
+    wrong: 'A server of NATS is another machine, reached without TLS and with a user',
+    instead: '`tls://HOST:PORT`, unless the network between is private to the processes',
+  },
+  'V-42': {
+    title: 'refreshes come before they are needed',
+    wrong: '`refreshAheadSeconds` is not longer than `minValidSeconds`',
+    instead: 'More seconds, or 0 for no refresh in the background',
+  },
+  'V-43': {
+    title: 'a person is known by what does not change',
+    wrong: 'An e-mail address or a login name is the subject',
+    instead: 'The claim or field with an id, such as `sub`, `oid` or `id`',
+  },
+  'V-44': {
+    title: 'no tool is hidden behind the prefix of another backend',
+    wrong: 'The prefix of one backend begins like that of another',
+    instead: '`prefixFormat: "{workload}_"`',
+  },
+  'O-01': {
+    title: 'the provider answers',
+    wrong: 'An address of the provider cannot be reached, is refused, or answers with an error',
+    instead: 'The address of the provider, as this machine reaches it',
+  },
+  'O-02': {
+    title: 'the discovery document is that of the issuer',
+    wrong: 'It is no JSON object, or is of another issuer',
+    instead: 'The issuer exactly as the provider names it',
+  },
+  'O-03': {
+    title: 'the provider has what a sign-in needs',
+    wrong:
+      'The document lacks the authorization endpoint, the token endpoint or the keys, or these cannot be read',
+    instead: 'The issuer of an OpenID Connect provider, or `type: oauth2`',
+  },
+  'O-04': {
+    title: 'the provider offers PKCE with S256',
+    wrong: 'It offers other methods only; a warning where it does not say',
+    instead: 'Nothing here; switch it on at the provider',
+  },
+  'O-05': {
+    title: 'the provider offers the code flow and refresh tokens',
+    wrong: 'It does not name `code`, `query` or `authorization_code`; a warning for `refresh_token`',
+    instead: 'Nothing here; switch it on at the provider',
+  },
+  'O-06': {
+    title: 'the client proves itself in a way that the provider takes',
+    wrong: 'The configured method is not one of the provider; a warning for a client without a secret',
+    instead: '`token_endpoint_auth_method` with a method that it has, or nothing',
+  },
+  'O-07': {
+    title: 'the scopes are those of the provider',
+    wrong: 'A scope is not among those that the provider names (a warning)',
+    instead: 'Scopes that it has',
+  },
+  'O-08': {
+    title: 'a person stays the same with another client',
+    wrong: 'The provider has pairwise subjects only, and `sub` is the subject (a warning)',
+    instead: '`subject_claim` with what is the same for all clients',
+  },
 } as const satisfies Record<string, RuleText>;
 export type RuleId = keyof typeof ruleTexts;

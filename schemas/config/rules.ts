@@ -2,12 +2,14 @@
 import type { DraftConfig } from './config.ts';
 import type { Problem } from './problem.ts';
 import type { RuleId } from './rule-texts.ts';
+import { addressRules } from './rules/addresses.ts';
 import { authServerIntegrationRules } from './rules/auth-server-integration.ts';
 import { backendRules } from './rules/backends.ts';
 import { headerInjectionRules } from './rules/header-injection.ts';
 import { issuerRules } from './rules/issuer.ts';
 import { presetRules } from './rules/presets.ts';
 import { previousClientRules } from './rules/previous-clients.ts';
+import { processRules } from './rules/processes.ts';
 import { applyRule, type Rule } from './rules/rule.ts';
 import { upstreamRules } from './rules/upstreams.ts';
 
@@ -19,6 +21,8 @@ const rules: readonly Rule[] = [
   ...presetRules,
   ...backendRules,
   ...headerInjectionRules,
+  ...addressRules,
+  ...processRules,
 ];
 
 /** Every problem that the rules find; rules are pure and see drafts too. */

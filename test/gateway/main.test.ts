@@ -40,6 +40,7 @@ authServer:
           token_endpoint: http://localhost:1/token
           client_id: latchkey
           client_secret_env_var: GITLAB_CLIENT_SECRET
+          allow_private_ips: true
           userinfo: { endpoint_url: 'http://localhost:1/user' }
 backends: [{ name: dead, url: 'http://127.0.0.1:1/mcp', transport: streamable-http }]
 gateway: { listen: { host: 127.0.0.1, port: ${port} } }

@@ -106,6 +106,7 @@ Environment: LATCHKEY_NATS_SERVER (the nats-server to use, 2.12 or newer), LATCH
     options: {
       config,
       secrets: { help: 'Also check that every secret named in it can be read here' },
+      online: { help: 'Also ask the identity providers about themselves, from here' },
     },
     async run({ typed, one }) {
       requireOption(one('config'), 'validate', '--config FILE');

@@ -1,22 +1,26 @@
 /**
  * `latchkey validate --config FILE`: everything that is wrong with a configuration, in one report, without
- * starting anything. Exit code 0 if it is valid (warnings may remain), 2 if not.
+ * starting anything; with `--online` also what its identity providers say about themselves. Exit code 0 if it is valid (warnings may remain), 2 if not.
  */
 import { parseArgs } from 'node:util';
 import { gatewayConfig } from '../../schemas/config/gateway-config.ts';
 import { loadConfig } from '../../schemas/config/load-config.ts';
 import type { Problem } from '../../schemas/config/problem.ts';
-import { providerConfig } from '../../schemas/config/provider-config.ts';
+import { formatPath } from '../../schemas/config/problem.ts';
+import { type ProviderWorkerSettings, providerConfig } from '../../schemas/config/provider-config.ts';
 import { formatReport } from '../../schemas/config/report.ts';
 import { readSecrets } from '../../schemas/config/secret-reference.ts';
 import { vaultConfig } from '../../schemas/config/vault-config.ts';
+import { createGuardedFetch } from '../providers/guarded-fetch.ts';
+import { checkOnline } from '../providers/online-check.ts';
 
-const usage = `latchkey validate --config FILE [--secrets]
+const usage = `latchkey validate --config FILE [--secrets] [--online]
 
 Checks a configuration file, and authserver-config.yaml beside it if there is one, without starting anything.
 
   --config FILE   the configuration file
   --secrets       also checks that every secret named in it can be read here
+  --online        also asks the identity providers about themselves, if the file has no error
   --help          shows this text
 
 Exit code: 0 if the configuration is valid, 2 if it is not.
@@ -29,7 +33,10 @@ export interface ValidateStreams {
 }
 
 /** `argv` holds what follows the word `validate`. Returns the exit code. */
-export function validateCommand(argv: readonly string[], { stdout, stderr, env }: ValidateStreams): number {
+export async function validateCommand(
+  argv: readonly string[],
+  { stdout, stderr, env }: ValidateStreams,
+): Promise<number> {
   const options = parseOptions(argv);
   if (options === 'help') {
     stdout.write(usage);
@@ -48,23 +55,40 @@ export function validateCommand(argv: readonly string[], { stdout, stderr, env }
     );
     found.push(...readSecrets([...references.values()], env).problems);
   }
+  if (config !== null && options.online) found.push(...(await checkProviders(providerConfig(config))));
   const valid = !found.some((problem) => problem.severity === 'error');
   (valid ? stdout : stderr).write(formatReport(found));
   return valid ? 0 : 2;
 }
 
-function parseOptions(argv: readonly string[]): { file: string; secrets: boolean } | 'help' | null {
+async function checkProviders({ providers }: ProviderWorkerSettings): Promise<Problem[]> {
+  const checks = providers.map((provider, index) => {
+    const path = formatPath(['authServer', 'runConfig', 'upstreams', index, `${provider.type}_config`]);
+    return checkOnline(
+      provider,
+      path,
+      createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }),
+    );
+  });
+  return (await Promise.all(checks)).flat();
+}
+
+function parseOptions(
+  argv: readonly string[],
+): { file: string; secrets: boolean; online: boolean } | 'help' | null {
   try {
     const { values } = parseArgs({
       args: [...argv],
       options: {
         config: { type: 'string' },
         secrets: { type: 'boolean' },
+        online: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
     });
     if (values.help === true) return 'help';
-    return values.config === undefined ? null : { file: values.config, secrets: values.secrets ?? false };
+    const { config: file, secrets = false, online = false } = values;
+    return file === undefined ? null : { file, secrets, online };
   } catch {
     return null;
   }

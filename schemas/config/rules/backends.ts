@@ -190,6 +190,32 @@ const toolNamesStayApart: Rule = {
   },
 };
 
+/** V-44: the longest prefix wins, and what another backend has below it is hidden. */
+const noToolIsHidden: Rule = {
+  id: 'V-44',
+  severity: 'warning',
+  find: (config) => {
+    const format = config.aggregation?.conflictResolutionConfig?.prefixFormat ?? '{workload}_';
+    if (!format.includes('{workload}')) return [];
+    const prefixes = backendsOf(config).flatMap(({ name }) =>
+      name === undefined ? [] : [format.replaceAll('{workload}', name)],
+    );
+    const within = prefixes.some((prefix) =>
+      prefixes.some((other) => other !== prefix && other.startsWith(prefix)),
+    );
+    return within
+      ? [
+          {
+            path: 'aggregation.conflictResolutionConfig.prefixFormat',
+            message:
+              'makes the prefix of one backend begin like that of another, which can hide tools of the first',
+            fix: 'end it with a character that no name has, such as `prefixFormat: "{workload}_"`',
+          },
+        ]
+      : [];
+  },
+};
+
 /** V-30 */
 const thereIsABackend: Rule = {
   id: 'V-30',
@@ -242,6 +268,7 @@ export const backendRules: readonly Rule[] = [
   namesMeanABackend,
   natsPasswordHasOneSource,
   toolNamesStayApart,
+  noToolIsHidden,
   thereIsABackend,
   keysWithoutNeed,
 ];

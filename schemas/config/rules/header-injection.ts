@@ -1,14 +1,12 @@
 /** What a strategy's blocks must fulfil, above all a header that is set on every request to a backend. */
 import type { DraftConfig } from '../config.ts';
+import { isCredentialHeader, isHeaderName, isHeaderValue } from './headers.ts';
 import { strategiesOf } from './parts.ts';
 import type { Finding, Rule } from './rule.ts';
 
 /** Headers that carry the message or the protocol itself; setting one breaks or redirects the request. */
 const protocolHeaders =
   /^(host|connection|keep-alive|te|trailer|upgrade|http2-settings|transfer-encoding|expect|content-.*|accept|last-event-id|mcp-.*|proxy-.*|forwarded|x-forwarded-.*|x-real-ip)$/;
-
-/** Headers whose value is a secret by their meaning. */
-const credentialHeaders = /authorization|cookie|token|secret|passw|credential|api-?key|auth-?key|session/;
 
 const eachHeaderInjection =
   (find: (path: string, block: NonNullable<ReturnType<typeof headerInjectionOf>>) => readonly Finding[]) =>
@@ -56,7 +54,7 @@ const headerMayBeSet: Rule = {
   find: eachHeaderInjection((path, block) => {
     const findings: Finding[] = [];
     const name = block.headerName;
-    if (name !== undefined && !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) {
+    if (name !== undefined && !isHeaderName(name)) {
       findings.push({
         path: `${path}.headerName`,
         message: 'is not the name of a header (RFC 9110 section 5.1)',
@@ -69,7 +67,7 @@ const headerMayBeSet: Rule = {
         fix: 'write the header that the backend expects, for example `headerName: X-API-Key`',
       });
     }
-    if (block.headerValue !== undefined && !/^[\t\x20-\x7e]*$/.test(block.headerValue)) {
+    if (block.headerValue !== undefined && !isHeaderValue(block.headerValue)) {
       findings.push({
         path: `${path}.headerValue`,
         message: 'has a character that cannot stand in a header',
@@ -85,7 +83,7 @@ const headerHoldsNoSecret: Rule = {
   id: 'F-06',
   severity: 'error',
   find: eachHeaderInjection((path, block) =>
-    block.headerValue && credentialHeaders.test((block.headerName ?? '').toLowerCase())
+    block.headerValue && isCredentialHeader(block.headerName ?? '')
       ? [
           {
             path: `${path}.headerValue`,

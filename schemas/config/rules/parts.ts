@@ -1,4 +1,5 @@
 /** The parts of a draft that several rules walk over, each with its path. */
+import { findUrl } from '../address.ts';
 import type { Upstream } from '../auth-server.ts';
 import { loneUpstreamName } from '../auth-server.ts';
 import type { Draft, DraftConfig } from '../config.ts';
@@ -21,6 +22,23 @@ export function upstreamsOf(config: DraftConfig): PlacedUpstream[] {
     if (upstream === undefined) return [];
     const name = upstream.name ?? (upstreams.length === 1 ? loneUpstreamName : null);
     return [{ index, path: `${runConfigPath}.upstreams[${index}]`, name, upstream }];
+  });
+}
+
+/** Every address of the provider that is one. */
+export function endpointsOf({ path, upstream }: PlacedUpstream): { path: string; url: URL }[] {
+  const { oidc_config: oidc, oauth2_config: oauth2 } = upstream;
+  const endpoints = {
+    'oidc_config.issuer_url': oidc?.issuer_url,
+    'oidc_config.userinfo_override.endpoint_url': oidc?.userinfo_override?.endpoint_url,
+    'oauth2_config.authorization_endpoint': oauth2?.authorization_endpoint,
+    'oauth2_config.token_endpoint': oauth2?.token_endpoint,
+    'oauth2_config.revocation_endpoint': oauth2?.revocation_endpoint,
+    'oauth2_config.userinfo.endpoint_url': oauth2?.userinfo?.endpoint_url,
+  };
+  return Object.entries(endpoints).flatMap(([key, text]) => {
+    const url = findUrl(text);
+    return url === null ? [] : [{ path: `${path}.${key}`, url }];
   });
 }
 

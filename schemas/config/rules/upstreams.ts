@@ -1,11 +1,12 @@
 /** What each upstream provider of the authorization server must fulfil. */
 
 import { providerNamePattern } from '../../provider.ts';
-import { findUrl, hasCredentials, isCleartext, isPrivate } from '../address.ts';
+import { hasCredentials, isCleartext, isLoopback, isPrivate } from '../address.ts';
 import { loneUpstreamName } from '../auth-server.ts';
 import type { DraftConfig } from '../config.ts';
 import { callbackUrl, sharedCallbackUrl } from '../public-addresses.ts';
-import { type PlacedUpstream, upstreamsOf } from './parts.ts';
+import { isCredentialHeader, isHeaderName, isHeaderValue } from './headers.ts';
+import { endpointsOf, type PlacedUpstream, upstreamsOf } from './parts.ts';
 import { type Finding, type Rule, shownName } from './rule.ts';
 
 /** Words that stand beside provider names in subjects, paths and audit records. */
@@ -169,10 +170,10 @@ const privateNetworkIsAllowed: Rule = {
     const { key, block } = blockOf(placed);
     if (block?.allow_private_ips === true) return [];
     return endpointsOf(placed)
-      .filter(({ url }) => isPrivate(url))
+      .filter(({ url }) => isPrivate(url) || isLoopback(url))
       .map(({ path }) => ({
         path,
-        message: 'lies in a private network, which is refused unless it is allowed',
+        message: 'lies on this machine or in a private network, which is refused unless it is allowed',
         fix: `write \`allow_private_ips: true\` in \`${key}\` if the provider is really there`,
       }));
   }),
@@ -195,6 +196,76 @@ const clientSecretHasOneSource: Rule = {
         ];
   }),
 };
+
+const changingFields =
+  /^(e?mail|email_address|preferred_username|upn|unique_name|login|username|nickname|name)$/i;
+
+/** V-43 */
+const subjectStaysTheSame: Rule = {
+  id: 'V-43',
+  severity: 'warning',
+  find: eachUpstream(({ path, upstream }) => {
+    const { oidc_config: oidc, oauth2_config: oauth2 } = upstream;
+    const subjects = {
+      'oidc_config.subject_claim': [oidc?.subject_claim].flat(),
+      // The first that is not empty counts.
+      'oauth2_config.userinfo.field_mapping.subject_fields': [
+        oauth2?.userinfo?.field_mapping?.subject_fields?.[0],
+      ],
+    };
+    return Object.entries(subjects)
+      .filter(([, names]) => names.some((name) => changingFields.test(String(name ?? ''))))
+      .map(([key]) => ({
+        path: `${path}.${key}`,
+        message: 'is something that can change, or be given to someone else, who would then be that person',
+        fix: 'write the field with the id that the provider never gives away again, such as `sub`, `oid` or `id`',
+      }));
+  }),
+};
+
+/** F-06 and V-19, for headers that are sent to a provider */
+const providerHeadersHoldNoSecret: Rule = {
+  id: 'F-06',
+  severity: 'error',
+  find: eachUpstream((placed) =>
+    headersOf(placed)
+      .filter(({ name }) => isCredentialHeader(name))
+      .map(({ path }) => ({
+        path,
+        message:
+          'the value of this header is a secret, and a secret does not belong in the configuration file',
+        fix: 'remove it; the access token of the person is sent in any case',
+      })),
+  ),
+};
+
+const providerHeadersMayBeSet: Rule = {
+  id: 'V-19',
+  severity: 'error',
+  find: eachUpstream((placed) =>
+    headersOf(placed)
+      .filter(({ name, value }) => !isHeaderName(name) || !isHeaderValue(value ?? ''))
+      .map(({ path }) => ({
+        path,
+        message: 'is not a header with one line of plain ASCII (RFC 9110 section 5)',
+        fix: 'write for example `Accept: application/json`',
+      })),
+  ),
+};
+
+function headersOf({ path, upstream }: PlacedUpstream) {
+  const places = {
+    'oidc_config.userinfo_override': upstream.oidc_config?.userinfo_override,
+    'oauth2_config.userinfo': upstream.oauth2_config?.userinfo,
+  };
+  return Object.entries(places).flatMap(([key, userInfo]) =>
+    Object.entries(userInfo?.additional_headers ?? {}).map(([name, value]) => ({
+      name,
+      value,
+      path: `${path}.${key}.additional_headers${isHeaderName(name) ? `.${name}` : ''}`,
+    })),
+  );
+}
 
 /** V-25 */
 const parametersAreFree: Rule = {
@@ -308,22 +379,6 @@ function blockOf({ upstream }: PlacedUpstream) {
     : ({ key: 'oidc_config', block: upstream.oidc_config } as const);
 }
 
-function endpointsOf({ path, upstream }: PlacedUpstream): { path: string; url: URL }[] {
-  const { oidc_config: oidc, oauth2_config: oauth2 } = upstream;
-  const endpoints = {
-    'oidc_config.issuer_url': oidc?.issuer_url,
-    'oidc_config.userinfo_override.endpoint_url': oidc?.userinfo_override?.endpoint_url,
-    'oauth2_config.authorization_endpoint': oauth2?.authorization_endpoint,
-    'oauth2_config.token_endpoint': oauth2?.token_endpoint,
-    'oauth2_config.revocation_endpoint': oauth2?.revocation_endpoint,
-    'oauth2_config.userinfo.endpoint_url': oauth2?.userinfo?.endpoint_url,
-  };
-  return Object.entries(endpoints).flatMap(([key, text]) => {
-    const url = findUrl(text);
-    return url === null ? [] : [{ path: `${path}.${key}`, url }];
-  });
-}
-
 export const upstreamRules: readonly Rule[] = [
   firstIsRequired,
   namesAreDifferent,
@@ -334,6 +389,9 @@ export const upstreamRules: readonly Rule[] = [
   oidcAsksForOpenid,
   privateNetworkIsAllowed,
   clientSecretHasOneSource,
+  subjectStaysTheSame,
+  providerHeadersHoldNoSecret,
+  providerHeadersMayBeSet,
   parametersAreFree,
   callbackIsServed,
   callbackIsNotShared,

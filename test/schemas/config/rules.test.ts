@@ -273,6 +273,8 @@ const cases: readonly Case[] = [
     rule: 'V-14',
     what: 'providers on this machine without https',
     change: (raw) => {
+      oidc(raw).allow_private_ips = true;
+      oauth2(raw).allow_private_ips = true;
       oidc(raw).issuer_url = 'http://localhost:4490';
       oauth2(raw).authorization_endpoint = 'http://gitlab.localhost:4491/authorize';
       oauth2(raw).token_endpoint = 'http://[::1]:4491/token';
@@ -736,6 +738,164 @@ const cases: readonly Case[] = [
       oauth2(raw).revocation_style = 'slack';
     },
     told: [`V-35 ${upstreams}[1].oauth2_config.revocation_style`],
+  },
+  ...['https://sso.example.com/.well-known/openid-configuration', 'https://sso.example.com?x=1'].map(
+    (issuer): Case => ({
+      rule: 'V-37',
+      what: `the issuer ${issuer}`,
+      change: (raw) => {
+        oidc(raw).issuer_url = issuer;
+      },
+      told: [`V-37 ${upstreams}[0].oidc_config.issuer_url`],
+    }),
+  ),
+  {
+    rule: 'V-37',
+    what: 'an endpoint with a fragment',
+    change: (raw) => {
+      oauth2(raw).token_endpoint += '#x';
+    },
+    told: [`V-37 ${upstreams}[1].oauth2_config.token_endpoint`],
+  },
+  {
+    rule: 'V-37',
+    what: 'an issuer with a slash at its end, and an endpoint with a query',
+    change: (raw) => {
+      oidc(raw).issuer_url += '/';
+      oauth2(raw).authorization_endpoint += '?realm=x';
+    },
+  },
+  {
+    rule: 'V-38',
+    what: 'Latchkey as its own provider and backend',
+    change: (raw) => {
+      oidc(raw).issuer_url = 'https://mcp.example.com/';
+      raw.backends[0].url = 'https://mcp.example.com/mcp/';
+      raw.backends[2].url = 'http://localhost:4483/mcp';
+    },
+    told: [
+      'V-38 backends[0].url',
+      'V-38 backends[2].url',
+      `V-38 ${upstreams}[0].oidc_config.issuer_url`,
+    ].sort(),
+  },
+  {
+    rule: 'V-39',
+    what: 'an audience with a fragment, and one that is there twice',
+    change: (raw) => {
+      const audience = 'https://mcp.example.com/mcp';
+      runConfig(raw).allowed_audiences = [audience, `${audience}#x`, audience];
+    },
+    told: [
+      'V-39 authServer.runConfig.allowed_audiences[1]',
+      'V-39 authServer.runConfig.allowed_audiences[2]',
+    ],
+  },
+  ...['certFile', 'keyFile'].map(
+    (key): Case => ({
+      rule: 'V-40',
+      what: `a client certificate with nothing but ${key}`,
+      change: (raw) => {
+        raw.nats.tls[key] = '/etc/latchkey/client.pem';
+      },
+      told: ['V-40 nats.tls'],
+    }),
+  ),
+  {
+    rule: 'V-40',
+    what: 'a client certificate with its key',
+    change: (raw) => {
+      Object.assign(raw.nats.tls, { certFile: '/etc/client.pem', keyFile: '/run/client-key.pem' });
+    },
+  },
+  {
+    rule: 'V-41',
+    what: 'a password to another machine without TLS',
+    change: (raw) => {
+      raw.nats.servers = ['nats://127.0.0.1:4222', 'nats://nats.example.com:4222'];
+      delete raw.nats.tls;
+    },
+    told: ['V-41 nats.servers[1]'],
+    warning: true,
+  },
+  {
+    rule: 'V-42',
+    what: 'a refresh that comes too late',
+    change: (raw) => {
+      raw.vault = { minValidSeconds: 60, refreshAheadSeconds: 60 };
+    },
+    told: ['V-42 vault.refreshAheadSeconds'],
+    warning: true,
+  },
+  {
+    rule: 'V-42',
+    what: 'no refresh in the background',
+    change: (raw) => {
+      raw.vault = { minValidSeconds: 60, refreshAheadSeconds: 0 };
+    },
+  },
+  {
+    rule: 'V-43',
+    what: 'e-mail address and login name as the subject',
+    change: (raw) => {
+      oidc(raw).subject_claim = ['tid', 'email'];
+      oauth2(raw).userinfo.field_mapping.subject_fields = ['login'];
+    },
+    told: [
+      `V-43 ${upstreams}[0].oidc_config.subject_claim`,
+      `V-43 ${upstreams}[1].oauth2_config.userinfo.field_mapping.subject_fields`,
+    ],
+    warning: true,
+  },
+  {
+    rule: 'V-44',
+    what: 'a prefix that begins like another',
+    change: (raw) => {
+      raw.backends.push({ ...raw.backends[1], name: 'gitlab', url: 'https://gitlab.example.com/mcp' });
+      raw.aggregation.conflictResolutionConfig.prefixFormat = '{workload}-';
+    },
+    told: ['V-44 aggregation.conflictResolutionConfig.prefixFormat'],
+    warning: true,
+  },
+  {
+    rule: 'V-44',
+    what: 'names that begin alike, kept apart by an underscore',
+    change: (raw) => {
+      raw.backends.push({ ...raw.backends[1], name: 'gitlab', url: 'https://gitlab.example.com/mcp' });
+    },
+  },
+  {
+    rule: 'V-21',
+    what: 'a provider on this machine',
+    change: (raw) => {
+      oidc(raw).issuer_url = 'http://localhost:8080';
+    },
+    told: [`V-21 ${upstreams}[0].oidc_config.issuer_url`],
+  },
+  {
+    rule: 'V-19',
+    what: 'headers for a provider that are none',
+    change: (raw) => {
+      oauth2(raw).userinfo.additional_headers = { Accept: 'a\nb', 'x y': 'z' };
+    },
+    told: [
+      `V-19 ${upstreams}[1].oauth2_config.userinfo.additional_headers`,
+      `V-19 ${upstreams}[1].oauth2_config.userinfo.additional_headers.Accept`,
+    ],
+  },
+  {
+    rule: 'F-06',
+    what: 'a secret in a header for a provider, and in queries',
+    change: (raw) => {
+      oauth2(raw).userinfo.additional_headers = { Authorization: 'Basic x' };
+      oauth2(raw).token_endpoint += '?client_secret=x';
+      raw.backends[1].url += '?api_key=x';
+    },
+    told: [
+      'F-06 backends[1].url',
+      `F-06 ${upstreams}[1].oauth2_config.token_endpoint`,
+      `F-06 ${upstreams}[1].oauth2_config.userinfo.additional_headers.Authorization`,
+    ].sort(),
   },
   {
     rule: 'F-06',

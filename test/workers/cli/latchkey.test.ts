@@ -33,7 +33,7 @@ for (const [name, options] of Object.entries({
   gateway: ['--config FILE', '--keys PATH'],
   vault: ['--config FILE', '--keys PATH', '--key-ring PLACE', '--data DIR'],
   provider: ['--config FILE', '--keys DIR', '--only NAME'],
-  validate: ['--config FILE', '--secrets'],
+  validate: ['--config FILE', '--secrets', '--online'],
   'config schema': ['--authserver', '--out FILE'],
   'config reference': ['--out FILE'],
   'keys init': ['--out DIR', '--config FILE', '--providers A,B'],

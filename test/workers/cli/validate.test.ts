@@ -1,9 +1,11 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { stringify } from 'yaml';
 import { type Raw, sampleConfig } from '../../schemas/config/sample-config.ts';
 import { openTemporaryFolder } from '../../schemas/config/temporary-folder.ts';
+import { openAnsweringServer } from '../providers/answering-server.ts';
 
 const test = suite('latchkey validate');
 
@@ -107,6 +109,48 @@ test('--secrets also looks whether each secret can be read here, without showing
     secrets,
   );
   assert.equal(found, { status: 0, stdout: 'configuration is valid\n', stderr: '' });
+});
+
+/** The process of the command is another one, which this one must go on answering. */
+async function validateOnline(raw: Raw): Promise<{ status: number | null; output: string }> {
+  using folder = openTemporaryFolder({ 'latchkey.yaml': stringify(raw) });
+  const args = [command, 'validate', '--config', folder.path('latchkey.yaml'), '--online'];
+  const child = spawn(process.execPath, args, { env: {} });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const [status] = await once(child, 'close');
+  return { status, output };
+}
+
+test('--online also asks the providers, and tells everything in the same report', async () => {
+  await using server = await openAnsweringServer(({ path }) => ({
+    body: path.startsWith('/.well-known') ? '{"issuer":"http://elsewhere.example.com"}' : '{}',
+  }));
+  const raw = sampleConfig();
+  raw.groupRef = 'engineering';
+  const { upstreams } = raw.authServer.runConfig;
+  upstreams[0].oidc_config = {
+    ...{ issuer_url: server.origin, client_id: 'latchkey', allow_private_ips: true },
+    scopes: ['openid'],
+  };
+  for (const key of ['authorization_endpoint', 'token_endpoint', 'revocation_endpoint'])
+    upstreams[1].oauth2_config[key] = `${server.origin}/oauth`;
+  upstreams[1].oauth2_config.userinfo.endpoint_url = `${server.origin}/user`;
+  upstreams[1].oauth2_config.allow_private_ips = true;
+
+  const wrong = await validateOnline(raw);
+  assert.is(wrong.status, 2);
+  assert.match(
+    wrong.output,
+    /error O-02 {2}authServer\.runConfig\.upstreams\[0\]\.oidc_config\.issuer_url\n {4}the discovery document is of another issuer, http:\/\/elsewhere\.example\.com /,
+  );
+  assert.match(wrong.output, /warning V-33 {2}groupRef/);
+  assert.match(wrong.output, /configuration is not valid: 1 error, 1 warning\n$/);
+
+  upstreams.shift();
+  const right = await validateOnline(raw);
+  assert.equal([right.status, right.output.split('\n').at(-2)], [0, 'configuration is valid: 1 warning']);
 });
 
 test.run();

@@ -1,0 +1,320 @@
+/**
+ * `latchkey validate --online`: asks an identity provider about itself, before anyone signs in there, and compares what
+ * it says with what is configured: discovery (OpenID Connect Discovery 1.0 section 4, RFC 8414), keys, PKCE, scopes, how
+ * the client proves itself. Nothing secret is sent, and no text of the provider is shown but addresses without a query.
+ */
+import { shownAddress } from '../../schemas/config/address.ts';
+import type { Problem } from '../../schemas/config/problem.ts';
+import type {
+  OAuth2ProviderSettings,
+  OidcProviderSettings,
+  ProviderSettings,
+} from '../../schemas/config/provider-config.ts';
+import type { RuleId } from '../../schemas/config/rule-texts.ts';
+import { type GuardedFetch, type OutboundRequest, OutboundRequestError } from './guarded-fetch.ts';
+
+interface Finding {
+  readonly rule: RuleId;
+  /** Of the key in the block of the provider; empty for the block. */
+  readonly key: string;
+  readonly message: string;
+  readonly fix: string;
+  readonly severity?: 'warning';
+}
+
+type Metadata = Readonly<Record<string, unknown>>;
+
+/**
+ * Never throws.
+ * @param path of the provider's block, such as `authServer.runConfig.upstreams[0].oidc_config`
+ */
+export async function checkOnline(
+  settings: ProviderSettings,
+  path: string,
+  fetch: GuardedFetch,
+): Promise<Problem[]> {
+  const findings = await (settings.type === 'oidc'
+    ? checkOidc(settings, fetch)
+    : checkOAuth2(settings, fetch));
+  return findings.map(({ key, severity, ...finding }) => ({
+    ...finding,
+    severity: severity ?? 'error',
+    path: key === '' ? path : `${path}.${key}`,
+  }));
+}
+
+async function checkOidc(settings: OidcProviderSettings, fetch: GuardedFetch): Promise<Finding[]> {
+  const { issuerUrl, userInfo } = settings;
+  const address = `${issuerUrl.replace(/\/+$/, '')}/.well-known/openid-configuration`;
+  const key = 'issuer_url';
+  const [document, userInfoFindings] = await Promise.all([
+    readJson(address, fetch),
+    userInfo === null
+      ? []
+      : visit('userinfo_override.endpoint_url', userInfo.endpointUrl, fetch, { method: userInfo.httpMethod }),
+  ]);
+  if ('finding' in document)
+    return [
+      { key, ...document.finding, message: `the discovery document ${document.finding.message}` },
+      ...userInfoFindings,
+    ];
+  const { metadata } = document;
+  const { issuer } = metadata;
+  if (issuer !== issuerUrl)
+    return [
+      {
+        rule: 'O-02',
+        key,
+        message:
+          typeof issuer === 'string'
+            ? `the discovery document is of another issuer, ${shownAddress(issuer)} (compared character by character)`
+            : 'the discovery document names no issuer',
+        fix: 'write the issuer exactly as the provider names it, with or without the slash at its end',
+      },
+      ...userInfoFindings,
+    ];
+  const endpoints = checkEndpoints(metadata);
+  const keys =
+    typeof metadata.jwks_uri === 'string' && endpoints.length === 0
+      ? await checkKeys(metadata.jwks_uri, fetch)
+      : [];
+  return [...endpoints, ...keys, ...checkMetadata(settings, metadata), ...userInfoFindings];
+}
+
+function checkEndpoints(metadata: Metadata): Finding[] {
+  return ['authorization_endpoint', 'token_endpoint', 'jwks_uri'].flatMap((name): Finding[] => {
+    const given = metadata[name];
+    const url = typeof given === 'string' ? URL.parse(given) : null;
+    if (url !== null && /^https?:$/.test(url.protocol)) return [];
+    const what = given === undefined ? `has no \`${name}\`` : `has a \`${name}\` that is no address`;
+    return [
+      {
+        rule: 'O-03',
+        key: 'issuer_url',
+        message: `the discovery document ${what}, without which nobody can sign in`,
+        fix: 'check that the issuer is that of an OpenID Connect provider, or use `type: oauth2`',
+      },
+    ];
+  });
+}
+
+async function checkKeys(address: string, fetch: GuardedFetch): Promise<Finding[]> {
+  const document = await readJson(address, fetch);
+  const keys = 'metadata' in document ? document.metadata.keys : undefined;
+  if (Array.isArray(keys) && keys.length > 0) return [];
+  const why = 'finding' in document ? document.finding.message : 'have no key in them';
+  return [
+    {
+      rule: 'O-03',
+      key: 'issuer_url',
+      message: `the keys that the discovery document names (\`jwks_uri\`) cannot be used: ${why}`,
+      fix: 'without them no ID token can be checked: mend it at the provider',
+    },
+  ];
+}
+
+function checkMetadata(settings: OidcProviderSettings, metadata: Metadata): Finding[] {
+  const list = (name: string) => {
+    const value = metadata[name];
+    return Array.isArray(value) ? value.filter((word) => typeof word === 'string') : null;
+  };
+  const findings: Finding[] = [];
+  const pkce = list('code_challenge_methods_supported');
+  if (pkce === null || !pkce.includes('S256'))
+    findings.push({
+      rule: 'O-04',
+      key: 'issuer_url',
+      message:
+        pkce === null
+          ? 'the provider does not say that it knows PKCE'
+          : 'the provider does not offer PKCE with S256',
+      fix:
+        pkce === null
+          ? 'look whether it does; S256 is sent in any case, and most providers ignore what they do not know'
+          : 'switch S256 on at the provider; Latchkey uses nothing else',
+      ...(pkce === null ? { severity: 'warning' } : {}),
+    });
+  for (const [name, word, otherwise] of [
+    ['response_types_supported', 'code', null],
+    ['response_modes_supported', 'query', null],
+    ['grant_types_supported', 'authorization_code', null],
+    [
+      'grant_types_supported',
+      'refresh_token',
+      'people have to sign in again when their access token expires',
+    ],
+  ] as const) {
+    if (list(name)?.includes(word) ?? true) continue;
+    findings.push({
+      rule: 'O-05',
+      key: 'issuer_url',
+      message: `the provider does not offer \`${word}\` (\`${name}\`)${otherwise === null ? '' : `: ${otherwise}`}`,
+      fix: 'switch it on at the provider',
+      ...(otherwise === null ? {} : { severity: 'warning' }),
+    });
+  }
+  findings.push(...checkAuthentication(settings, list('token_endpoint_auth_methods_supported')));
+  const scopes = list('scopes_supported');
+  const unknown = scopes === null ? [] : settings.scopes.filter((scope) => !scopes.includes(scope));
+  if (unknown.length > 0)
+    findings.push({
+      rule: 'O-07',
+      key: 'scopes',
+      severity: 'warning',
+      message: `the provider does not name ${unknown.map((scope) => `\`${scope}\``).join(', ')} among its scopes`,
+      fix: 'remove them, unless the provider has more scopes than it names',
+    });
+  const subjectTypes = list('subject_types_supported') ?? [];
+  if (subjectTypes.length > 0 && !subjectTypes.includes('public') && settings.subjectClaims.join() === 'sub')
+    findings.push({
+      rule: 'O-08',
+      key: 'subject_claim',
+      severity: 'warning',
+      message:
+        'the provider gives each client another `sub` (`pairwise`): with another `client_id` everyone would be someone else',
+      fix: 'write as `subject_claim` what is the same for all clients, such as `[tid, oid]` of Microsoft Entra',
+    });
+  return findings;
+}
+
+/** What is not named is `client_secret_basic` (OpenID Connect Discovery section 3). */
+function checkAuthentication(settings: OidcProviderSettings, named: string[] | null): Finding[] {
+  const supported = named ?? ['client_secret_basic'];
+  const configured = settings.tokenEndpointAuthMethod;
+  const key = 'token_endpoint_auth_method';
+  if (settings.clientSecret === null)
+    return named === null || named.includes('none')
+      ? []
+      : [
+          {
+            rule: 'O-06',
+            key: 'client_id',
+            severity: 'warning',
+            message:
+              'no client secret is configured, and the provider does not name clients without one (`none`)',
+            fix: 'write `client_secret_env_var` or `client_secret_file`, unless the client is a public one there',
+          },
+        ];
+  const usable = ['client_secret_basic', 'client_secret_post'].filter((method) => supported.includes(method));
+  if (configured === null ? usable.length > 0 : supported.includes(configured)) return [];
+  const [first] = usable;
+  return [
+    {
+      rule: 'O-06',
+      key,
+      message:
+        configured === null
+          ? 'the provider takes a client secret neither as `client_secret_basic` nor as `client_secret_post`'
+          : `the provider does not name \`${configured}\` among its methods`,
+      fix:
+        first === undefined
+          ? 'switch one of the two on at the provider'
+          : `write \`${key}: ${first}\`, or remove it`,
+    },
+  ];
+}
+
+/** Whether the endpoints answer at all: they say nothing about themselves. */
+async function checkOAuth2(settings: OAuth2ProviderSettings, fetch: GuardedFetch): Promise<Finding[]> {
+  const { userInfo, revocationEndpoint } = settings;
+  const visits = [
+    visit('authorization_endpoint', settings.authorizationEndpoint, fetch),
+    visit('token_endpoint', settings.tokenEndpoint, fetch, emptyForm),
+    ...(userInfo === null
+      ? []
+      : [visit('userinfo.endpoint_url', userInfo.endpointUrl, fetch, { method: userInfo.httpMethod })]),
+    ...(revocationEndpoint === null || settings.revocationStyle !== 'rfc7009'
+      ? []
+      : [visit('revocation_endpoint', revocationEndpoint, fetch, emptyForm)]),
+  ];
+  return (await Promise.all(visits)).flat();
+}
+
+/** A request that names no client and no token is refused, which is an answer. */
+const emptyForm: OutboundRequest = {
+  method: 'POST',
+  headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
+  body: '',
+};
+
+async function visit(
+  key: string,
+  address: string,
+  fetch: GuardedFetch,
+  request: OutboundRequest = {},
+): Promise<Finding[]> {
+  try {
+    const { status } = await fetch(address, request);
+    if (status !== 404 && status !== 410 && status < 500) return [];
+    return [
+      {
+        rule: 'O-01',
+        key,
+        severity: 'warning',
+        message: `answers with status ${status}`,
+        fix: status < 500 ? 'check the path of the address' : 'try again; if it stays so, check the address',
+      },
+    ];
+  } catch (error) {
+    return [{ key, ...unreachable(error) }];
+  }
+}
+
+async function readJson(
+  address: string,
+  fetch: GuardedFetch,
+): Promise<{ metadata: Metadata } | { finding: Omit<Finding, 'key'> }> {
+  let text: string;
+  try {
+    const response = await fetch(address, { headers: { accept: 'application/json' } });
+    if (response.status !== 200)
+      return {
+        finding: {
+          rule: 'O-01',
+          message: `is answered with status ${response.status}`,
+          fix: 'check the issuer: its document lies below it at /.well-known/openid-configuration, without a redirect',
+        },
+      };
+    text = await response.text();
+  } catch (error) {
+    return { finding: unreachable(error) };
+  }
+  try {
+    const metadata: unknown = JSON.parse(text);
+    if (typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata))
+      return { metadata: metadata as Metadata };
+  } catch {
+    // What is no JSON could be anything, and is not shown.
+  }
+  return {
+    finding: {
+      rule: 'O-02',
+      message: 'is no JSON object',
+      fix: 'check that the address is that of the provider',
+    },
+  };
+}
+
+function unreachable(error: unknown): Omit<Finding, 'key'> {
+  const code = error instanceof OutboundRequestError ? error.code : 'unreachable';
+  const [message, fix] = reasons[code];
+  const cause =
+    error instanceof OutboundRequestError ? (error.cause as { code?: unknown } | undefined)?.code : undefined;
+  const detail =
+    code === 'unreachable' && typeof cause === 'string' && /^[A-Z_]+$/.test(cause) ? ` (${cause})` : '';
+  return { rule: 'O-01', message: `${message}${detail}`, fix };
+}
+
+const checkAddress = 'check the address, and that this machine reaches it';
+const reasons: Record<OutboundRequestError['code'], [message: string, fix: string]> = {
+  'address-refused': [
+    'leads to this machine or a private network, which is refused',
+    'write `allow_private_ips: true` in the block if the provider is really there',
+  ],
+  'insecure-address': ['leads to a public address by http', 'write the https address'],
+  unreachable: ['cannot be reached', checkAddress],
+  timeout: ['is not answered in time', checkAddress],
+  'too-late': ['is not answered in time', checkAddress],
+  'answer-too-large': ['has an answer that is too large', 'check that the address is that of the provider'],
+  'answer-malformed': ['has an answer that is no HTTP', 'check that the address is that of the provider'],
+};
