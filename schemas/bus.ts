@@ -1,7 +1,8 @@
 /**
  * Typed request and reply over core NATS, sealed end to end. A request carries a command id and what is left of its
- * deadline. Each attempt waits at most 250 ms and is then forgotten: a later answer to it is never read, for it can
- * have lain in the output buffer of a worker that lost its partition meanwhile. Long work is answered `pending`.
+ * deadline. An answer that was under way for more than 250 ms is never read, for it can have lain in the output buffer
+ * of a worker that lost its partition meanwhile; what the handler took of the time is said in it and does not count.
+ * Long work is answered `pending`, or `holding` where the answer itself comes later.
  */
 import { ErrorCode, type Msg, NatsError } from 'nats';
 import * as z from 'zod';
@@ -19,12 +20,22 @@ import { type InboxConnection, openReplyInbox } from './reply-inbox.ts';
 import type { RolePair } from './role-keys.ts';
 import { SealedEnvelopeError, type SealedEnvelopes } from './sealed-envelope.ts';
 import { isInbox } from './subjects.ts';
+import { createTurns } from './turns.ts';
 import { wireText } from './wire-text.ts';
 
+/** How long a request and its answer may be under way together, and who asked waits for the first word. */
 export const attemptMs = 250;
 const shortestAttemptMs = 5;
 /** A handler that needs longer than this answers `pending` first. */
 export const holdMs = 180;
+
+/** How long requests are answered before the process looks at anything else. */
+const turnMs = 5;
+
+/** A handler that holds its answer is heard of after this time first, and again and again after the next. */
+const firstHoldingMs = 150;
+const nextHoldingMs = 500;
+const longestSilenceMs = nextHoldingMs + attemptMs - firstHoldingMs;
 
 /** Between attempts that were refused, or heard by nobody: a thousand requesters must not keep busy whom they wait for. */
 const firstRefusedPauseMs = 50;
@@ -67,10 +78,12 @@ export interface Bus {
 
   /**
    * Answers requests until the returned function is called, which resolves when those under way are answered. Workers with the same `queue` share them.
+   *
+   * @param target.holds the handler takes its time, and its requester waits for it without asking again
    */
   serve<Request, Response>(
     operation: Operation<Request, Response>,
-    target: RequestTarget & { queue: string },
+    target: RequestTarget & { queue: string; holds?: boolean },
     handle: (request: Request, context: RequestContext) => Promise<Response | Pending> | Response | Pending,
   ): () => Promise<void>;
 }
@@ -89,14 +102,20 @@ const requestFrameSchema = z.object({
   body: z.unknown(),
 });
 
-const replyFrameSchema = z.union([
-  z.strictObject({ failure: failureSchema }),
-  z.strictObject({ pending: z.literal(true) }),
-  z.strictObject({ ok: z.unknown() }),
+/** Milliseconds between the request's arrival and this answer; left out by who answers at once. */
+const held = z.number().min(0).optional();
+const finalReplySchema = z.union([
+  z.strictObject({ held, failure: failureSchema }),
+  z.strictObject({ held, pending: z.literal(true) }),
+  z.strictObject({ held, ok: z.unknown() }),
 ]);
+const replyFrameSchema = z.union([z.strictObject({ holding: z.literal(true) }), finalReplySchema]);
+type FinalReply = z.infer<typeof finalReplySchema>;
+type Reply = z.infer<typeof replyFrameSchema>;
 
 export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus {
   const replies = openReplyInbox(connection);
+  const turns = createTurns({ turnMs, maxWaitMs: attemptMs });
   return {
     async request(
       operation,
@@ -156,18 +175,23 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
 
     serve(operation, target, handle) {
       const answering = new Set<Promise<void>>();
+      const holding = target.holds ? new Set<() => void>() : null;
       const subscription = connection.subscribe(target.subject, {
         queue: target.queue,
         callback: (error, message) => {
           if (error) return onProblem?.({ subject: target.subject, error });
-          const answered = answer(operation, target.pair, handle, message);
-          if (!answered) return;
-          answering.add(answered);
-          void answered.then(() => answering.delete(answered));
+          turns.take((receivedAt) => {
+            const answered = answer(operation, target.pair, handle, { message, receivedAt, holding });
+            if (!answered) return;
+            answering.add(answered);
+            void answered.then(() => answering.delete(answered));
+          });
         },
       });
       return async () => {
         await subscription.drain();
+        await turns.empty();
+        for (const release of holding ?? []) release();
         await Promise.all(answering);
       };
     },
@@ -176,12 +200,18 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
   async function attempt(
     { subject, pair }: RequestTarget,
     { commandId, leftMs, body }: { commandId: string; leftMs: number; body: string },
-  ): Promise<z.infer<typeof replyFrameSchema>> {
+  ): Promise<FinalReply> {
     const frame = `{"id":${JSON.stringify(commandId)},"left":${leftMs},"body":${body}}`;
     const sealed = envelopes.sealRequest(pair, subject, Buffer.from(frame));
     const timeout = Math.max(1, Math.min(attemptMs, leftMs));
-    const reply = await replies.request(subject, sealed.bytes, timeout);
-    return readReply(envelopes.openReply(pair, subject, sealed.messageId, reply));
+    const sentAt = performance.now();
+    return replies.request(subject, sealed.bytes, timeout, (bytes) => {
+      const reply = readReply(envelopes.openReply(pair, subject, sealed.messageId, bytes));
+      const passedMs = performance.now() - sentAt;
+      if ('holding' in reply) return { waitMs: Math.max(1, Math.min(longestSilenceMs, leftMs - passedMs)) };
+      if (passedMs - (reply.held ?? 0) > attemptMs) throw NatsError.errorForCode(ErrorCode.Timeout);
+      return { reply };
+    });
   }
 
   /** Answers at once what needs no waiting: a look-up of a live token does not leave this call. */
@@ -189,7 +219,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
     operation: Operation<Request, Response>,
     pair: RolePair,
     handle: (request: Request, context: RequestContext) => Promise<Response | Pending> | Response | Pending,
-    message: Msg,
+    { message, receivedAt, holding }: Received,
   ): Promise<void> | undefined {
     const { subject } = message;
     let messageId: Buffer;
@@ -216,11 +246,12 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
         onProblem?.({ subject, error });
       }
     };
+    const heldText = () => (holding ? `"held":${Math.floor(performance.now() - receivedAt)},` : '');
     const succeed = (outcome: Response | Pending) =>
-      respond(outcome === pending ? '{"pending":true}' : `{"ok":${wireText(outcome)}}`);
+      respond(`{${heldText()}${outcome === pending ? '"pending":true' : `"ok":${wireText(outcome)}`}}`);
     const fail = (error: unknown) => {
       if (!(error instanceof RefusedError)) onProblem?.({ subject, error });
-      respond(JSON.stringify({ failure: failureOf(error) }));
+      respond(`{${heldText()}"failure":${JSON.stringify(failureOf(error))}}`);
     };
     try {
       const request = operation.request.safeParse(frame.body);
@@ -228,8 +259,12 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
         throw new RefusedError('invalid-request', `${operation.name}: ${describe(request.error)}`);
       const context = { commandId: frame.id, subject, remainingMs: frame.left };
       const outcome = handle(request.data, context);
-      if (outcome instanceof Promise) return outcome.then(succeed, fail);
-      succeed(outcome);
+      if (!(outcome instanceof Promise)) {
+        succeed(outcome);
+        return;
+      }
+      if (!holding) return outcome.then(succeed, fail);
+      return hold(outcome, { receivedAt, leftMs: frame.left, holding, succeed, fail, say: respond });
     } catch (error) {
       fail(error);
     }
@@ -249,7 +284,59 @@ export async function holdFor<T>(work: Promise<T>, limitMs: number = holdMs): Pr
   }
 }
 
-function readReply(body: Buffer): z.infer<typeof replyFrameSchema> {
+interface Received {
+  readonly message: Msg;
+  /** By `performance.now()`; it may have waited for its turn since. */
+  readonly receivedAt: number;
+  /** Where the handler may hold its answers. */
+  readonly holding: Set<() => void> | null;
+}
+
+interface HeldAnswer<Response> {
+  readonly receivedAt: number;
+  /** How long whoever asked still waits. */
+  readonly leftMs: number;
+  /** Each of those that wait here can be told to ask again. */
+  readonly holding: Set<() => void>;
+  readonly succeed: (outcome: Response | Pending) => void;
+  readonly fail: (error: unknown) => void;
+  readonly say: (frame: string) => void;
+}
+
+/** Resolves when it is answered, or the one who asked has gone. */
+function hold<Response>(
+  outcome: Promise<Response | Pending>,
+  { receivedAt, leftMs, holding, succeed, fail, say }: HeldAnswer<Response>,
+): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let timer = setTimeout(sayHolding, Math.max(0, receivedAt + firstHoldingMs - performance.now()));
+  let answered = false;
+  function sayHolding() {
+    if (performance.now() - receivedAt > leftMs) return end();
+    say('{"holding":true}');
+    timer = setTimeout(sayHolding, nextHoldingMs);
+  }
+  function end() {
+    answered = true;
+    clearTimeout(timer);
+    holding.delete(release);
+    resolve();
+  }
+  function finish(answer: () => void) {
+    if (answered) return;
+    answer();
+    end();
+  }
+  const release = () => finish(() => succeed(pending));
+  holding.add(release);
+  outcome.then(
+    (response) => finish(() => succeed(response)),
+    (error) => finish(() => fail(error)),
+  );
+  return promise;
+}
+
+function readReply(body: Buffer): Reply {
   const frame = JSON.parse(body.toString());
   // What comes most often; its body is parsed by the schema of the operation.
   return frame !== null && frame.ok !== undefined ? frame : replyFrameSchema.parse(frame);

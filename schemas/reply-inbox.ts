@@ -9,14 +9,26 @@ import { ErrorCode, type NatsConnection, NatsError } from 'nats';
 export type InboxConnection = NatsConnection & { readonly inboxPrefix: string };
 
 export interface ReplyInbox {
-  /** @throws NatsError `TIMEOUT` no reply in time; `503` nobody listens; others if it cannot be published */
-  request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  /**
+   * @param read what it throws, the request fails with
+   * @throws NatsError `TIMEOUT` no reply in time; `503` nobody listens; others if it cannot be published
+   */
+  request<Reply>(
+    subject: string,
+    data: Uint8Array,
+    timeoutMs: number,
+    read: (data: Uint8Array) => Read<Reply>,
+  ): Promise<Reply>;
 }
 
+/** `waitMs`: another message comes in this time. */
+export type Read<Reply> = { readonly reply: Reply } | { readonly waitMs: number };
+
 interface Waiting {
-  readonly resolve: (data: Uint8Array) => void;
-  readonly reject: (error: NatsError) => void;
-  readonly timer: NodeJS.Timeout;
+  /** @returns how long it waits on, if it does */
+  readonly receive: (data: Uint8Array) => number | undefined;
+  readonly reject: (error: unknown) => void;
+  timer: NodeJS.Timeout;
 }
 
 export function openReplyInbox(connection: InboxConnection): ReplyInbox {
@@ -28,8 +40,14 @@ export function openReplyInbox(connection: InboxConnection): ReplyInbox {
   function receive(token: string, data: Uint8Array, nobodyListens: boolean): void {
     const found = take(token);
     if (!found) return;
-    if (nobodyListens) found.reject(NatsError.errorForCode(ErrorCode.NoResponders));
-    else found.resolve(data);
+    if (nobodyListens) {
+      found.reject(NatsError.errorForCode(ErrorCode.NoResponders));
+      return;
+    }
+    const waitMs = found.receive(data);
+    if (waitMs === undefined) return;
+    found.timer = setTimeout(expire, waitMs, token);
+    waiting.set(token, found);
   }
 
   function take(token: string): Waiting | undefined {
@@ -65,12 +83,27 @@ export function openReplyInbox(connection: InboxConnection): ReplyInbox {
   }
 
   return {
-    request(subject, data, timeoutMs) {
-      return new Promise((resolve, reject) => {
+    request<Reply>(
+      subject: string,
+      data: Uint8Array,
+      timeoutMs: number,
+      read: (data: Uint8Array) => Read<Reply>,
+    ) {
+      return new Promise<Reply>((resolve, reject) => {
         if (!subscribed) subscribe();
         const token = (requests++).toString(36);
         connection.publish(subject, data, { reply: prefix + token });
-        waiting.set(token, { resolve, reject, timer: setTimeout(expire, timeoutMs, token) });
+        const receive = (received: Uint8Array) => {
+          try {
+            const outcome = read(received);
+            if ('waitMs' in outcome) return outcome.waitMs;
+            resolve(outcome.reply);
+          } catch (error) {
+            reject(error);
+          }
+          return undefined;
+        };
+        waiting.set(token, { receive, reject, timer: setTimeout(expire, timeoutMs, token) });
       });
     },
   };

@@ -5,7 +5,7 @@
  * that they linked.
  */
 import { LRUCache } from 'lru-cache';
-import { holdFor, pending } from '../schemas/bus.ts';
+import { holdFor, holdMs, pending } from '../schemas/bus.ts';
 import { RefusedError } from '../schemas/failure.ts';
 import type {
   FindUpstreamTokensRequest,
@@ -37,9 +37,11 @@ interface Options {
   readonly onProblem: (error: unknown) => void;
 }
 
+/** @param waitMs how long a refresh may be waited for if nothing else was asked, at least `holdMs` */
 export type LookUp = (
   partition: number,
   request: FindUpstreamTokensRequest,
+  waitMs?: number,
 ) => FindUpstreamTokensResponse | Promise<FindUpstreamTokensResponse>;
 
 export function createLookUp(options: Options): LookUp {
@@ -59,7 +61,7 @@ export function createLookUp(options: Options): LookUp {
   /** Goes with the row, which is another one after every event of the grant. */
   const opened = new WeakMap<GrantRow, UpstreamTokenAnswer>();
 
-  function answer(partition: number, request: FindUpstreamTokensRequest, caller: LiveCaller) {
+  function answer(partition: number, request: FindUpstreamTokensRequest, caller: LiveCaller, waitMs: number) {
     if (dataKeys.find(caller.principalKey) === null) {
       throw new RefusedError(
         'session-ended',
@@ -68,8 +70,10 @@ export function createLookUp(options: Options): LookUp {
     }
     const answers: Record<string, UpstreamTokenAnswer> = {};
     const waiting: Promise<[string, UpstreamTokenAnswer]>[] = [];
+    // What there is of several providers is not kept back for long.
+    const limitMs = request.providers.length === 1 ? Math.max(holdMs, waitMs) : holdMs;
     for (const provider of request.providers) {
-      const found = answerOf(partition, caller, request, provider);
+      const found = answerOf(partition, caller, request, provider, limitMs);
       if (found instanceof Promise) waiting.push(found.then((later) => [provider, later]));
       else answers[provider] = found;
     }
@@ -82,21 +86,22 @@ export function createLookUp(options: Options): LookUp {
     caller: LiveCaller,
     request: FindUpstreamTokensRequest,
     provider: string,
+    limitMs: number,
   ): UpstreamTokenAnswer | Promise<UpstreamTokenAnswer> {
     const own = sessionGrant(caller, provider);
     if (isServing(own)) {
-      const answer = answerFrom(partition, own, request, provider);
+      const answer = answerFrom(partition, own, request, provider, limitMs);
       if (!(answer instanceof Promise)) return answer;
       return answer.then((later) => {
         const linked = isOver(later) ? linkedGrant(caller, provider) : null;
         // What was rejected is the token of the grant that gave way.
         const { rejected: _, ...fresh } = request;
-        return isServing(linked) ? answerFrom(partition, linked, fresh, provider) : later;
+        return isServing(linked) ? answerFrom(partition, linked, fresh, provider, limitMs) : later;
       });
     }
     const linked = linkedGrant(caller, provider);
     const row = isServing(linked) ? linked : (own ?? linked);
-    return row ? answerFrom(partition, row, request, provider) : { status: 'missing' };
+    return row ? answerFrom(partition, row, request, provider, limitMs) : { status: 'missing' };
   }
 
   function sessionGrant({ principalKey, sessionId }: LiveCaller, provider: string): GrantRow | null {
@@ -118,6 +123,7 @@ export function createLookUp(options: Options): LookUp {
     row: GrantRow,
     { minValidSeconds, rejected }: FindUpstreamTokensRequest,
     provider: string,
+    limitMs: number,
   ): UpstreamTokenAnswer | Promise<UpstreamTokenAnswer> {
     const { grantId } = row;
     const at = now();
@@ -135,7 +141,7 @@ export function createLookUp(options: Options): LookUp {
         return current(row);
       }
     }
-    return refreshed(partition, row, { neededUntil, rejectedVersion });
+    return refreshed(partition, row, { neededUntil, rejectedVersion }, limitMs);
   }
 
   /** Waits a moment for the outcome; the refresh goes on whatever becomes of the one who asked. */
@@ -143,16 +149,17 @@ export function createLookUp(options: Options): LookUp {
     partition: number,
     known: GrantRow,
     need: { neededUntil: number; rejectedVersion: number | null },
+    limitMs: number,
   ): Promise<UpstreamTokenAnswer> {
     const { grantId, version } = known;
     let ended = true;
     if (mayStartRefresh(known, now())) {
       const refresh = refresher.refresh(partition, grantId, need, 'on-demand');
       refresh.catch(onProblem);
-      ended = (await holdFor(refresh).catch(() => pending)) !== pending;
+      ended = (await holdFor(refresh, limitMs).catch(() => pending)) !== pending;
     } else if (known.refreshStatus === 'claimed') {
       // A thousand may wait for one refresh: they do not open the grant, nor stand in the queue of its partition.
-      ended = (await holdFor(refresher.outcome(grantId, known.refreshUntil!))) !== pending;
+      ended = (await holdFor(refresher.outcome(grantId, known.refreshUntil!), limitMs)) !== pending;
     }
     const row = projection.findGrant(grantId);
     if (!row) return { status: 'missing' };
@@ -186,11 +193,11 @@ export function createLookUp(options: Options): LookUp {
     return answer;
   }
 
-  return (partition, request) => {
+  return (partition, request, waitMs = holdMs) => {
     const caller = identify(partition, request.accessToken);
     return caller instanceof Promise
-      ? caller.then((identified) => answer(partition, request, identified))
-      : answer(partition, request, caller);
+      ? caller.then((identified) => answer(partition, request, identified, waitMs))
+      : answer(partition, request, caller, waitMs);
   };
 }
 

@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as z from 'zod';
-import { holdFor, pending } from '../../schemas/bus.ts';
+import { createBus, holdFor, pending } from '../../schemas/bus.ts';
 import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { createBootId, createCommandId } from '../../schemas/ids.ts';
 import { defineOperation } from '../../schemas/messages/operation.ts';
+import type { InboxConnection } from '../../schemas/reply-inbox.ts';
 import { createSealedEnvelopes, type SealedEnvelopeError } from '../../schemas/sealed-envelope.ts';
 import { Secret } from '../../schemas/secret.ts';
 import { createTestKeys } from '../world/role-keys.ts';
@@ -20,6 +21,30 @@ async function failureOf(work: Promise<unknown>): Promise<unknown> {
     return error;
   }
   throw new Error('it did not fail');
+}
+
+/** @param delayMs of each answer, between its sealing and its way */
+function answersLate(connection: InboxConnection, delayMs: () => number): InboxConnection {
+  const subscribe: InboxConnection['subscribe'] = (subject, options) =>
+    connection.subscribe(subject, {
+      ...options,
+      callback(error, message) {
+        const respond: typeof message.respond = (data) => {
+          const ms = delayMs();
+          if (ms === 0) return message.respond(data);
+          if (Number.isFinite(ms)) setTimeout(() => message.respond(data), ms);
+          return true;
+        };
+        const { subject, data, reply } = message;
+        options!.callback!(error, { subject, data, reply, respond } as typeof message);
+      },
+    });
+  return new Proxy(connection, {
+    get(of, name) {
+      const value: unknown = name === 'subscribe' ? subscribe : Reflect.get(of, name);
+      return typeof value === 'function' ? value.bind(of) : value;
+    },
+  });
 }
 
 test('a request gets its answer; secrets arrive as secrets, and nothing is in clear on the wire', async () => {
@@ -111,6 +136,74 @@ test('long work is answered pending, and the same command gets its outcome', asy
   assert.is(answer.text, 'x at last');
   assert.is(work.size, 1);
   assert.ok(answers >= 3, `${answers} attempts`);
+});
+
+test('an answer that is held is waited for, and the question is asked once', async () => {
+  await using bus = await openTestBus();
+  let asked = 0;
+  bus.server.serve(echo, { ...served, holds: true }, async ({ text }) => {
+    asked += 1;
+    await sleep(900);
+    return { text };
+  });
+  const answer = await bus.client.request(echo, target, { text: 'x' }, { timeoutMs: 5000 });
+  assert.is(answer.text, 'x');
+  assert.is(asked, 1);
+});
+
+test('a held refusal is a refusal', async () => {
+  await using bus = await openTestBus();
+  bus.server.serve(echo, { ...served, holds: true }, async () => {
+    await sleep(400);
+    throw new RefusedError('not-found', 'no more');
+  });
+  const error = await failureOf(bus.client.request(echo, target, { text: 'x' }, { timeoutMs: 5000 }));
+  assert.is((error as RefusedError).code, 'not-found');
+});
+
+test('who stops serving lets go of what it holds, and another answers it', async () => {
+  await using bus = await openTestBus();
+  const held = Promise.withResolvers<void>();
+  const stop = bus.server.serve(echo, { ...served, holds: true }, async () => {
+    held.resolve();
+    await sleep(60_000, undefined, { ref: false });
+    return { text: 'too late' };
+  });
+  const answer = bus.client.request(echo, target, { text: 'x' }, { timeoutMs: 10_000 });
+  await held.promise;
+  await stop();
+  bus.server.serve(echo, served, () => ({ text: 'from the next' }));
+  assert.is((await answer).text, 'from the next');
+});
+
+test('who holds an answer and falls silent is asked again', async () => {
+  await using bus = await openTestBus();
+  let asked = 0;
+  const silenced = answersLate(bus.serverConnection, () => (asked === 1 ? Number.POSITIVE_INFINITY : 0));
+  const server = createBus({ connection: silenced, envelopes: bus.serverEnvelopes });
+  server.serve(echo, { ...served, holds: true }, async () => {
+    asked += 1;
+    await sleep(20);
+    return { text: `answer ${asked}` };
+  });
+  const answer = await bus.client.request(echo, target, { text: 'x' }, { timeoutMs: 10_000 });
+  assert.is(answer.text, 'answer 2');
+});
+
+test('an answer that was long under way after it was sealed is not read, however long it was held before', async () => {
+  await using bus = await openTestBus();
+  let asked = 0;
+  let said = 0;
+  // The first word is that it is held; the answer to the first question lies in the buffer of a worker that stands still.
+  const paused = answersLate(bus.serverConnection, () => (++said === 2 ? 400 : 0));
+  const server = createBus({ connection: paused, envelopes: bus.serverEnvelopes });
+  server.serve(echo, { ...served, holds: true }, async () => {
+    asked += 1;
+    if (asked === 1) await sleep(200);
+    return { text: `answer ${asked}` };
+  });
+  const answer = await bus.client.request(echo, target, { text: 'x' }, { timeoutMs: 10_000 });
+  assert.is(answer.text, 'answer 2');
 });
 
 test('still pending at the deadline: whether it was done is unknown', async () => {

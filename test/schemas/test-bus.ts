@@ -5,7 +5,8 @@ import { type Bus, createBus } from '../../schemas/bus.ts';
 import { createBootId } from '../../schemas/ids.ts';
 import { defineOperation } from '../../schemas/messages/operation.ts';
 import { openNatsConnection } from '../../schemas/nats-connection.ts';
-import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
+import type { InboxConnection } from '../../schemas/reply-inbox.ts';
+import { createSealedEnvelopes, type SealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { secretSchema } from '../../schemas/secret.ts';
 import { openNatsServer, type TestNatsServer } from '../world/nats-server.ts';
 import { createTestKeys, type TestKeys } from '../world/role-keys.ts';
@@ -25,7 +26,8 @@ export interface TestBus extends AsyncDisposable {
   readonly client: Bus;
   readonly server: Bus;
   readonly clientConnection: NatsConnection;
-  readonly serverConnection: NatsConnection;
+  readonly serverConnection: InboxConnection;
+  readonly serverEnvelopes: SealedEnvelopes;
   readonly problems: { subject: string; error: unknown }[];
   /** Subject, headers and data of every message that the spy heard. */
   readonly wire: Buffer[];
@@ -49,7 +51,11 @@ export async function openTestBus({ spy = false } = {}): Promise<TestBus> {
   async function openBus(role: 'gateway' | 'vault') {
     const { connection, bootId } = await connect(role);
     const envelopes = createSealedEnvelopes({ keys: keys.of(role), bootId, now: Date.now });
-    return { connection, bus: createBus({ connection, envelopes, onProblem: (one) => problems.push(one) }) };
+    return {
+      connection,
+      envelopes,
+      bus: createBus({ connection, envelopes, onProblem: (one) => problems.push(one) }),
+    };
   }
 
   const gateway = await openBus('gateway');
@@ -70,6 +76,7 @@ export async function openTestBus({ spy = false } = {}): Promise<TestBus> {
     server: vault.bus,
     clientConnection: gateway.connection,
     serverConnection: vault.connection,
+    serverEnvelopes: vault.envelopes,
     async [Symbol.asyncDispose]() {
       await Promise.all(connections.map((connection) => connection.close()));
       await nats[Symbol.asyncDispose]();

@@ -58,6 +58,14 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
     })
     .where(eq(positions.stream, sql.placeholder('stream')))
     .prepare();
+  const setMark = db
+    .update(positions)
+    .set({
+      markSequence: sql`${sql.placeholder('sequence')}`,
+      markEventId: sql`${sql.placeholder('eventId')}`,
+    })
+    .where(eq(positions.stream, streamNames.vault))
+    .prepare();
   const grantsOfPrincipal = db
     .select()
     .from(grants)
@@ -157,10 +165,7 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
       return { sequence: row.markSequence, eventId: row.markEventId };
     },
     setMark({ sequence, eventId }) {
-      db.update(positions)
-        .set({ markSequence: sequence, markEventId: eventId })
-        .where(eq(positions.stream, streamNames.vault))
-        .run();
+      setMark.run({ sequence, eventId });
     },
   };
 }

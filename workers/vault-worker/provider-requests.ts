@@ -4,7 +4,7 @@
  * is another one asked.
  */
 import type { Bus, RequestTarget } from '../../schemas/bus.ts';
-import { NoRespondersError, RefusedError } from '../../schemas/failure.ts';
+import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { createCommandId } from '../../schemas/ids.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
@@ -23,14 +23,48 @@ import type { ProviderRefreshes } from '../../vault/refresh/refresher.ts';
 /** A provider's own time-out is 10 s; a worker that starts is waited for. */
 const exchangeTimeoutMs = 20_000;
 const findTimeoutMs = 2_000;
-const acceptTimeoutMs = 2_000;
+/** A worker that is flooded is asked for longer, but the claim must not run out before it has begun. */
+const shortestAcceptMs = 2_000;
+const acceptShare = 0.5;
 const otherWorkers = 3;
+/** What comes in this time goes to the same worker. */
+const foundForMs = 100;
 
-export function createProviderRequests(bus: Bus): ProviderSignIns & ProviderRefreshes {
+export function createProviderRequests(
+  bus: Bus,
+  /** Milliseconds since the epoch. */
+  now: () => number = Date.now,
+): ProviderSignIns & ProviderRefreshes {
+  const found = new Map<string, Promise<{ bootId: string }>>();
   const anyWorker = (provider: string, operation: { name: string }): RequestTarget => ({
     subject: providerSubject(provider, operation.name),
     pair: `vault-provider:${provider}`,
   });
+
+  function findWorker(provider: string): Promise<{ bootId: string }> {
+    const known = found.get(provider);
+    if (known) return known;
+    const options = { timeoutMs: findTimeoutMs };
+    const asked = bus.request(findProviderWorker, anyWorker(provider, findProviderWorker), {}, options);
+    found.set(provider, asked);
+    const forget = () => {
+      if (found.get(provider) === asked) found.delete(provider);
+    };
+    asked.then(() => setTimeout(forget, foundForMs), forget);
+    return asked;
+  }
+
+  /** Who is there but has too much to do is waited for. @throws NotFoundError nobody was sent anything */
+  async function findBusyWorker(provider: string, until: number): Promise<{ bootId: string }> {
+    for (;;) {
+      try {
+        return await findWorker(provider);
+      } catch (cause) {
+        if (cause instanceof DeadlineExceededError && performance.now() < until) continue;
+        throw new NotFoundError(`no worker of ${provider} was found`, { cause });
+      }
+    }
+  }
 
   async function askOne<Request, Response>(
     provider: string,
@@ -39,19 +73,16 @@ export function createProviderRequests(bus: Bus): ProviderSignIns & ProviderRefr
     timeoutMs: number,
   ): Promise<Response> {
     const commandId = createCommandId();
+    const until = performance.now() + timeoutMs / 2;
     for (let attempt = 1; ; attempt++) {
-      const found = await bus.request(
-        findProviderWorker,
-        anyWorker(provider, findProviderWorker),
-        {},
-        { timeoutMs: findTimeoutMs },
-      );
-      const subject = providerWorkerSubject(provider, operation.name, found.bootId);
+      const { bootId } = await findBusyWorker(provider, until);
+      const subject = providerWorkerSubject(provider, operation.name, bootId);
       try {
         const target: RequestTarget = { subject, pair: `vault-provider:${provider}` };
         return await bus.request(operation, target, request, { timeoutMs, commandId, failUnheard: true });
       } catch (error) {
         if (!(error instanceof NoRespondersError) || attempt === otherWorkers) throw error;
+        found.delete(provider);
       }
     }
   }
@@ -98,12 +129,18 @@ export function createProviderRequests(bus: Bus): ProviderSignIns & ProviderRefr
       const { refreshToken, scope } = tokens;
       const order = { claimId, grantId, partition, refreshToken, scope, registration, deadlineAt };
       try {
-        await askOne(provider, refreshAtProvider, order, acceptTimeoutMs);
+        const timeoutMs = Math.max(shortestAcceptMs, (deadlineAt - now()) * acceptShare);
+        await askOne(provider, refreshAtProvider, order, timeoutMs);
         return 'accepted';
       } catch (error) {
-        const unheard = error instanceof NoRespondersError || error instanceof RefusedError;
+        const unheard =
+          error instanceof NotFoundError ||
+          error instanceof NoRespondersError ||
+          error instanceof RefusedError;
         return unheard ? 'not-sent' : 'unknown';
       }
     },
   };
 }
+
+class NotFoundError extends NoRespondersError {}

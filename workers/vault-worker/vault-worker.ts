@@ -2,7 +2,7 @@
  * Puts a vault on the bus: each request that may be asked of it, under the subject and the pair of roles that may ask.
  * Nothing that is not listed here can be reached from outside.
  */
-import { type Bus, holdFor, type Pending, type RequestContext } from '../../schemas/bus.ts';
+import { attemptMs, type Bus, holdFor, type Pending, type RequestContext } from '../../schemas/bus.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import {
   consumeAuthRecord,
@@ -122,11 +122,13 @@ export function startVaultWorker({
     const fromGateway = <Request, Response>(
       operation: Operation<Request, Response>,
       handle: Handler<Request, Response>,
+      { holds = false } = {},
     ): Stop => {
       const target = {
         subject: vaultSubject(partition, operation.name),
         pair: 'gateway-vault',
         queue,
+        holds,
       } as const;
       return gateways.serve(operation, target, asOwner(partition, handle));
     };
@@ -168,7 +170,12 @@ export function startVaultWorker({
       fromOperator(confirmForgotten, ({ userId }, context) =>
         once(context, () => operator.hasForgotten(userId)),
       ),
-      fromGateway(findUpstreamTokens, (request) => vault.findUpstreamTokens(partition, request)),
+      fromGateway(
+        findUpstreamTokens,
+        // Who asked must hear `pending` in time, or would take the vault to be away.
+        (request, { remainingMs }) => vault.findUpstreamTokens(partition, request, remainingMs - attemptMs),
+        { holds: true },
+      ),
       fromGateway(openSession, (request, context) =>
         once(context, () => vault.openSession(partition, request)),
       ),

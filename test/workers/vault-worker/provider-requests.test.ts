@@ -111,7 +111,7 @@ test('a worker that heard it and is silent: unknown, and no other one gets it', 
     () => ({ bootId: silent.bootId }),
   );
   await silent.connection.flush();
-  assert.is(await w.requests.start(order), 'unknown');
+  assert.is(await w.requests.start({ ...order, deadlineAt: Date.now() + 4000 }), 'unknown');
   assert.is(heard, 0);
   await again();
 });
