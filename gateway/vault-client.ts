@@ -6,7 +6,6 @@ import type { Bus, RequestTarget } from '../schemas/bus.ts';
 import { type Principal, partitionOf } from '../schemas/identity.ts';
 import {
   type AuthRecordKind,
-  consumeAuthRecord,
   deleteAuthRecord,
   findAuthRecord,
   putAuthRecord,
@@ -21,10 +20,13 @@ import type { Operation } from '../schemas/messages/operation.ts';
 import {
   beginLeg,
   completeLeg,
+  endSession,
   findChain,
   openSession,
+  type SessionEndReason,
   signAccessToken,
 } from '../schemas/messages/sign-in.ts';
+import { type BegunTokenUse, beginTokenUse, endTokenUse } from '../schemas/messages/token-use.ts';
 import type { Secret } from '../schemas/secret.ts';
 import { authSubject, vaultSubject } from '../schemas/subjects.ts';
 
@@ -40,9 +42,10 @@ export interface VaultClient {
 
   putRecord(kind: AuthRecordKind, id: string, payload: AuthPayload, expiresInSeconds?: number): Promise<void>;
   findRecord(kind: AuthRecordKind, by: 'id' | 'uid', value: string): Promise<AuthPayload | null>;
-  /** Refused with `conflict` when it was used before. */
-  consumeRecord(kind: AuthRecordKind, id: string): Promise<void>;
   deleteRecord(kind: AuthRecordKind, id: string): Promise<void>;
+  beginTokenUse(request: RequestOf<typeof beginTokenUse>): Promise<BegunTokenUse>;
+  /** Refused with `conflict` when another request has the token by now. */
+  endTokenUse(request: RequestOf<typeof endTokenUse>): Promise<void>;
 
   beginLeg(interactionUid: string): Promise<BeginLegResponse>;
   completeLeg(request: {
@@ -58,9 +61,15 @@ export interface VaultClient {
     clientId: string;
     lifetimeSeconds: number;
   }): Promise<{ sessionId: string }>;
+  endSession(request: {
+    principal: Principal;
+    grantId: string;
+    reason: SessionEndReason;
+  }): Promise<{ status: 'ended' | 'not-found' }>;
   signAccessToken(principal: Principal, kid: string, signingInput: string): Promise<{ signature: string }>;
 }
 
+type RequestOf<T> = T extends Operation<infer Request, infer _> ? Request : never;
 type ResponseOf<T> = T extends Operation<infer _, infer Response> ? Response : never;
 export type BeginLegResponse = ResponseOf<typeof beginLeg>;
 export type CompleteLegResponse = ResponseOf<typeof completeLeg>;
@@ -109,11 +118,14 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
       });
     },
     findRecord: async (kind, by, value) => (await askAny(findAuthRecord, { kind, by, value })).payload,
-    async consumeRecord(kind, id) {
-      await askAny(consumeAuthRecord, { kind, id });
-    },
     async deleteRecord(kind, id) {
       await askAny(deleteAuthRecord, { kind, id });
+    },
+
+    beginTokenUse: ({ kind, id, flightId, clientId, requestDigest }) =>
+      askAny(beginTokenUse, { kind, id, flightId, clientId, requestDigest }),
+    async endTokenUse({ kind, id, flightId, answer }) {
+      await askAny(endTokenUse, { kind, id, flightId, answer });
     },
 
     beginLeg: (interactionUid) => askAny(beginLeg, { interactionUid }, providerTimeoutMs),
@@ -125,6 +137,10 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
     findChain: (interactionUid) => askAny(findChain, { interactionUid }),
     openSession: (request) =>
       bus.request(openSession, toOwner(openSession, request.principal), request, {
+        timeoutMs: stateTimeoutMs,
+      }),
+    endSession: (request) =>
+      bus.request(endSession, toOwner(endSession, request.principal), request, {
         timeoutMs: stateTimeoutMs,
       }),
     signAccessToken: (principal, kid, signingInput) =>

@@ -21,6 +21,8 @@ export const commandIdSchema = idSchema('cmd', randomPart);
 export const eventIdSchema = idSchema('evt', randomPart);
 /** One attempt at a refresh; at most one is open for a grant. */
 export const claimIdSchema = idSchema('clm', randomPart);
+/** One request that uses a code or refresh token; at most one at a time has it. */
+export const flightIdSchema = idSchema('flt', randomPart);
 /** One way through a provider to link an account there. No sign-in has an id of this form. */
 export const linkIdSchema = idSchema('lnk', randomPart);
 /** One installation: a data folder, a key set and the streams that belong together. */
@@ -47,6 +49,7 @@ export const createBootId = () => randomId('boot');
 export const createCommandId = () => randomId('cmd');
 export const createEventId = () => randomId('evt');
 export const createClaimId = () => randomId('clm');
+export const createFlightId = () => randomId('flt');
 export const createLinkId = () => randomId('lnk');
 export const createInstanceId = () => randomId('ins');
 

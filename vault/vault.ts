@@ -5,10 +5,12 @@ import { type Principal, partitionOf, realmOf } from '../schemas/identity.ts';
 import { sessionIdOf } from '../schemas/ids.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import type { RefreshOutcomeDelivery } from '../schemas/messages/refresh-outcome.ts';
+import type { SessionEndReason } from '../schemas/messages/sign-in.ts';
 import { streamNames, streamSubjects } from '../schemas/subjects.ts';
 import { type AuthRecords, createAuthRecords } from './authorization/auth-records.ts';
 import { openAuthStore } from './authorization/auth-store.ts';
 import { createSignIn, type ProviderSignIns, type SignIn } from './authorization/sign-in.ts';
+import { createTokenUses, type TokenUses } from './authorization/token-uses.ts';
 import { createCallerIdentification } from './caller.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
 import { VaultError } from './errors.ts';
@@ -52,6 +54,7 @@ import { openSigningKeys } from './signing/signing-keys.ts';
 export interface Vault extends AsyncDisposable {
   readonly description: InstanceDescription;
   readonly records: AuthRecords;
+  readonly tokenUses: TokenUses;
   readonly signIn: SignIn;
   readonly commands: CommandMemory;
   readonly findUpstreamTokens: LookUp;
@@ -60,7 +63,7 @@ export interface Vault extends AsyncDisposable {
   /** Takes the session of an authorization server's grant away, with all that it holds. */
   endSession(
     partition: number,
-    request: { principal: Principal; grantId: string },
+    request: { principal: Principal; grantId: string; reason: SessionEndReason },
   ): Promise<{ status: 'ended' | 'not-found' }>;
   readonly operator: OperatorCommands;
   /** @returns r || s in base64url */
@@ -121,6 +124,8 @@ export interface VaultOptions {
   readonly leaseClock?: LeaseClock;
   /** A claim without an outcome may be taken over after this time. */
   readonly claimMs?: number;
+  /** The same for the use of a code or refresh token of our own. */
+  readonly tokenUseClaimMs?: number;
   /** For each provider what it does with a refresh token that was used before. */
   readonly refreshTokenReuse?: ReadonlyMap<string, RefreshTokenReuse>;
   /** The projection cannot be written, or the log not be read: this worker must stop. */
@@ -340,6 +345,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     },
   });
 
+  const records = createAuthRecords({ store, now });
+
   return {
     description: {
       instanceId: keyRing.instanceId,
@@ -348,7 +355,11 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       partitions: streams.partitions,
       signingKeys: [...signingKeys.publicKeys],
     },
-    records: createAuthRecords({ store, now }),
+    records,
+    tokenUses: createTokenUses({
+      ...{ records, store, now },
+      ...(options.tokenUseClaimMs !== undefined && { claimMs: options.tokenUseClaimMs }),
+    }),
     signIn,
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
@@ -360,12 +371,12 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     linker,
     operator,
 
-    async endSession(partition, { principal, grantId }) {
+    async endSession(partition, { principal, grantId, reason }) {
       assertOurs(partition, principal);
       const sessionId = sessionIdOf(grantId);
       const session = projection.findSession(sessionId);
       if (session?.principalKey !== index.principalKey(principal)) return { status: 'not-found' };
-      const gone = await sessionEnd.revoke(writerOf(partition), sessionId, now());
+      const gone = await sessionEnd.revoke(writerOf(partition), sessionId, now(), reason);
       revocation.followUp(gone ?? []);
       return { status: gone ? 'ended' : 'not-found' };
     },

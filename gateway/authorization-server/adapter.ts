@@ -5,9 +5,13 @@
 import type { Adapter, AdapterFactory, AdapterPayload } from 'oidc-provider';
 import { authRecordKindSchema } from '../../schemas/messages/auth-record.ts';
 import type { VaultClient } from '../vault-client.ts';
-import { fromVault, fromVaultGrant } from './vault-failure.ts';
+import type { TokenFlights } from './token-flight.ts';
+import { fromVault } from './vault-failure.ts';
 
-export function createAdapterFactory(vault: VaultClient): AdapterFactory {
+export function createAdapterFactory(
+  vault: VaultClient,
+  flights: Pick<TokenFlights, 'assertClaimed'>,
+): AdapterFactory {
   return (name) => {
     const kind = authRecordKindSchema.parse(name);
     if (kind === 'Session') return sessionsAreNotKept;
@@ -25,7 +29,8 @@ export function createAdapterFactory(vault: VaultClient): AdapterFactory {
       },
       findByUid: async () => undefined,
       findByUserCode: async () => undefined,
-      consume: (id) => fromVaultGrant(vault.consumeRecord(kind, id)),
+      /** Used up by the record of the answer; until then the flight can still fail. */
+      consume: async (id) => flights.assertClaimed(kind, id),
       destroy: (id) => fromVault(vault.deleteRecord(kind, id)),
       // The library deletes the Grant as well, and without it neither code nor refresh token is good for anything.
       revokeByGrantId: async () => undefined,

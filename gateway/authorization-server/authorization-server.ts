@@ -14,6 +14,7 @@ import { createMetadataDocuments, resourceMetadataPath } from './metadata.ts';
 import { createProvider } from './provider.ts';
 import { createRouter } from './router.ts';
 import { type AuthorizationServerSettings, defaultSettings } from './settings.ts';
+import { createTokenFlights } from './token-flight.ts';
 
 export interface AuthorizationServerOptions {
   /** An origin, as clients see it. */
@@ -50,6 +51,8 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
   const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
   const settings = { ...defaultSettings, ...options.settings };
 
+  const flights = createTokenFlights({ vault, realm: instance.description.realm, log });
+
   /** The library reads its keys once. All that it keeps is in the vault, so another one goes on in mid-chain. */
   function createFor(description: InstanceDescription) {
     const provider = createProvider({
@@ -59,6 +62,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       description,
       vault,
       settings,
+      flights,
       cookieKeys,
       log,
     });
@@ -75,7 +79,10 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     });
     const { signingKeys } = description;
     const documents = createMetadataDocuments({ issuer: options.issuer, resource, signingKeys });
-    const answer = createRouter({ issuer, resource, chain, documents, library: provider.callback(), log });
+    const answer = createRouter({
+      ...{ issuer, resource, chain, documents, flights, log },
+      library: provider.callback(),
+    });
     return { description, answer };
   }
   let serving = createFor(instance.description);

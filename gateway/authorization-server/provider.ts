@@ -22,7 +22,7 @@ import { assertRedirectUris } from './registration.ts';
 import { resourceScope, supportedScopes } from './scopes.ts';
 import type { AuthorizationServerSettings } from './settings.ts';
 import { VaultSigningKey } from './signer.ts';
-import { restoreUnusedGrantSource } from './unused-grant-source.ts';
+import type { TokenFlights } from './token-flight.ts';
 import { retryAfterSeconds } from './vault-failure.ts';
 import { findWayBack } from './way-back.ts';
 
@@ -34,6 +34,7 @@ export interface ProviderOptions {
   readonly description: InstanceDescription;
   readonly vault: VaultClient;
   readonly settings: AuthorizationServerSettings;
+  readonly flights: TokenFlights;
   readonly cookieKeys: readonly Buffer[];
   readonly log: Log;
 }
@@ -43,9 +44,8 @@ export function createProvider(options: ProviderOptions): Provider {
   // The gateway pins Host and X-Forwarded-Proto to the issuer before the library reads them.
   provider.proxy = true;
   provider.use(async (ctx, next) => {
-    await next();
+    await options.flights.answer(ctx as unknown as KoaContextWithOIDC, next);
     showWayBack(ctx as unknown as KoaContextWithOIDC, options.issuer);
-    if (ctx.status >= 500) await restoreUnusedGrantSource(ctx as unknown as KoaContextWithOIDC, options.log);
     if (ctx.status === 503) ctx.set('Retry-After', String(retryAfterSeconds));
   });
   // The browser session of the library ends where it begins, or a cookie without meaning would be set.
@@ -59,13 +59,13 @@ export function createProvider(options: ProviderOptions): Provider {
 }
 
 function createConfiguration(options: ProviderOptions): Configuration {
-  const { issuer, resource, description, vault, settings, cookieKeys } = options;
+  const { issuer, resource, description, vault, settings, flights, cookieKeys } = options;
   const secure = issuer.protocol === 'https:';
   const prefix = secure ? '__Secure-' : '';
   const cookie = { httpOnly: true, sameSite: 'lax', secure, signed: true, overwrite: true } as const;
 
   return {
-    adapter: createAdapterFactory(vault),
+    adapter: createAdapterFactory(vault, flights),
     jwks: { keys: description.signingKeys.map((key) => new VaultSigningKey(key, description.realm, vault)) },
     routes: { authorization: authorizePath, token: tokenPath, registration: registerPath, jwks: jwksPath },
     cookies: {

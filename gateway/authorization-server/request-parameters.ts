@@ -20,10 +20,14 @@ export function normalizeAuthorizationParameters(search: string, resource: strin
   return parameters;
 }
 
-/** The body of `POST /oauth/token`. There is one resource scope, so a request cannot ask for less of it. */
+/**
+ * The body of `POST /oauth/token`. There is one resource and one scope for it: a request that names neither means the
+ * same as one that does, and cannot ask for less.
+ */
 export function normalizeTokenParameters(body: string, resource: string): URLSearchParams {
   const parameters = new URLSearchParams(body);
   parameters.delete('scope');
+  if (!parameters.has('resource')) parameters.set('resource', resource);
   normalizeResource(parameters, resource);
   return parameters;
 }

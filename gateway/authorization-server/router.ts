@@ -21,12 +21,14 @@ import type { MetadataDocument } from './metadata.ts';
 import { authorizePath, registerPath, tokenPath } from './paths.ts';
 import { normalizeRegistration } from './registration.ts';
 import { normalizeAuthorizationParameters, normalizeTokenParameters } from './request-parameters.ts';
+import type { TokenFlights } from './token-flight.ts';
 
 export interface RouterOptions {
   readonly issuer: URL;
   readonly resource: string;
   readonly chain: Chain;
   readonly documents: ReadonlyMap<string, MetadataDocument>;
+  readonly flights: Pick<TokenFlights, 'run'>;
   readonly library: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly log: Log;
 }
@@ -48,14 +50,26 @@ interface Route {
   readonly answer: Answer;
 }
 
-export function createRouter({ issuer, resource, chain, documents, library, log }: RouterOptions): Answer {
+export function createRouter({
+  issuer,
+  resource,
+  chain,
+  documents,
+  flights,
+  library,
+  log,
+}: RouterOptions): Answer {
   const token: Route = {
     methods: ['POST'],
     cors: true,
     async answer(request, response) {
       if (!hasMediaType(request, 'application/x-www-form-urlencoded')) return library(request, response);
       const body = (await readBody(request, bodyLimit)).toString('utf8');
-      await library(withBody(request, normalizeTokenParameters(body, resource).toString()), response);
+      const parameters = normalizeTokenParameters(body, resource);
+      const { authorization } = request.headers;
+      await flights.run({ parameters, authorization }, () =>
+        library(withBody(request, parameters.toString()), response),
+      );
     },
   };
   const register: Route = {

@@ -44,8 +44,5 @@ export const findAuthRecord = defineOperation(
   z.object({ payload: payloadSchema.nullable() }),
 );
 
-/** Marks as used, once: a second time is refused with `conflict`. An atomic compare-and-set. */
-export const consumeAuthRecord = defineOperation('consume-record', keySchema, z.object({}));
-
 /** Deletes; deleting what is not there is no error. */
 export const deleteAuthRecord = defineOperation('delete-record', keySchema, z.object({}));

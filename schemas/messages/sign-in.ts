@@ -93,13 +93,21 @@ export const openSession = defineOperation(
   z.object({ sessionId: sessionIdSchema }),
 );
 
+/** Why somebody takes a session away: at the client's wish, or because a token of it came again that was used. */
+export const sessionEndReasonSchema = z.enum(['revoked', 'code-reused', 'refresh-token-reused']);
+export type SessionEndReason = z.infer<typeof sessionEndReasonSchema>;
+
 /**
  * Takes the session of this grant away before its time, with everything that it holds; whoever knows the grant's id may,
  * as with `open-session`. `not-found`: it is not there, or not any more.
  */
 export const endSession = defineOperation(
   'end-session',
-  z.object({ principal: principalSchema, grantId: z.string().min(16).max(256) }),
+  z.object({
+    principal: principalSchema,
+    grantId: z.string().min(16).max(256),
+    reason: sessionEndReasonSchema,
+  }),
   z.object({ status: z.enum(['ended', 'not-found']) }),
 );
 

@@ -9,20 +9,27 @@ import * as z from 'zod';
 import type { BeginLegResponse, VaultClient } from '../../gateway/vault-client.ts';
 import { NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { realmOf } from '../../schemas/identity.ts';
-import { createInstanceId, derivedId, legIdOf, sessionIdOf } from '../../schemas/ids.ts';
+import { createCommandId, createInstanceId, derivedId, legIdOf, sessionIdOf } from '../../schemas/ids.ts';
 import { findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
 import type { InstanceDescription, PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
   beginLeg,
   completeLeg,
+  endSession,
   findChain,
   openSession,
+  type SessionEndReason,
   signAccessToken,
 } from '../../schemas/messages/sign-in.ts';
+import { beginTokenUse, endTokenUse } from '../../schemas/messages/token-use.ts';
+import { createAuthRecords } from '../../vault/authorization/auth-records.ts';
+import type { AuthStore } from '../../vault/authorization/auth-store.ts';
+import { createTokenUses } from '../../vault/authorization/token-uses.ts';
 
 type Payload = Record<string, unknown>;
 type Row = { kind: string; id: string; payload: Payload; expiresAt: number; used: boolean };
+type Kept = { kind: string; id: string; value: unknown; expiresAt: number | null; revision: number };
 type ChainState = {
   visited: string[];
   failed: null | { provider: string; error: 'access_denied' | 'server_error' | 'temporarily_unavailable' };
@@ -35,6 +42,8 @@ export type InMemoryVault = VaultClient & {
   readonly description: InstanceDescription;
   readonly rows: ReadonlyMap<string, Row>;
   readonly sessions: Map<string, { sub: string; clientId: string }>;
+  /** Sessions that were taken away, and why. */
+  readonly ended: ReadonlyMap<string, SessionEndReason>;
   /** How often each request was made. */
   readonly calls: Map<Name, number>;
   /** Nobody answers. */
@@ -79,10 +88,13 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     privateKeys.set(kid, privateKey);
     return { kid, alg: 'ES256', use: 'sig', kty: 'EC', crv: 'P-256', x, y };
   }
-  const rows = new Map<string, Row>();
+  const store = createInMemoryAuthStore();
+  const records = createAuthRecords({ store, now: Date.now });
+  const tokenUses = createTokenUses({ records, store, now: Date.now });
   const chains = new Map<string, ChainState>();
   const legs = new Map<string, Leg>();
   const sessions = new Map<string, { sub: string; clientId: string }>();
+  const ended = new Map<string, SessionEndReason>();
   const calls = new Map<Name, number>();
   const failures = new Map<Name, number>();
   const unreachable = new Set<string>();
@@ -92,11 +104,6 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     const left = failures.get(name) ?? 0;
     if (left > 0) failures.set(name, left - 1);
     if (left > 0 || vault.away) throw new NoRespondersError(`nobody answers ${name}`);
-  };
-  const keyOf = (kind: string, id: string) => `${kind}.${id}`;
-  const findRow = (kind: string, id: string) => {
-    const row = rows.get(keyOf(kind, id));
-    return row && row.expiresAt > Date.now() ? row : null;
   };
   const chainOf = (uid: string): ChainState => {
     const chain = chains.get(uid) ?? { visited: [], failed: null, sub: null };
@@ -111,8 +118,11 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     rotateSigningKey() {
       description = { ...description, signingKeys: [createSigningKey(), ...description.signingKeys] };
     },
-    rows,
+    get rows() {
+      return store.rows();
+    },
     sessions,
+    ended,
     calls,
     unreachable,
     away: false,
@@ -132,26 +142,27 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
         payload: JSON.parse(JSON.stringify(payload)),
         ...(expiresInSeconds === undefined ? {} : { expiresInSeconds }),
       });
-      const expiresAt =
-        expiresInSeconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + expiresInSeconds * 1000;
-      rows.set(keyOf(kind, id), { kind, id, payload: request.payload, expiresAt, used: false });
+      await records.put(kind, id, request.payload, { commandId: createCommandId(), expiresInSeconds });
     },
     async findRecord(kind, by, value) {
       enter('findRecord');
       overTheBus(findAuthRecord, { kind, by, value });
-      return structuredClone(findRow(kind, value)?.payload ?? null);
-    },
-    async consumeRecord(kind, id) {
-      enter('consumeRecord');
-      const row = findRow(kind, id);
-      if (!row) throw new RefusedError('not-found', `there is no such ${kind}`);
-      if (row.used) throw new RefusedError('conflict', `this ${kind} was used before`);
-      row.used = true;
-      row.payload = { ...row.payload, consumed: Math.floor(Date.now() / 1000) };
+      return records.findById(kind, value);
     },
     async deleteRecord(kind, id) {
       enter('deleteRecord');
-      rows.delete(keyOf(kind, id));
+      await records.delete(kind, id);
+    },
+    async beginTokenUse(request) {
+      enter('beginTokenUse');
+      return answered(
+        beginTokenUse,
+        z.encode(beginTokenUse.response, await tokenUses.begin(overTheBus(beginTokenUse, request))),
+      );
+    },
+    async endTokenUse(request) {
+      enter('endTokenUse');
+      await tokenUses.end(overTheBus(endTokenUse, z.encode(endTokenUse.request, request)));
     },
 
     async beginLeg(interactionUid) {
@@ -231,6 +242,16 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       return answered(openSession, { sessionId });
     },
 
+    async endSession(request) {
+      enter('endSession');
+      const { principal, grantId, reason } = overTheBus(endSession, request);
+      const sessionId = sessionIdOf(grantId);
+      if (sessions.get(sessionId)?.sub !== principal.sub) return { status: 'not-found' };
+      sessions.delete(sessionId);
+      ended.set(sessionId, reason);
+      return { status: 'ended' };
+    },
+
     async signAccessToken(principal, kid, signingInput) {
       enter('signAccessToken');
       overTheBus(signAccessToken, { kid, signingInput });
@@ -248,6 +269,40 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     },
   };
   return vault;
+}
+
+/** The bucket AUTH as a map: what is written under another revision is refused. */
+function createInMemoryAuthStore(): AuthStore & { rows(): ReadonlyMap<string, Row> } {
+  const all = new Map<string, Kept>();
+  let revisions = 0;
+  const keyOf = (kind: string, id: string) => `${kind}.${id}`;
+  const find = (kind: string, id: string) => {
+    const kept = all.get(keyOf(kind, id));
+    return kept && (kept.expiresAt === null || kept.expiresAt > Date.now()) ? kept : null;
+  };
+  return {
+    find: async (kind, id) => structuredClone(find(kind, id)),
+    async put(kind, id, value, expiresAt, expected) {
+      if (expected !== undefined && expected !== (find(kind, id)?.revision ?? 0))
+        throw new RefusedError('conflict', `the ${kind} record changed meanwhile`);
+      revisions += 1;
+      const kept = { kind, id, value: structuredClone(value), expiresAt, revision: revisions };
+      all.set(keyOf(kind, id), kept);
+    },
+    async delete(kind, id) {
+      all.delete(keyOf(kind, id));
+    },
+    sealAnew: async () => 0,
+    keyUse: async () => new Map(),
+    rows() {
+      const rows = [...all].map(([key, { kind, id, value, expiresAt }]): [string, Row] => {
+        const { payload = {}, use = null } = value as { payload?: Payload; use?: { status: string } | null };
+        const used = use?.status === 'answered';
+        return [key, { kind, id, payload, expiresAt: expiresAt ?? Number.POSITIVE_INFINITY, used }];
+      });
+      return new Map(rows.filter(([, { kind }]) => kind !== 'token-answer'));
+    },
+  };
 }
 
 /** As the receiving side parses it. */

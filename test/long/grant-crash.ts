@@ -163,7 +163,7 @@ test('a session ends with all that it holds, and is not opened again', async () 
     const name = nameOf(fault);
     const person = await cluster.signIn(name, Date.now() + hour);
     const { principal, grantId } = person;
-    const end = () => cluster.ask(endSession, person, { principal, grantId });
+    const end = () => cluster.ask(endSession, person, { principal, grantId, reason: 'revoked' });
     const { status } = await world.meet(await world.ownerOf(person), fault, end);
     assert.ok(status === 'ended' || (status === 'not-found' && fault.act === 'kill'), `${name}: ${status}`);
     const refusal = await lookUp(cluster, person, 'gitlab').catch((error) => error.code);

@@ -10,6 +10,7 @@ import * as assert from 'uvu/assert';
 import { RefusedError } from '../../schemas/failure.ts';
 import { createCommandId } from '../../schemas/ids.ts';
 import { VaultError } from '../../vault/errors.ts';
+import { tokenPayload, useOf } from '../world/token-use.ts';
 import { signIn, type TestVault } from '../world/vault.ts';
 import { openRefreshWorld, refreshedTo, tokenIn } from './refresh/refresh-world.ts';
 
@@ -84,19 +85,19 @@ test('KEYS is full: nobody new gets in, and everybody else is served and refresh
 
 test('AUTH is full: no record is written, none is taken for used up, and look-ups and refreshes go on', async () => {
   await using w = await openRefreshWorld();
-  const { records } = w.t.vault;
-  await records.put('AuthorizationCode', 'a-code', { accountId: 'alice' }, order());
+  const { records, tokenUses } = w.t.vault;
+  await records.put('AuthorizationCode', 'a-code', tokenPayload, order());
   const makeRoom = await fill(w.t, 'KV_AUTH');
   await assertRetryable(signIn(w.t, 'interaction-of-somebody-new', 'somebody-new'));
   await assertRetryable(records.put('RefreshToken', 'a-token', {}, order()));
-  await assertRetryable(records.consume('AuthorizationCode', 'a-code', createCommandId()));
+  await assertRetryable(tokenUses.begin(useOf('a-code')));
   await w.lookUp();
   await w.deliver(await w.order(1), refreshedTo('new'));
   assert.is(tokenIn(await w.lookUp()), newToken);
   await makeRoom();
   assert.is((await records.findById('AuthorizationCode', 'a-code'))!.consumed, undefined);
   assert.is(await records.findById('RefreshToken', 'a-token'), null);
-  await records.consume('AuthorizationCode', 'a-code', createCommandId());
+  assert.is((await tokenUses.begin(useOf('a-code'))).status, 'begun');
   await signIn(w.t, 'interaction-of-somebody-newer', 'somebody-new');
 });
 

@@ -11,10 +11,12 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { VaultFact } from '../../schemas/events/facts.ts';
 import { createCommandId } from '../../schemas/ids.ts';
+import { Secret } from '../../schemas/secret.ts';
 import type { VaultError } from '../../vault/errors.ts';
 import type { RefreshOrder } from '../../vault/refresh/refresher.ts';
 import { openNatsServer, type TestNatsServer } from '../world/nats-server.ts';
 import { copyStore, putBack } from '../world/nats-store-copy.ts';
+import { tokenPayload, useOf } from '../world/token-use.ts';
 import {
   createPlayedProviders,
   openTestVault,
@@ -312,9 +314,13 @@ test('a worker that runs while NATS loses its tail says so and ends, instead of 
 
 test('AUTH and KEYS of an older copy: a used code can be used once more, and a new person gets a key', async () => {
   await using w = await openWorld();
-  await w.t.vault.records.put('AuthorizationCode', 'a-code', { accountId: 'alice' }, order());
+  await w.t.vault.records.put('AuthorizationCode', 'a-code', tokenPayload, order());
   const copy = await w.copy();
-  await w.t.vault.records.consume('AuthorizationCode', 'a-code', createCommandId());
+  const use = useOf('a-code');
+  await w.t.vault.tokenUses.begin(use);
+  await w.t.vault.records.put('Grant', tokenPayload.grantId, {}, order());
+  const answer = { body: new Secret('{}'), requestDigest: use.requestDigest, successor: null };
+  await w.t.vault.tokenUses.end({ ...use, answer });
   await w.t.vault.records.put('RefreshToken', 'issued-later', {}, order());
   await signIn(w.t, 'interaction-of-alice', 'alice');
   await w.meanwhile(() => putBack(w.nats, copy));

@@ -11,6 +11,7 @@ import { Secret } from '../../schemas/secret.ts';
 import { VaultError } from '../../vault/errors.ts';
 import { createKeyRingFile } from '../../vault/sealing/key-ring.ts';
 import { openNatsServer } from '../world/nats-server.ts';
+import { tokenPayload, useOf } from '../world/token-use.ts';
 import {
   createPlayedProviders,
   openTestVault,
@@ -184,13 +185,13 @@ test('a full life leaves nothing in clear: on the wire, in the store of NATS, in
   await t.vault.records.put(
     'RefreshToken',
     'clear-bearer-value',
-    { accountId: 'clear-account-id' },
+    { ...tokenPayload, accountId: 'usr_clear-account-id-xxxxxxxxxxxxxxxx' },
     {
       commandId: createCommandId(),
       expiresInSeconds: 60,
     },
   );
-  await t.vault.records.consume('RefreshToken', 'clear-bearer-value', 'cmd_0123456789012345678901');
+  await t.vault.tokenUses.begin(useOf('clear-bearer-value', 'RefreshToken'));
   await sleep(50);
   await spy.flush();
 

@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { RefusedError } from '../../schemas/failure.ts';
 import type { AuthRecordKind } from '../../schemas/messages/auth-record.ts';
 import type { AuthStore } from './auth-store.ts';
+import { type TokenUse, tokenUseSchema } from './token-use.ts';
 
 type Payload = Record<string, z.core.util.JSONType>;
 
@@ -24,19 +25,34 @@ export interface AuthRecords {
   ): Promise<void>;
   findById(kind: AuthRecordKind, id: string): Promise<Payload | null>;
   findByUid(kind: AuthRecordKind, uid: string): Promise<Payload | null>;
+  /** How a code or refresh token was used, with the revision under which that may change; null: there is none. */
+  findUse(kind: AuthRecordKind, id: string): Promise<UsedRecord | null>;
   /**
-   * An atomic compare-and-set.
-   * @param commandId a repetition of the same order gets the first outcome
-   * @throws RefusedError `conflict` it was used before, `not-found`
+   * An atomic compare-and-set. `answered` uses the record up.
+   * @param expiresAt the end of the record from here on
+   * @throws RefusedError `conflict` somebody else was faster
    */
-  consume(kind: AuthRecordKind, id: string, commandId: string): Promise<void>;
+  writeUse(
+    kind: AuthRecordKind,
+    id: string,
+    found: UsedRecord,
+    use: TokenUse | null,
+    expiresAt: number | null,
+  ): Promise<void>;
   delete(kind: AuthRecordKind, id: string): Promise<void>;
+}
+
+export interface UsedRecord {
+  readonly payload: Payload;
+  readonly use: TokenUse | null;
+  readonly expiresAt: number | null;
+  readonly revision: number;
+  readonly writtenBy: readonly string[];
 }
 
 const storedSchema = z.object({
   payload: z.record(z.string(), z.json()),
-  /** The command that used the record up. */
-  consumedBy: z.string().nullable(),
+  use: tokenUseSchema.nullable().default(null),
   /** The commands that wrote it, the newest last. */
   writtenBy: z.array(z.string()).default([]),
 });
@@ -69,7 +85,7 @@ export function createAuthRecords({ store, now }: { store: AuthStore; now: () =>
       const record = await find(kind, id);
       if (record?.writtenBy.includes(commandId)) return;
       const writtenBy = [...(record?.writtenBy ?? []), commandId].slice(-rememberedWrites);
-      const value = { payload, consumedBy: null, writtenBy };
+      const value = { payload, use: record?.use ?? null, writtenBy };
       try {
         return await store.put(kind, id, value, expiresAt, record?.revision ?? 0);
       } catch (error) {
@@ -96,18 +112,12 @@ export function createAuthRecords({ store, now }: { store: AuthStore; now: () =>
       return findById(kind, z.string().parse(record.value));
     },
 
-    async consume(kind, id, commandId) {
-      const record = await find(kind, id);
-      if (!record) throw new RefusedError('not-found', `there is no such ${kind}`);
-      if (record.consumedBy === commandId) return;
-      if (record.consumedBy !== null) throw new RefusedError('conflict', `this ${kind} was used before`);
-      const payload = { ...record.payload, consumed: Math.floor(now() / 1000) };
-      const used = { payload, consumedBy: commandId, writtenBy: record.writtenBy };
-      await store.put(kind, id, used, record.expiresAt, record.revision).catch(async (error) => {
-        // An earlier attempt of the same order may have come in between.
-        const winner = await find(kind, id);
-        if (winner?.consumedBy !== commandId) throw error;
-      });
+    findUse: find,
+
+    async writeUse(kind, id, { payload, revision, writtenBy }, use, expiresAt) {
+      const consumed = use?.status === 'answered' ? { consumed: Math.floor(use.at / 1000) } : {};
+      const value = { payload: { ...payload, ...consumed }, use, writtenBy };
+      await store.put(kind, id, value, expiresAt, revision);
     },
 
     delete: (kind, id) => store.delete(kind, id),

@@ -11,6 +11,7 @@ import {
   principalKeySchema,
   sessionIdSchema,
 } from '../../schemas/ids.ts';
+import { sessionEndReasonSchema } from '../../schemas/messages/sign-in.ts';
 import { clientRegistrationSchema, providerNameSchema } from '../../schemas/provider.ts';
 import { timestampSchema } from '../../schemas/token.ts';
 import { VaultError } from '../errors.ts';
@@ -103,7 +104,7 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     type: z.literal('SessionEnded'),
     ...common,
     sessionId: sessionIdSchema,
-    reason: z.enum(['expired', 'revoked']),
+    reason: z.enum(['expired', ...sessionEndReasonSchema.options]),
   }),
   // The last of their aggregates: each replaces everything before it.
   z.object({

@@ -3,6 +3,7 @@
  * neither is ever left without the other.
  */
 import { createEventId } from '../../schemas/ids.ts';
+import type { SessionEndReason } from '../../schemas/messages/sign-in.ts';
 import { sessionFact } from '../grant/facts.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
@@ -14,7 +15,12 @@ export interface SessionEnd {
   /** False if its time is not over, or the refresh of a grant is under way: the session waits for it. */
   expire(writer: PartitionWriter, sessionId: string, at: number): Promise<boolean>;
   /** At once, whatever is under way. @returns the grants that went with it; null if there is no such session */
-  revoke(writer: PartitionWriter, sessionId: string, at: number): Promise<readonly HeldGrant[] | null>;
+  revoke(
+    writer: PartitionWriter,
+    sessionId: string,
+    at: number,
+    reason: SessionEndReason,
+  ): Promise<readonly HeldGrant[] | null>;
 }
 
 interface Ending {
@@ -73,8 +79,8 @@ export function createSessionEnd({
   return {
     expire: async (writer, sessionId, at) =>
       (await end(writer, { type: 'ExpireSession', at, sessionId })) !== null,
-    revoke: async (writer, sessionId, at) =>
-      (await end(writer, { type: 'EndSession', at, sessionId, reason: 'revoked' }))?.went ?? null,
+    revoke: async (writer, sessionId, at, reason) =>
+      (await end(writer, { type: 'EndSession', at, sessionId, reason }))?.went ?? null,
   };
 }
 

@@ -1,4 +1,5 @@
 /** One sign-in: who, through which client, until when. Its grants are reached by its id, the `tsid`. */
+import type { SessionEndReason } from '../../schemas/messages/sign-in.ts';
 
 export interface SessionOpened {
   readonly type: 'SessionOpened';
@@ -15,7 +16,7 @@ export interface SessionEnded {
   readonly type: 'SessionEnded';
   readonly at: number;
   readonly sessionId: string;
-  readonly reason: 'expired' | 'revoked';
+  readonly reason: 'expired' | SessionEndReason;
 }
 
 export type SessionEvent = SessionOpened | SessionEnded;
@@ -40,7 +41,7 @@ export interface EndSession {
   readonly type: 'EndSession';
   readonly at: number;
   readonly sessionId: string;
-  readonly reason: 'revoked';
+  readonly reason: SessionEndReason;
 }
 
 /** Opening the same session again changes nothing. */

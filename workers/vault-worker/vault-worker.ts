@@ -4,12 +4,7 @@
  */
 import { attemptMs, type Bus, holdFor, type Pending, type RequestContext } from '../../schemas/bus.ts';
 import { RefusedError } from '../../schemas/failure.ts';
-import {
-  consumeAuthRecord,
-  deleteAuthRecord,
-  findAuthRecord,
-  putAuthRecord,
-} from '../../schemas/messages/auth-record.ts';
+import { deleteAuthRecord, findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
 import { describeInstance } from '../../schemas/messages/describe-instance.ts';
 import { findUpstreamTokens } from '../../schemas/messages/find-upstream-tokens.ts';
 import { beginLink, linkAccount, unlinkAccount } from '../../schemas/messages/linking.ts';
@@ -39,6 +34,7 @@ import {
   openSession,
   signAccessToken,
 } from '../../schemas/messages/sign-in.ts';
+import { beginTokenUse, endTokenUse } from '../../schemas/messages/token-use.ts';
 import { adminSubject, authSubject, refreshOutcomeSubject, vaultSubject } from '../../schemas/subjects.ts';
 import type { Chain } from '../../vault/authorization/chain.ts';
 import type { Ownership } from '../../vault/ownership/ownership.ts';
@@ -218,12 +214,13 @@ export function startVaultWorker({
   serveAny(findAuthRecord, async ({ kind, by, value }) => ({
     payload: await (by === 'id' ? vault.records.findById(kind, value) : vault.records.findByUid(kind, value)),
   }));
-  serveAny(consumeAuthRecord, async ({ kind, id }, { commandId }) => {
-    await vault.records.consume(kind, id, commandId);
-    return {};
-  });
   serveAny(deleteAuthRecord, async ({ kind, id }) => {
     await vault.records.delete(kind, id);
+    return {};
+  });
+  serveAny(beginTokenUse, (request) => vault.tokenUses.begin(request));
+  serveAny(endTokenUse, async (request) => {
+    await vault.tokenUses.end(request);
     return {};
   });
   serveAny(beginLeg, ({ interactionUid }, context) =>

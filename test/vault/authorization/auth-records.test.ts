@@ -1,70 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NatsConnection } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { RefusedError } from '../../../schemas/failure.ts';
-import { createBootId, createCommandId, createInstanceId } from '../../../schemas/ids.ts';
-import { openNatsConnection } from '../../../schemas/nats-connection.ts';
-import { type AuthRecords, createAuthRecords } from '../../../vault/authorization/auth-records.ts';
-import { type AuthStore, openAuthStore } from '../../../vault/authorization/auth-store.ts';
-import { openStreams } from '../../../vault/log/streams.ts';
-import { createKeyRingFile, openKeyRing } from '../../../vault/sealing/key-ring.ts';
-import { openNatsServer, type TestNatsServer } from '../../world/nats-server.ts';
+import { createFlightId } from '../../../schemas/ids.ts';
+import { lasting, openAuthWorld as openWorld, refusalOf } from './auth-world.ts';
 
 const test = suite('auth records');
-
-interface World extends AsyncDisposable {
-  readonly nats: TestNatsServer;
-  readonly connection: NatsConnection;
-  readonly store: AuthStore;
-  readonly records: AuthRecords;
-  readonly clock: { aheadMs: number };
-  /** Everything that lies in the bucket: subjects, headers and values. */
-  contents(): Promise<string>;
-  count(): Promise<number>;
-}
-
-async function openWorld(): Promise<World> {
-  const nats = await openNatsServer();
-  const connection = await openNatsConnection({ servers: [nats.url], role: 'vault', bootId: createBootId() });
-  const keyRing = openKeyRing(createKeyRingFile(createInstanceId()));
-  await openStreams(connection, keyRing.instanceId, 1);
-  const clock = { aheadMs: 0 };
-  const now = () => Date.now() + clock.aheadMs;
-  const store = await openAuthStore({ connection, keyRing, now });
-  const manager = await connection.jetstreamManager();
-  return {
-    ...{ nats, connection, store, clock },
-    records: createAuthRecords({ store, now }),
-    async contents() {
-      const { state } = await manager.streams.info('KV_AUTH');
-      let all = '';
-      for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
-        const message = await manager.streams.getMessage('KV_AUTH', { seq }).catch(() => null);
-        if (message)
-          all += `${message.subject} ${message.header} ${Buffer.from(message.data).toString('latin1')}\n`;
-      }
-      return all;
-    },
-    count: async () => (await manager.streams.info('KV_AUTH')).state.messages,
-    async [Symbol.asyncDispose]() {
-      await connection.close();
-      await nats[Symbol.asyncDispose]();
-    },
-  };
-}
-
-/** An order of its own; `expiresInSeconds` undefined: kept until it is deleted. */
-const lasting = (expiresInSeconds?: number) => ({ commandId: createCommandId(), expiresInSeconds });
-
-async function refusalOf(work: Promise<unknown>): Promise<string> {
-  const error = await work.then(
-    () => null,
-    (caught) => caught,
-  );
-  assert.instance(error, RefusedError);
-  return (error as RefusedError).code;
-}
 
 test('a record comes back with its id, and neither the id nor the record stands in the bucket', async () => {
   await using w = await openWorld();
@@ -93,7 +33,7 @@ test('put again it is replaced, and deleted it is gone for good; deleting twice 
   await w.records.delete('Session', 'id');
   await w.records.delete('Session', 'id');
   assert.is(await w.records.findById('Session', 'id'), null);
-  assert.is(await refusalOf(w.records.consume('Session', 'id', createCommandId())), 'not-found');
+  assert.is(await w.records.findUse('Session', 'id'), null);
   assert.is(await refusalOf(w.records.put('Session', 'id', { n: 3 }, lasting(60))), 'conflict');
   assert.is(await w.records.findById('Session', 'id'), null);
 });
@@ -106,12 +46,13 @@ test('an order that comes again changes nothing: neither what was written after 
   await put(2, lasting(60));
   await put(1, first);
   assert.is((await w.records.findById('RefreshToken', 'id'))?.n, 2);
-  await w.records.consume('RefreshToken', 'id', createCommandId());
+  const use = { status: 'answered', flightId: createFlightId(), at: 5000 } as const;
+  await w.records.writeUse('RefreshToken', 'id', (await w.records.findUse('RefreshToken', 'id'))!, use, null);
   await put(1, first);
-  assert.is(typeof (await w.records.findById('RefreshToken', 'id'))?.consumed, 'number');
-  // Another order is another matter: a use that ended in a failure of ours is taken back.
+  assert.is((await w.records.findById('RefreshToken', 'id'))?.consumed, 5);
+  // Whatever is written later: what is used up stays used up.
   await put(3, lasting(60));
-  assert.is((await w.records.findById('RefreshToken', 'id'))?.consumed, undefined);
+  assert.equal((await w.records.findUse('RefreshToken', 'id'))?.use, use);
 });
 
 test('an order that comes twenty times at once is carried out once', async () => {
@@ -129,7 +70,7 @@ test('a record is not found after its end, whether NATS has removed it or not', 
   assert.ok(await w.records.findById('AuthorizationCode', 'id'));
   w.clock.aheadMs = 60_000;
   assert.is(await w.records.findById('AuthorizationCode', 'id'), null);
-  assert.is(await refusalOf(w.records.consume('AuthorizationCode', 'id', createCommandId())), 'not-found');
+  assert.is(await w.records.findUse('AuthorizationCode', 'id'), null);
   assert.is(await w.count(), 1);
 });
 
@@ -143,37 +84,6 @@ test('NATS removes an expired record by itself, and keeps one without an end', a
     await sleep(100);
   }
   assert.ok(await w.records.findById('Client', 'for-ever'));
-});
-
-test('of twenty who consume at once one succeeds, and the rest are told of a conflict', async () => {
-  await using w = await openWorld();
-  await w.records.put('RefreshToken', 'id', { accountId: 'a' }, lasting(60));
-  const all = await Promise.allSettled(
-    Array.from({ length: 20 }, () => w.records.consume('RefreshToken', 'id', createCommandId())),
-  );
-  const refused = all.flatMap((one) => (one.status === 'rejected' ? [one.reason.code] : []));
-  assert.is(refused.length, 19);
-  assert.equal(new Set(refused), new Set(['conflict']));
-  const record = await w.records.findById('RefreshToken', 'id');
-  assert.is(typeof record!.consumed, 'number');
-  assert.is(record!.accountId, 'a');
-});
-
-test('the same command consumes once and is told so each time, also twenty at once', async () => {
-  await using w = await openWorld();
-  await w.records.put('RefreshToken', 'id', {}, lasting(60));
-  const commandId = createCommandId();
-  await Promise.all(Array.from({ length: 20 }, () => w.records.consume('RefreshToken', 'id', commandId)));
-  await w.records.consume('RefreshToken', 'id', commandId);
-  assert.is(await refusalOf(w.records.consume('RefreshToken', 'id', createCommandId())), 'conflict');
-});
-
-test('a consumed record keeps its end', async () => {
-  await using w = await openWorld();
-  await w.records.put('RefreshToken', 'id', {}, lasting(60));
-  await w.records.consume('RefreshToken', 'id', createCommandId());
-  w.clock.aheadMs = 61_000;
-  assert.is(await w.records.findById('RefreshToken', 'id'), null);
 });
 
 test('under an expected revision a record is written once', async () => {

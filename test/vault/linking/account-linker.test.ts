@@ -117,6 +117,7 @@ test('only who is signed in links, at a provider that there is, in their own par
   await w.t.vault.endSession(partition, {
     principal: alice.principal,
     grantId: 'grant-of-interaction-of-alice',
+    reason: 'revoked',
   });
   assert.is(await begin(partition, 'github'), 'session-ended');
 });

@@ -192,7 +192,7 @@ function createPlayer(world: TestVault, clock: { ahead: number; now: () => numbe
         );
       case 'end-session':
         return asPerson(step.person, ({ partition, principal, uid }) =>
-          world.vault.endSession(partition, { principal, grantId: `grant-of-${uid}` }),
+          world.vault.endSession(partition, { principal, grantId: `grant-of-${uid}`, reason: 'revoked' }),
         );
       case 'pass':
         clock.ahead += step.minutes * minute;

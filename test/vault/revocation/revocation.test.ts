@@ -136,7 +136,7 @@ test('a session that is ended goes with its grants in one step, and linked accou
   const { partition, principal } = alice;
   const bob = await w.signIn('bob');
   const end = (grantId = 'grant-of-interaction-of-alice') =>
-    w.t.vault.endSession(partition, { principal, grantId });
+    w.t.vault.endSession(partition, { principal, grantId, reason: 'revoked' });
   assert.equal(await end('grant-of-interaction-of-bob'), { status: 'not-found' }, 'not somebody else’s');
   assert.equal(await end(), { status: 'ended' });
   assert.equal(await end(), { status: 'not-found' });
@@ -174,7 +174,7 @@ test('a session that was ended is not opened again by a repetition', async () =>
     const interactionUid = 'interaction-of-alice';
     assert.is((await w.t.vault.signIn.findChain(interactionUid)).status, 'complete');
     const grantId = `grant-of-${interactionUid}`;
-    await w.t.vault.endSession(partition, { principal, grantId });
+    await w.t.vault.endSession(partition, { principal, grantId, reason: 'revoked' });
     const request = { interactionUid, principal, grantId, clientId: 'client-1', lifetimeSeconds: 3600 };
     assert.is(await refusalOf(() => w.t.vault.openSession(partition, request)), 'session-ended');
   } finally {
