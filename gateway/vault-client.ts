@@ -20,10 +20,10 @@ import type { Operation } from '../schemas/messages/operation.ts';
 import {
   beginLeg,
   completeLeg,
+  type EndSessionRequest,
   endSession,
   findChain,
   openSession,
-  type SessionEndReason,
   signAccessToken,
 } from '../schemas/messages/sign-in.ts';
 import { type BegunTokenUse, beginTokenUse, endTokenUse } from '../schemas/messages/token-use.ts';
@@ -61,11 +61,8 @@ export interface VaultClient {
     clientId: string;
     lifetimeSeconds: number;
   }): Promise<{ sessionId: string }>;
-  endSession(request: {
-    principal: Principal;
-    grantId: string;
-    reason: SessionEndReason;
-  }): Promise<{ status: 'ended' | 'not-found' }>;
+  /** `principal` only finds the partition where an access token says whose session it is. */
+  endSession(principal: Principal, request: EndSessionRequest): Promise<{ status: 'ended' | 'not-found' }>;
   signAccessToken(principal: Principal, kid: string, signingInput: string): Promise<{ signature: string }>;
 }
 
@@ -139,10 +136,8 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
       bus.request(openSession, toOwner(openSession, request.principal), request, {
         timeoutMs: stateTimeoutMs,
       }),
-    endSession: (request) =>
-      bus.request(endSession, toOwner(endSession, request.principal), request, {
-        timeoutMs: stateTimeoutMs,
-      }),
+    endSession: (principal, request) =>
+      bus.request(endSession, toOwner(endSession, principal), request, { timeoutMs: stateTimeoutMs }),
     signAccessToken: (principal, kid, signingInput) =>
       bus.request(
         signAccessToken,

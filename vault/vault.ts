@@ -5,7 +5,7 @@ import { type Principal, partitionOf, realmOf } from '../schemas/identity.ts';
 import { sessionIdOf } from '../schemas/ids.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import type { RefreshOutcomeDelivery } from '../schemas/messages/refresh-outcome.ts';
-import type { SessionEndReason } from '../schemas/messages/sign-in.ts';
+import type { EndSessionRequest, SessionEndReason } from '../schemas/messages/sign-in.ts';
 import { streamNames, streamSubjects } from '../schemas/subjects.ts';
 import { type AuthRecords, createAuthRecords } from './authorization/auth-records.ts';
 import { openAuthStore } from './authorization/auth-store.ts';
@@ -61,10 +61,7 @@ export interface Vault extends AsyncDisposable {
   readonly openSession: OpenSessionFromChain;
   readonly linker: AccountLinker;
   /** Takes the session of an authorization server's grant away, with all that it holds. */
-  endSession(
-    partition: number,
-    request: { principal: Principal; grantId: string; reason: SessionEndReason },
-  ): Promise<{ status: 'ended' | 'not-found' }>;
+  endSession(partition: number, request: EndSessionRequest): Promise<{ status: 'ended' | 'not-found' }>;
   readonly operator: OperatorCommands;
   /** @returns r || s in base64url */
   signAccessToken(partition: number, kid: string, signingInput: string): string;
@@ -347,6 +344,23 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
   const records = createAuthRecords({ store, now });
 
+  /** null: it is not there, or not theirs. */
+  async function sessionToEnd(
+    partition: number,
+    request: EndSessionRequest,
+  ): Promise<{ sessionId: string | null; reason: SessionEndReason }> {
+    if ('accessToken' in request) {
+      const { sessionId } = await identify(partition, request.accessToken);
+      const theirs = projection.findSession(sessionId)?.clientId === request.clientId;
+      return { sessionId: theirs ? sessionId : null, reason: 'revoked' };
+    }
+    const { principal, grantId, reason } = request;
+    assertOurs(partition, principal);
+    const sessionId = sessionIdOf(grantId);
+    const theirs = projection.findSession(sessionId)?.principalKey === index.principalKey(principal);
+    return { sessionId: theirs ? sessionId : null, reason };
+  }
+
   return {
     description: {
       instanceId: keyRing.instanceId,
@@ -371,11 +385,9 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     linker,
     operator,
 
-    async endSession(partition, { principal, grantId, reason }) {
-      assertOurs(partition, principal);
-      const sessionId = sessionIdOf(grantId);
-      const session = projection.findSession(sessionId);
-      if (session?.principalKey !== index.principalKey(principal)) return { status: 'not-found' };
+    async endSession(partition, request) {
+      const { sessionId, reason } = await sessionToEnd(partition, request);
+      if (sessionId === null) return { status: 'not-found' };
       const gone = await sessionEnd.revoke(writerOf(partition), sessionId, now(), reason);
       revocation.followUp(gone ?? []);
       return { status: gone ? 'ended' : 'not-found' };

@@ -12,6 +12,7 @@ import { parseRequestTarget } from '../http/request.ts';
 import type { VaultClient } from '../vault-client.ts';
 import { createMetadataDocuments, resourceMetadataPath } from './metadata.ts';
 import { createProvider } from './provider.ts';
+import { createRevocation } from './revocation.ts';
 import { createRouter } from './router.ts';
 import { type AuthorizationServerSettings, defaultSettings } from './settings.ts';
 import { createTokenFlights } from './token-flight.ts';
@@ -51,7 +52,9 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
   const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
   const settings = { ...defaultSettings, ...options.settings };
 
-  const flights = createTokenFlights({ vault, realm: instance.description.realm, log });
+  const { realm } = instance.description;
+  const flights = createTokenFlights({ vault, realm, log });
+  const revocation = createRevocation({ vault, realm });
 
   /** The library reads its keys once. All that it keeps is in the vault, so another one goes on in mid-chain. */
   function createFor(description: InstanceDescription) {
@@ -62,7 +65,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       description,
       vault,
       settings,
-      flights,
+      ...{ flights, revocation },
       cookieKeys,
       log,
     });
@@ -70,7 +73,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       issuer,
       provider,
       resource,
-      realm: description.realm,
+      realm,
       sessionSeconds: settings.sessionSeconds,
       upstreams,
       vault,
@@ -80,7 +83,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     const { signingKeys } = description;
     const documents = createMetadataDocuments({ issuer: options.issuer, resource, signingKeys });
     const answer = createRouter({
-      ...{ issuer, resource, chain, documents, flights, log },
+      ...{ issuer, resource, chain, documents, flights, revocation, log },
       library: provider.callback(),
     });
     return { description, answer };

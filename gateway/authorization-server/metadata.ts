@@ -4,7 +4,7 @@
  * configured issuer and none from a request, so a cache cannot be poisoned.
  */
 import type { PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
-import { authorizePath, jwksPath, registerPath, tokenPath } from './paths.ts';
+import { authorizePath, jwksPath, registerPath, revokePath, tokenPath } from './paths.ts';
 import { resourceScope, supportedScopes } from './scopes.ts';
 
 export type MetadataDocument = Readonly<Record<string, unknown>>;
@@ -50,6 +50,8 @@ function authorizationServerMetadata(issuer: string, resource: string): Metadata
     authorization_endpoint: origin + authorizePath,
     token_endpoint: origin + tokenPath,
     registration_endpoint: origin + registerPath,
+    revocation_endpoint: origin + revokePath,
+    revocation_endpoint_auth_methods_supported: ['none'],
     jwks_uri: origin + jwksPath,
     scopes_supported: supportedScopes,
     response_types_supported: ['code'],

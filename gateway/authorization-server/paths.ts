@@ -1,6 +1,7 @@
 /** Where the endpoints are, below the origin of the issuer. */
 export const authorizePath = '/oauth/authorize';
 export const tokenPath = '/oauth/token';
+export const revokePath = '/oauth/revoke';
 export const registerPath = '/oauth/register';
 export const jwksPath = '/.well-known/jwks.json';
 export const callbackPath = '/oauth/callback';

@@ -17,8 +17,9 @@ import { createErrorPage, type ErrorText, errorTexts } from '../pages/error-page
 import { renderPage, setPageHeaders } from '../pages/page.ts';
 import type { VaultClient } from '../vault-client.ts';
 import { createAdapterFactory } from './adapter.ts';
-import { authorizePath, interactionPath, jwksPath, registerPath, tokenPath } from './paths.ts';
+import { authorizePath, interactionPath, jwksPath, registerPath, revokePath, tokenPath } from './paths.ts';
 import { assertRedirectUris } from './registration.ts';
+import type { Revocation } from './revocation.ts';
 import { resourceScope, supportedScopes } from './scopes.ts';
 import type { AuthorizationServerSettings } from './settings.ts';
 import { VaultSigningKey } from './signer.ts';
@@ -35,6 +36,7 @@ export interface ProviderOptions {
   readonly vault: VaultClient;
   readonly settings: AuthorizationServerSettings;
   readonly flights: TokenFlights;
+  readonly revocation: Pick<Revocation, 'answer'>;
   readonly cookieKeys: readonly Buffer[];
   readonly log: Log;
 }
@@ -48,6 +50,7 @@ export function createProvider(options: ProviderOptions): Provider {
     showWayBack(ctx as unknown as KoaContextWithOIDC, options.issuer);
     if (ctx.status === 503) ctx.set('Retry-After', String(retryAfterSeconds));
   });
+  provider.use((ctx, next) => options.revocation.answer(ctx as unknown as KoaContextWithOIDC, next));
   // The browser session of the library ends where it begins, or a cookie without meaning would be set.
   provider.on('interaction.ended', (ctx) => {
     if (ctx.oidc.session) Object.assign(ctx.oidc.session, { destroyed: true });
@@ -67,7 +70,13 @@ function createConfiguration(options: ProviderOptions): Configuration {
   return {
     adapter: createAdapterFactory(vault, flights),
     jwks: { keys: description.signingKeys.map((key) => new VaultSigningKey(key, description.realm, vault)) },
-    routes: { authorization: authorizePath, token: tokenPath, registration: registerPath, jwks: jwksPath },
+    routes: {
+      authorization: authorizePath,
+      token: tokenPath,
+      registration: registerPath,
+      revocation: revokePath,
+      jwks: jwksPath,
+    },
     cookies: {
       keys: [...cookieKeys],
       names: {
@@ -128,7 +137,7 @@ function createConfiguration(options: ProviderOptions): Configuration {
       dPoP: { enabled: false },
       deviceFlow: { enabled: false },
       introspection: { enabled: false },
-      revocation: { enabled: false },
+      revocation: { enabled: true },
       registration: { enabled: true, issueRegistrationAccessToken: false },
       externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       resourceIndicators: {

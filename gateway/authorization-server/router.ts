@@ -18,9 +18,10 @@ import { sendJson } from '../http/respond.ts';
 import { createErrorPage, errorTexts } from '../pages/error-page.ts';
 import { sendPage } from '../pages/page.ts';
 import type { MetadataDocument } from './metadata.ts';
-import { authorizePath, registerPath, tokenPath } from './paths.ts';
+import { authorizePath, registerPath, revokePath, tokenPath } from './paths.ts';
 import { normalizeRegistration } from './registration.ts';
 import { normalizeAuthorizationParameters, normalizeTokenParameters } from './request-parameters.ts';
+import type { Revocation } from './revocation.ts';
 import type { TokenFlights } from './token-flight.ts';
 
 export interface RouterOptions {
@@ -29,6 +30,7 @@ export interface RouterOptions {
   readonly chain: Chain;
   readonly documents: ReadonlyMap<string, MetadataDocument>;
   readonly flights: Pick<TokenFlights, 'run'>;
+  readonly revocation: Pick<Revocation, 'takeToken'>;
   readonly library: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly log: Log;
 }
@@ -56,6 +58,7 @@ export function createRouter({
   chain,
   documents,
   flights,
+  revocation,
   library,
   log,
 }: RouterOptions): Answer {
@@ -70,6 +73,15 @@ export function createRouter({
       await flights.run({ parameters, authorization }, () =>
         library(withBody(request, parameters.toString()), response),
       );
+    },
+  };
+  const revoke: Route = {
+    methods: ['POST'],
+    cors: true,
+    async answer(request, response) {
+      if (!hasMediaType(request, 'application/x-www-form-urlencoded')) return library(request, response);
+      const body = (await readBody(request, bodyLimit)).toString('utf8');
+      await library(revocation.takeToken(request, new URLSearchParams(body)), response);
     },
   };
   const register: Route = {
@@ -92,6 +104,7 @@ export function createRouter({
 
   function findRoute(path: string): Route | null {
     if (path === tokenPath) return token;
+    if (path === revokePath) return revoke;
     if (path === registerPath) return register;
     if (path === authorizePath) return authorize;
     if (/^\/oauth\/authorize\/[\w-]+$/.test(path)) return resume;

@@ -7,6 +7,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeJwt } from 'jose';
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import { RefusedError } from '../../schemas/failure.ts';
 import { createFlightId } from '../../schemas/ids.ts';
@@ -14,7 +15,7 @@ import type { Log } from '../../schemas/log.ts';
 import type { UsableKind } from '../../schemas/messages/token-use.ts';
 import { Secret } from '../../schemas/secret.ts';
 import type { VaultClient } from '../vault-client.ts';
-import { isVaultUnavailable } from './vault-failure.ts';
+import { isVaultUnavailable, vaultUnavailable } from './vault-failure.ts';
 
 export interface TokenFlights {
   /** Everything of this request, the library's part included, belongs to the flight of its code or refresh token. */
@@ -37,7 +38,10 @@ interface Flight {
 }
 
 interface Options {
-  readonly vault: Pick<VaultClient, 'beginTokenUse' | 'endTokenUse' | 'endSession' | 'deleteRecord'>;
+  readonly vault: Pick<
+    VaultClient,
+    'beginTokenUse' | 'endTokenUse' | 'endSession' | 'deleteRecord' | 'findUpstreamTokens'
+  >;
   readonly realm: string;
   readonly log: Log;
   /** How long to wait for the flight of another request, milliseconds: longer than a claim lives. */
@@ -46,13 +50,9 @@ interface Options {
 
 type Begun = 'begun' | 'unknown' | 'refused' | 'unavailable' | { body: Record<string, unknown> };
 
+const lookUpTimeoutMs = 5_000;
 const firstPauseMs = 20;
 const longestPauseMs = 250;
-
-const unavailable = {
-  error: 'temporarily_unavailable',
-  error_description: 'a part of this service does not answer, try again in a moment',
-};
 
 export function createTokenFlights({ vault, realm, log, patienceMs = 15_000 }: Options): TokenFlights {
   const flights = new AsyncLocalStorage<Flight | null>();
@@ -65,8 +65,10 @@ export function createTokenFlights({ vault, realm, log, patienceMs = 15_000 }: O
         case 'begun':
         case 'unknown':
           return begun.status;
-        case 'answered':
-          return { body: aged(JSON.parse(begun.answer.reveal()), begun.ageSeconds) };
+        case 'answered': {
+          const body = JSON.parse(begun.answer.reveal());
+          return (await lives(body)) ? { body: aged(body, begun.ageSeconds) } : 'refused';
+        }
         case 'used':
           await endFamily(flight, begun);
           return 'refused';
@@ -80,11 +82,27 @@ export function createTokenFlights({ vault, realm, log, patienceMs = 15_000 }: O
     }
   }
 
+  /** An answer of a session that has ended meanwhile would only be refused everywhere. */
+  async function lives({ access_token: token }: { access_token: string }): Promise<boolean> {
+    const principal = { iss: realm, sub: decodeJwt(token).sub ?? '' };
+    try {
+      const question = { accessToken: new Secret(token), providers: [], minValidSeconds: 0 };
+      await vault.findUpstreamTokens(principal, question, lookUpTimeoutMs);
+      return true;
+    } catch (error) {
+      // The access token in it may have had its time; the refresh token is still worth something.
+      if (error instanceof RefusedError && error.code === 'unauthorized') return true;
+      if (error instanceof RefusedError && error.code === 'session-ended') return false;
+      throw error;
+    }
+  }
+
   /** What takes access away goes first: without its session no token of the family is good for anything. */
   async function endFamily({ kind, clientId }: Flight, { grantId, sub }: { grantId: string; sub: string }) {
     log.warn({ kind, clientId }, 'a token that was used came again: its session ends');
     const reason = kind === 'RefreshToken' ? 'refresh-token-reused' : 'code-reused';
-    await vault.endSession({ principal: { iss: realm, sub }, grantId, reason });
+    const principal = { iss: realm, sub };
+    await vault.endSession(principal, { principal, grantId, reason });
     await vault.deleteRecord('Grant', grantId);
   }
 
@@ -101,7 +119,7 @@ export function createTokenFlights({ vault, realm, log, patienceMs = 15_000 }: O
     } catch (err) {
       log.warn({ err, kind: flight.kind }, 'the answer of the token endpoint could not be recorded');
       // The client has no other answer than that of the flight that has the token now.
-      send(ctx, 503, unavailable);
+      send(ctx, 503, vaultUnavailable);
       if (err instanceof RefusedError && err.code === 'conflict') await undo(ctx);
     }
   }
@@ -137,7 +155,7 @@ export function createTokenFlights({ vault, realm, log, patienceMs = 15_000 }: O
       }
       if (begun === 'unknown') return next();
       if (begun === 'refused') return send(ctx, 400, invalidGrant());
-      if (begun === 'unavailable') return send(ctx, 503, unavailable);
+      if (begun === 'unavailable') return send(ctx, 503, vaultUnavailable);
       if (begun !== 'begun') return send(ctx, 200, begun.body);
       await next();
       if (ctx.status === 200) await record(flight, ctx);

@@ -8,12 +8,18 @@ import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../sc
 
 export const retryAfterSeconds = 2;
 
+/** The body that goes with 503. */
+export const vaultUnavailable = {
+  error: 'temporarily_unavailable',
+  error_description: 'a part of this service does not answer, try again in a moment',
+};
+
 export class VaultUnavailableError extends errors.OIDCProviderError {
   readonly code = 'vault-unavailable';
 
   constructor(cause: unknown) {
-    super(503, 'temporarily_unavailable', { cause });
-    this.error_description = 'a part of this service does not answer, try again in a moment';
+    super(503, vaultUnavailable.error, { cause });
+    this.error_description = vaultUnavailable.error_description;
     // The library hides errors from 500 on behind server_error.
     this.expose = true;
   }

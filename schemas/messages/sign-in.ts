@@ -97,17 +97,25 @@ export const openSession = defineOperation(
 export const sessionEndReasonSchema = z.enum(['revoked', 'code-reused', 'refresh-token-reused']);
 export type SessionEndReason = z.infer<typeof sessionEndReasonSchema>;
 
-/**
- * Takes the session of this grant away before its time, with everything that it holds; whoever knows the grant's id may,
- * as with `open-session`. `not-found`: it is not there, or not any more.
- */
-export const endSession = defineOperation(
-  'end-session',
-  z.object({
+const endSessionSchema = z.union([
+  z.strictObject({
     principal: principalSchema,
     grantId: z.string().min(16).max(256),
     reason: sessionEndReasonSchema,
   }),
+  /** Of this token, if it was issued to this client. */
+  z.strictObject({ accessToken: secretSchema, clientId: z.string().min(1).max(2048) }),
+]);
+export type EndSessionRequest = z.infer<typeof endSessionSchema>;
+
+/**
+ * Takes a session away before its time, with everything that it holds; whoever knows the id of its grant may, as with
+ * `open-session`, and its own access token. `not-found`: it is not there, or not any more.
+ * @throws RefusedError `unauthorized` the access token is not valid (any more)
+ */
+export const endSession = defineOperation(
+  'end-session',
+  endSessionSchema,
   z.object({ status: z.enum(['ended', 'not-found']) }),
 );
 

@@ -78,8 +78,9 @@ test('a code is good once, for the client, the redirect URI and the verifier it 
   const { status, body } = await redeem(server, client, code, verifier);
   assert.is(status, 200);
   assert.is((await refresh(server, other, body.refresh_token)).body.error, 'invalid_grant');
+  const { body: next } = await refresh(server, client, body.refresh_token);
   assert.is((await redeem(server, client, code, verifier)).body.error, 'invalid_grant');
-  assert.is((await refresh(server, client, body.refresh_token)).body.error, 'invalid_grant', 'the family');
+  assert.is((await refresh(server, client, next.refresh_token)).body.error, 'invalid_grant', 'the family');
 });
 
 test('no other grant, and no token for a foreign resource', async () => {
@@ -368,6 +369,7 @@ test('each route answers its own methods, and no other path exists', async () =>
     '/oauth/authorize': 'GET',
     '/oauth/authorize/some-interaction-uid': 'GET',
     '/oauth/token': 'POST, OPTIONS',
+    '/oauth/revoke': 'POST, OPTIONS',
     '/oauth/register': 'POST, OPTIONS',
     '/oauth/interaction/some-interaction-uid': 'GET, POST',
     '/oauth/interaction/some-interaction-uid/done': 'GET',
@@ -385,7 +387,7 @@ test('each route answers its own methods, and no other path exists', async () =>
     }
   }
   const absent =
-    '/oauth /oauth/ /oauth/callback /oauth/callback/nobody /oauth/callback/corporate/x /oauth/revoke /oauth/introspect /oauth/device /oauth/register/x /oauth/token/ /OAUTH/token /oauth%2ftoken /me /auth /token /jwks /reg /request /session/end /device /.well-known/x /.well-known/oauth-authorization-server/mcp /mcp/ /mcp/x';
+    '/oauth /oauth/ /oauth/callback /oauth/callback/nobody /oauth/callback/corporate/x /oauth/revoke/ /oauth/introspect /oauth/device /oauth/register/x /oauth/token/ /OAUTH/token /oauth%2ftoken /me /auth /token /jwks /reg /request /session/end /device /.well-known/x /.well-known/oauth-authorization-server/mcp /mcp/ /mcp/x';
   for (const path of absent.split(' ')) {
     const answer = await sendHeaders(gatewayPort, { path, headers });
     assert.is(answer.status, 404, path);

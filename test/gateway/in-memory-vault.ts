@@ -130,8 +130,13 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     endSessions: () => sessions.clear(),
     forgetChains: () => chains.clear(),
 
-    async findUpstreamTokens() {
-      throw new Error('not part of these tests');
+    /** It holds none, and says whether the session lives. */
+    async findUpstreamTokens(principal, { accessToken }) {
+      enter('findUpstreamTokens');
+      const { tsid, sub } = decodeJwt(accessToken.reveal());
+      if (sub !== principal.sub || sessions.get(String(tsid))?.sub !== sub)
+        throw new RefusedError('session-ended', 'the session has ended');
+      return new Map();
     },
 
     async putRecord(kind, id, payload, expiresInSeconds) {
@@ -242,11 +247,18 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       return answered(openSession, { sessionId });
     },
 
-    async endSession(request) {
+    async endSession(principal, body) {
       enter('endSession');
-      const { principal, grantId, reason } = overTheBus(endSession, request);
-      const sessionId = sessionIdOf(grantId);
-      if (sessions.get(sessionId)?.sub !== principal.sub) return { status: 'not-found' };
+      const request = overTheBus(endSession, z.encode(endSession.request, body));
+      const byToken = 'accessToken' in request;
+      const sessionId = byToken
+        ? String(decodeJwt(request.accessToken.reveal()).tsid)
+        : sessionIdOf(request.grantId);
+      const reason = byToken ? 'revoked' : request.reason;
+      const session = sessions.get(sessionId);
+      if (byToken && !session) throw new RefusedError('session-ended', 'the session has ended');
+      if (session?.sub !== principal.sub || (byToken && session.clientId !== request.clientId))
+        return { status: 'not-found' };
       sessions.delete(sessionId);
       ended.set(sessionId, reason);
       return { status: 'ended' };

@@ -27,6 +27,8 @@ export interface InstallationOptions {
   readonly gitlabAccessTokenSeconds?: number;
   /** Not there when everything starts; `openProvider` starts them. */
   readonly providersDown?: readonly ProviderName[];
+  /** A gateway dies in the middle of a refresh when `killNextSigner` was called. */
+  readonly gatewaysDieAtSignature?: boolean;
   /** Another NATS than one that takes a token from everybody. */
   readonly openNats?: () => Promise<InstallationNats>;
 }
@@ -55,6 +57,8 @@ export interface Installation extends AsyncDisposable {
   /** How many requests each gateway got. */
   readonly requestsByGateway: readonly number[];
   processes(name: ProcessName): readonly ChildProcess[];
+  /** The gateway that is next to have an access token signed ends there, by SIGKILL. */
+  killNextSigner(): void;
   /** How a process of this NATS user reaches NATS. */
   environmentOf(user: string): NodeJS.ProcessEnv;
   /** SIGKILL to every process and to NATS; resolves when all are gone. */
@@ -71,7 +75,8 @@ const mains: Record<ProcessName, string> = {
   provider: 'workers/provider-worker/main.ts',
   gateway: 'gateway/main.ts',
 };
-const natsToken = 'token-of-the-test-nats';
+/** Of the NATS that takes a token from everybody. */
+export const natsToken = 'token-of-the-test-nats';
 
 export async function openInstallation(options: InstallationOptions = {}): Promise<Installation> {
   const {
@@ -131,6 +136,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
   const balancer = await openBalancer(front!, gatewayPorts, requestsByGateway);
   const children = new Map<ProcessName, ChildProcess[]>();
   const output: string[] = [];
+  const killFile = join(folder, 'kill-next-signer');
 
   const environmentOf = (user: string): NodeJS.ProcessEnv => ({
     PATH: process.env.PATH,
@@ -148,8 +154,11 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     const ownRing = name === 'vault' && options.keyRingInEnvironment === true;
     const place = ownRing ? ['--key-ring', 'env:LATCHKEY_KEY_RING'] : [];
     const ring = ownRing && { LATCHKEY_KEY_RING: readFileSync(join(keys, 'vault.keyring.json'), 'base64') };
-    const child = spawn(process.execPath, [main, '--config', config, '--keys', keys, ...place, ...more], {
-      env: { ...environmentOf(user), ...ring },
+    const dies = name === 'gateway' && options.gatewaysDieAtSignature === true;
+    const first = dies ? ['--import', new URL('./killed-at-signature.fixture.ts', import.meta.url).href] : [];
+    const arguments_ = [...first, main, '--config', config, '--keys', keys, ...place, ...more];
+    const child = spawn(process.execPath, arguments_, {
+      env: { ...environmentOf(user), ...ring, ...(dies && { LATCHKEY_TEST_KILL_FILE: killFile }) },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     for (const stream of [child.stdout!, child.stderr!])
@@ -211,6 +220,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     configFile: demo.file,
     output: () => output.join(''),
     processes: (name) => children.get(name) ?? [],
+    killNextSigner: () => writeFileSync(killFile, ''),
     async killAll() {
       await Promise.all([endAll('SIGKILL'), nats.kill()]);
     },

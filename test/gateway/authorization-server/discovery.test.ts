@@ -19,6 +19,8 @@ test('the server metadata names every endpoint below the issuer, and what is sup
     authorization_endpoint: `${server.issuer}/oauth/authorize`,
     token_endpoint: `${server.issuer}/oauth/token`,
     registration_endpoint: `${server.issuer}/oauth/register`,
+    revocation_endpoint: `${server.issuer}/oauth/revoke`,
+    revocation_endpoint_auth_methods_supported: ['none'],
     jwks_uri: `${server.issuer}/.well-known/jwks.json`,
     scopes_supported: ['mcp', 'offline_access'],
     response_types_supported: ['code'],

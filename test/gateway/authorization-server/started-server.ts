@@ -199,6 +199,17 @@ export function refresh(server: { issuer: string }, client: Client, refreshToken
   });
 }
 
+export async function revoke({ issuer }: { issuer: string }, client: Client, token: string) {
+  const parameters = { token, client_id: client.client_id };
+  const response = await fetch(`${issuer}/oauth/revoke`, {
+    method: 'POST',
+    body: new URLSearchParams(parameters),
+  });
+  const text = await response.text();
+  const { status, headers } = response;
+  return { status, headers, body: (text === '' ? {} : JSON.parse(text)) as { error?: string } };
+}
+
 export async function signInForTokens(server: StartedServer, client: Client) {
   const { answer, verifier } = await signIn(server, client);
   return (await redeem(server, client, answer.code ?? '', verifier)).body;
