@@ -8,6 +8,7 @@ import type { Principal } from '../schemas/identity.ts';
 import type { Secret } from '../schemas/secret.ts';
 import type { Projection } from './projection/projection.ts';
 import type { IdentityIndex } from './sealing/identity-index.ts';
+import type { SessionIdentity } from './session/session-identity.ts';
 import type { Caller } from './signing/access-token-verifier.ts';
 
 export interface LiveCaller {
@@ -23,6 +24,7 @@ interface Options {
   readonly projection: Projection;
   readonly index: IdentityIndex;
   readonly realm: string;
+  readonly assertNotRefused: SessionIdentity['assertNotRefused'];
   readonly verify: (token: Secret) => Caller | Promise<Caller>;
   readonly now: () => number;
 }
@@ -31,6 +33,7 @@ export function createCallerIdentification({
   projection,
   index,
   realm,
+  assertNotRefused,
   verify,
   now,
 }: Options): IdentifyCaller {
@@ -50,7 +53,9 @@ export function createCallerIdentification({
     if (session.partition !== partition) {
       throw new RefusedError('invalid-request', 'this principal is not of this partition');
     }
-    return { principal, principalKey, sessionId };
+    const caller = { principal, principalKey, sessionId };
+    assertNotRefused(partition, caller);
+    return caller;
   }
 
   return (partition, accessToken) => {

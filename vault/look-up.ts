@@ -22,6 +22,7 @@ import type { LastUses } from './refresh/last-uses.ts';
 import type { Refresher } from './refresh/refresher.ts';
 import type { DataKeys } from './sealing/data-keys.ts';
 import type { IdentityIndex } from './sealing/identity-index.ts';
+import type { SessionIdentity } from './session/session-identity.ts';
 
 interface Options {
   readonly projection: Projection;
@@ -33,6 +34,7 @@ interface Options {
   /** Told of every grant whose tokens were asked for. */
   readonly lastUses: Pick<LastUses, 'note'>;
   readonly identify: IdentifyCaller;
+  readonly confirm: SessionIdentity['confirm'];
   readonly now: () => number;
   readonly onProblem: (error: unknown) => void;
 }
@@ -54,6 +56,7 @@ export function createLookUp(options: Options): LookUp {
     refreshAheadSeconds,
     lastUses,
     identify,
+    confirm,
     now,
     onProblem,
   } = options;
@@ -62,6 +65,18 @@ export function createLookUp(options: Options): LookUp {
   const opened = new WeakMap<GrantRow, UpstreamTokenAnswer>();
 
   function answer(partition: number, request: FindUpstreamTokensRequest, caller: LiveCaller, waitMs: number) {
+    const confirmed = confirm(partition, caller);
+    return confirmed
+      ? confirmed.then(() => answerConfirmed(partition, request, caller, waitMs))
+      : answerConfirmed(partition, request, caller, waitMs);
+  }
+
+  function answerConfirmed(
+    partition: number,
+    request: FindUpstreamTokensRequest,
+    caller: LiveCaller,
+    waitMs: number,
+  ) {
     if (dataKeys.find(caller.principalKey) === null) {
       throw new RefusedError(
         'session-ended',

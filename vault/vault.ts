@@ -5,7 +5,7 @@ import { type Principal, partitionOf, realmOf } from '../schemas/identity.ts';
 import { sessionIdOf } from '../schemas/ids.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import type { RefreshOutcomeDelivery } from '../schemas/messages/refresh-outcome.ts';
-import type { EndSessionRequest, SessionEndReason } from '../schemas/messages/sign-in.ts';
+import type { EndSessionRequest } from '../schemas/messages/sign-in.ts';
 import { streamNames, streamSubjects } from '../schemas/subjects.ts';
 import { type AuthRecords, createAuthRecords } from './authorization/auth-records.ts';
 import { openAuthStore } from './authorization/auth-store.ts';
@@ -45,7 +45,9 @@ import { createIdentityIndex } from './sealing/identity-index.ts';
 import type { KeyRing } from './sealing/key-ring.ts';
 import { createKeyRotation } from './sealing/key-rotation.ts';
 import { openWrappedKeyStore } from './sealing/wrapped-key-store.ts';
+import type { EndSession } from './session/session.ts';
 import { createSessionEnd } from './session/session-end.ts';
+import { createSessionIdentity } from './session/session-identity.ts';
 import { createSessionOpener, type OpenSessionFromChain } from './session/session-opener.ts';
 import { createAccessTokenSigner } from './signing/access-token-signer.ts';
 import { createAccessTokenVerifier } from './signing/access-token-verifier.ts';
@@ -93,6 +95,8 @@ export interface VaultOptions {
   readonly maxAccessTokenSeconds: number;
   /** The providers of the sign-in chain, in order. */
   readonly chain: readonly string[];
+  /** The provider whose final no ends sessions; by default none is asked. */
+  readonly identityProvider?: string;
   /** The providers at which accounts can be linked. */
   readonly linkable: readonly string[];
   /** So long after its last use a linked account goes, where its provider did not say how long it lives. */
@@ -240,6 +244,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     sequenceOf: (grantId) => projection.findGrant(grantId)!.sequence,
     // What nobody said is taken for the strictest.
     reuseOf: (provider) => options.refreshTokenReuse?.get(provider) ?? { policy: 'revokes' },
+    onRefused: (partition, grant) => sessionIdentity.refused(partition, grant),
   });
   const useRecords = startUseRecords({ projection, lastUses, grants, writerOf, now, onProblem });
   const keepAlive = options.keepLinkedAlive
@@ -257,6 +262,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   });
 
   const sessionEnd = createSessionEnd({ projection, grants });
+  const sessionIdentity = createSessionIdentity({
+    ...{ projection, index, refresher, lastUses, sessionEnd, revocation, writerOf, now, onProblem },
+    provider: options.identityProvider ?? null,
+  });
   const eviction = startEviction({
     ...{ projection, grants, sessionEnd, lastUses, linkedIdleMs, outbox, now, onProblem },
     random: options.random,
@@ -315,6 +324,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
   const identify = createCallerIdentification({
     ...{ projection, index, realm, now },
+    assertNotRefused: sessionIdentity.assertNotRefused,
     verify: createAccessTokenVerifier({ keys: signingKeys, issuer, audiences, now }),
   });
   const linker = createAccountLinker({
@@ -339,6 +349,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       if (session.principalKey !== principalKey || session.clientId !== clientId) {
         throw new RefusedError('invalid-request', 'the session does not belong to this subject and client');
       }
+      sessionIdentity.assertNotRefused(partition, { sessionId: tsid, principalKey });
     },
   });
 
@@ -348,7 +359,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   async function sessionToEnd(
     partition: number,
     request: EndSessionRequest,
-  ): Promise<{ sessionId: string | null; reason: SessionEndReason }> {
+  ): Promise<{ sessionId: string | null; reason: EndSession['reason'] }> {
     if ('accessToken' in request) {
       const { sessionId } = await identify(partition, request.accessToken);
       const theirs = projection.findSession(sessionId)?.clientId === request.clientId;
@@ -378,6 +389,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
       ...{ projection, grants, refresher, dataKeys, index, identify, lastUses, now, onProblem },
+      confirm: sessionIdentity.confirm,
       refreshAheadSeconds: options.refreshAheadSeconds,
     }),
 

@@ -4,10 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
-import { connect } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { VaultFact } from '../../schemas/events/facts.ts';
 import {
   authorizationUrl,
   type Client,
@@ -19,9 +17,10 @@ import {
   revoke,
 } from '../gateway/authorization-server/started-server.ts';
 import { Browser } from '../world/browser.ts';
-import { type Installation, natsToken, openInstallation } from '../world/installation.ts';
+import { type Installation, openInstallation } from '../world/installation.ts';
 import { connectAsPerson } from '../world/mcp-client.ts';
 import { alice, walkThroughSignIn } from '../world/person.ts';
+import { assertEnded, factsOf, initialize } from '../world/session-watch.ts';
 
 const test = suite('token life');
 
@@ -37,52 +36,6 @@ async function signIn({ issuer, mcpUrl }: Installation, client: Client) {
   );
   assert.is(status, 200);
   return body;
-}
-
-/** A first request of an MCP client; the balancer takes the gateways in turn. */
-async function initialize({ mcpUrl }: Installation, token: string) {
-  const response = await fetch(mcpUrl, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      authorization: `Bearer ${token}`,
-    },
-    body: JSON.stringify({
-      jsonrpc: '2.0',
-      id: 1,
-      method: 'initialize',
-      params: {
-        protocolVersion: '2025-11-25',
-        capabilities: {},
-        clientInfo: { name: 'a client', version: '1' },
-      },
-    }),
-  });
-  await response.body?.cancel();
-  return { status: response.status, challenge: response.headers.get('www-authenticate') ?? '' };
-}
-
-/** At each of two gateways. */
-async function assertEnded(installation: Installation, token: string): Promise<void> {
-  for (const which of ['one gateway', 'the other']) {
-    const { status, challenge } = await initialize(installation, token);
-    assert.is(status, 401, which);
-    assert.match(challenge, 'error="invalid_token"', which);
-  }
-}
-
-async function factsOf({ nats }: Installation, sessionId: string): Promise<VaultFact[]> {
-  const connection = await connect({ servers: nats.url, token: natsToken });
-  const manager = await connection.jetstreamManager();
-  const { state } = await manager.streams.info('VAULT', { subjects_filter: 'latchkey.fact.>' });
-  const facts: VaultFact[] = [];
-  for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
-    const message = await manager.streams.getMessage('VAULT', { seq }).catch(() => null);
-    if (message?.subject.startsWith('latchkey.fact.')) facts.push(message.json());
-  }
-  await connection.close();
-  return facts.filter(({ session }) => session === sessionId);
 }
 
 test('five refreshes at once, then reuse: the honest client goes on, and the thief ends everything', async () => {

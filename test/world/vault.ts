@@ -100,6 +100,8 @@ export interface TestVaultOptions {
   readonly chain?: readonly string[];
   /** By default those of the chain. */
   readonly linkable?: readonly string[];
+  /** By default no provider ends sessions. */
+  readonly identityProvider?: string;
   readonly linkedIdleMs?: number;
   readonly folder?: string;
   readonly keyRing?: KeyRingFile;
@@ -126,6 +128,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
   const vault = await openVault({
     ...{ connection, folder, worker, chain, providers, issuer },
     linkable: options.linkable ?? chain,
+    ...(options.identityProvider !== undefined && { identityProvider: options.identityProvider }),
     keepLinkedAlive: true,
     linkedIdleMs: options.linkedIdleMs ?? 90 * 24 * 3_600_000,
     keyRing: ring,

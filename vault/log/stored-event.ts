@@ -11,10 +11,10 @@ import {
   principalKeySchema,
   sessionIdSchema,
 } from '../../schemas/ids.ts';
-import { sessionEndReasonSchema } from '../../schemas/messages/sign-in.ts';
 import { clientRegistrationSchema, providerNameSchema } from '../../schemas/provider.ts';
 import { timestampSchema } from '../../schemas/token.ts';
 import { VaultError } from '../errors.ts';
+import { sessionEndReasons } from '../session/session.ts';
 
 const format = 1;
 const headLength = 5;
@@ -104,7 +104,7 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     type: z.literal('SessionEnded'),
     ...common,
     sessionId: sessionIdSchema,
-    reason: z.enum(['expired', ...sessionEndReasonSchema.options]),
+    reason: z.enum(sessionEndReasons),
   }),
   // The last of their aggregates: each replaces everything before it.
   z.object({

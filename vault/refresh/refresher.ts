@@ -85,6 +85,8 @@ interface Options {
   /** A claim without an outcome may be taken over after this time. */
   readonly claimMs: number;
   readonly reuseOf: (provider: string) => RefreshTokenReuse;
+  /** The provider refused the refresh token of this grant for good. The log has it. */
+  readonly onRefused: (partition: number, grant: HeldGrant) => void;
 }
 
 const firstBackOffMs = 1000;
@@ -94,7 +96,7 @@ const logPatienceMs = 1000;
 
 export function createRefresher(options: Options): Refresher {
   const { writerOf, grants, dataKeys, outbox, sequenceOf, providers, limits } = options;
-  const { lastUses, revocation } = options;
+  const { lastUses, revocation, onRefused } = options;
   const { now, random, onProblem, claimMs, reuseOf } = options;
   const awaited = new Map<string, { promise: Promise<void>; done: () => void }>();
   const recovery = createOutboxRecovery({
@@ -243,7 +245,8 @@ export function createRefresher(options: Options): Refresher {
       reason: outcome.reason,
       retryAt: Math.round(at + waitMs),
     } as const;
-    await grants.execute(writerOf(partition), grant.grantId, command);
+    const event = await grants.execute(writerOf(partition), grant.grantId, command);
+    if (event?.type === 'ReauthRequired' && event.reason === 'invalid-grant') onRefused(partition, grant);
     announce(grant.grantId);
   }
 

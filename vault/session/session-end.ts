@@ -3,7 +3,6 @@
  * neither is ever left without the other.
  */
 import { createEventId } from '../../schemas/ids.ts';
-import type { SessionEndReason } from '../../schemas/messages/sign-in.ts';
 import { sessionFact } from '../grant/facts.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
@@ -19,7 +18,7 @@ export interface SessionEnd {
     writer: PartitionWriter,
     sessionId: string,
     at: number,
-    reason: SessionEndReason,
+    reason: EndSession['reason'],
   ): Promise<readonly HeldGrant[] | null>;
 }
 

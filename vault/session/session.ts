@@ -1,5 +1,9 @@
 /** One sign-in: who, through which client, until when. Its grants are reached by its id, the `tsid`. */
-import type { SessionEndReason } from '../../schemas/messages/sign-in.ts';
+import { sessionEndReasonSchema } from '../../schemas/messages/sign-in.ts';
+
+/** `expired`: its time is over. `identity-refused`: the provider that says who the person is has ended it. */
+export const sessionEndReasons = ['expired', 'identity-refused', ...sessionEndReasonSchema.options] as const;
+export type SessionEndReason = (typeof sessionEndReasons)[number];
 
 export interface SessionOpened {
   readonly type: 'SessionOpened';
@@ -16,7 +20,7 @@ export interface SessionEnded {
   readonly type: 'SessionEnded';
   readonly at: number;
   readonly sessionId: string;
-  readonly reason: 'expired' | SessionEndReason;
+  readonly reason: SessionEndReason;
 }
 
 export type SessionEvent = SessionOpened | SessionEnded;
@@ -41,7 +45,7 @@ export interface EndSession {
   readonly type: 'EndSession';
   readonly at: number;
   readonly sessionId: string;
-  readonly reason: SessionEndReason;
+  readonly reason: Exclude<SessionEndReason, 'expired'>;
 }
 
 /** Opening the same session again changes nothing. */

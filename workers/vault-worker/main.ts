@@ -87,6 +87,7 @@ runProcess({
       audiences: settings.allowedAudiences,
       maxAccessTokenSeconds: Math.max(settings.lifespans.accessTokenSeconds, longestAccessTokenSeconds),
       chain: providers,
+      ...(providers[0] !== undefined && { identityProvider: providers[0] }),
       linkable: providers,
       linkedIdleMs: settings.linking.idleDays * 24 * 3_600_000,
       keepLinkedAlive: settings.linking.keepAlive,

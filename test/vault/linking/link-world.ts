@@ -46,12 +46,20 @@ export interface LinkWorld extends AsyncDisposable {
 export async function openLinkWorld({
   chain = ['corporate'],
   linkedIdleMs = 90 * day,
+  identityProvider,
+}: {
+  chain?: readonly string[];
+  linkedIdleMs?: number;
+  identityProvider?: string;
 } = {}): Promise<LinkWorld> {
   const nats = await openNatsServer();
   const clock = { aheadMs: 0 };
   const now = () => Date.now() + clock.aheadMs;
   const linkable = ['corporate', 'gitlab', 'github'];
-  const t = await openTestVault({ url: nats.url, chain, linkable, linkedIdleMs, now });
+  const t = await openTestVault({
+    ...{ url: nats.url, chain, linkable, linkedIdleMs, now },
+    ...(identityProvider !== undefined && { identityProvider }),
+  });
   const { providers } = t;
   const revokedTokens: string[] = [];
   providers.revoke = async (_provider, tokens) => {

@@ -51,6 +51,8 @@ export type IdentityProvider = AsyncDisposable & {
   /** Spoils the token endpoint until cleared by null. */
   setTokenEndpointFault(fault: TokenEndpointFault | null): void;
   setAccessTokenSeconds(seconds: number): void;
+  /** They have left: they cannot sign in, and no refresh token of theirs is good any more. */
+  disable(username: string): void;
   close(): Promise<void>;
 };
 
@@ -77,6 +79,7 @@ export async function openIdentityProvider(
   );
   const pages = createPages(kind.name, kind.title, kind.accent, kind.people);
   const watch = createTokenEndpointWatch(kind.routes.token);
+  const disabled = new Set<string>();
   let accessTokenSeconds = options.accessTokenSeconds ?? 300;
 
   const configuration: Configuration = {
@@ -124,7 +127,8 @@ export async function openIdentityProvider(
     loadExistingGrant: createGrant,
     findAccount: (_ctx, subject) => {
       const person = kind.people.find((candidate) => candidate.subject === subject);
-      return person && { accountId: person.subject, claims: () => toClaims(person) };
+      if (person === undefined || disabled.has(person.username)) return undefined;
+      return { accountId: person.subject, claims: () => toClaims(person) };
     },
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     renderError: (ctx, out) => {
@@ -208,6 +212,7 @@ export async function openIdentityProvider(
     setAccessTokenSeconds: (seconds) => {
       accessTokenSeconds = seconds;
     },
+    disable: (username) => disabled.add(username),
     close,
     [Symbol.asyncDispose]: close,
   };
