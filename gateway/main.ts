@@ -26,7 +26,7 @@ import { createVaultClient, fetchInstanceDescription } from './vault-client.ts';
 /** How long the vault may take to answer the first question. */
 const vaultLimitMs = 30_000;
 /** New signing keys are shown in the JWKS for longer than this before they sign. */
-const descriptionIntervalMs = 60_000;
+const descriptionIntervalMs = 10_000;
 /** Below the limit of whoever supervises the process. */
 const drainLimitMs = 5_000;
 

@@ -51,7 +51,8 @@ import { createSessionIdentity } from './session/session-identity.ts';
 import { createSessionOpener, type OpenSessionFromChain } from './session/session-opener.ts';
 import { createAccessTokenSigner } from './signing/access-token-signer.ts';
 import { createAccessTokenVerifier } from './signing/access-token-verifier.ts';
-import { openSigningKeys } from './signing/signing-keys.ts';
+import { openSigningKeys, signingKeyName } from './signing/signing-keys.ts';
+import { startTimedRotation } from './signing/timed-rotation.ts';
 
 export interface Vault extends AsyncDisposable {
   readonly description: InstanceDescription;
@@ -75,6 +76,8 @@ export interface Vault extends AsyncDisposable {
   recordUses(): Promise<number>;
   /** A round of keeping linked accounts alive, as the vault makes them by itself. */
   keepAlive(): void;
+  /** A round of rotating signing keys by their age, as the vault makes them by itself. */
+  rotateSigningKeys(): Promise<void>;
   /** Begins to take partitions; ends, in order, when the result is disposed. */
   own(serving: Serving): Ownership;
 }
@@ -93,6 +96,8 @@ export interface VaultOptions {
   readonly audiences: readonly string[];
   /** The longest life of an access token that is signed, seconds. */
   readonly maxAccessTokenSeconds: number;
+  /** A signing key is rotated at this age; by default at none. */
+  readonly signingKeyMs?: number;
   /** The providers of the sign-in chain, in order. */
   readonly chain: readonly string[];
   /** The provider whose final no ends sessions; by default none is asked. */
@@ -150,7 +155,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   } = options;
   const streams = await whenItAnswers(() => openStreams(connection, keyRing.instanceId, options.replicas));
   const keyStore = await whenItAnswers(() => openWrappedKeyStore(connection));
-  const signingKeys = await whenItAnswers(() => openSigningKeys({ store: keyStore, keyRing }));
+  const keptMs = options.maxAccessTokenSeconds * 1000;
+  const signingKeys = await whenItAnswers(() => openSigningKeys({ store: keyStore, keyRing, keptMs, now }));
   const store = await whenItAnswers(() => openAuthStore({ connection, keyRing, now }));
   const log = await whenItAnswers(() =>
     openJetStreamEventLog({ connection, incarnation: streams.incarnations.log }),
@@ -181,6 +187,14 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     },
   });
   const { writerOf } = held;
+  const loadSigningKeys = (wrapped: Uint8Array) => {
+    try {
+      signingKeys.load(wrapped);
+    } catch (error) {
+      // Those that it has are good; a restart reads them anew.
+      onProblem(error);
+    }
+  };
   const follower = createProjectionFollower({
     projection,
     keyTable,
@@ -190,7 +204,11 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       followStream(
         connection,
         { stream: streamNames.keys, filterSubject: streamSubjects.keys, afterSequence },
-        ({ subject, data, seq }) => onKey(subject.split('.')[2]!, data, seq),
+        ({ subject, data, seq }) => {
+          const name = subject.split('.')[2]!;
+          if (name === signingKeyName && data.length > 0) loadSigningKeys(data);
+          onKey(name, data, seq);
+        },
         signal,
       ),
     // A lease says it first; the log is what counts.
@@ -284,7 +302,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     await follower.caughtUp({ log: 0, keys: last.keys });
   };
   const operator = createOperatorCommands({
-    ...{ worker, realm, keyRing, index, dataKeys, forgetting, caughtUp, assertOurs },
+    ...{ worker, realm, keyRing, index, dataKeys, forgetting, caughtUp, assertOurs, signingKeys },
     grants: createGrantAdministration({
       ...{ projection, revocation, writerOf },
       keptAliveMs: options.keepLinkedAlive ? linkedIdleMs : 0,
@@ -353,6 +371,13 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     },
   });
 
+  const signingKeyRotation = startTimedRotation({
+    keys: signingKeys,
+    ageMs: options.signingKeyMs ?? Number.POSITIVE_INFINITY,
+    isResponsible: () => held.has(0),
+    onProblem,
+  });
+
   const records = createAuthRecords({ store, now });
 
   /** null: it is not there, or not theirs. */
@@ -373,12 +398,11 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   }
 
   return {
-    description: {
-      instanceId: keyRing.instanceId,
-      issuer,
-      realm,
-      partitions: streams.partitions,
-      signingKeys: [...signingKeys.publicKeys],
+    get description() {
+      return {
+        ...{ instanceId: keyRing.instanceId, issuer, realm, partitions: streams.partitions },
+        signingKeys: [...signingKeys.publicKeys],
+      };
     },
     records,
     tokenUses: createTokenUses({
@@ -422,6 +446,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     evict: eviction.round,
     recordUses: useRecords.round,
     keepAlive: () => keepAlive?.round(),
+    rotateSigningKeys: signingKeyRotation.round,
 
     own(serving) {
       ownership = startOwnership({
@@ -450,6 +475,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
     async [Symbol.asyncDispose]() {
       stop.abort();
+      signingKeyRotation[Symbol.dispose]();
       eviction[Symbol.dispose]();
       schedule[Symbol.dispose]();
       keepAlive?.[Symbol.dispose]();

@@ -125,6 +125,15 @@ export const vaultSchema = z
       .max(3650, { error: 'must be 0 to 3650' })
       .meta({ description: 'For how many days backups of the stream KEYS are kept', examples: ['30'] })
       .default(30),
+    signingKeyDays: z
+      .int()
+      .min(1, { error: 'must be 1 to 3650' })
+      .max(3650, { error: 'must be 1 to 3650' })
+      .meta({
+        description: 'After so many days the next key signs the access tokens of Latchkey',
+        examples: ['90'],
+      })
+      .default(90),
   })
   .meta({
     description: 'When tokens of the providers are refreshed, and where the vault gets its keys',

@@ -26,6 +26,8 @@ export interface VaultSettings extends ProcessSettings {
   readonly keyRing: string | null;
   /** For how many days backups of the stream KEYS are kept. */
   readonly keysBackupDays: number;
+  /** After so many days the next key signs access tokens. */
+  readonly signingKeyDays: number;
   readonly refresh: {
     /** A token with less life than this is refreshed before it is used. */
     readonly minValidSeconds: number;
@@ -49,7 +51,7 @@ export interface VaultSettings extends ProcessSettings {
 }
 
 export function vaultConfig(config: Config): VaultSettings {
-  const { replicas, keyRing, keysBackupDays, ...refresh } = config.vault;
+  const { replicas, keyRing, keysBackupDays, signingKeyDays, ...refresh } = config.vault;
   return {
     ...processSettings(config),
     allowedAudiences: config.authServer.runConfig.allowed_audiences,
@@ -61,6 +63,7 @@ export function vaultConfig(config: Config): VaultSettings {
     })),
     keyRing: keyRing ?? null,
     keysBackupDays,
+    signingKeyDays,
     refresh,
     linking: config.linking,
     replicas,

@@ -15,6 +15,16 @@ export const loadKeyRing = defineOperation(
 );
 export type LoadedKeyRing = z.infer<typeof loadKeyRing.response>;
 
+/**
+ * The next signing key signs from here on. `conflict`: it was not shown in the JWKS for long enough, and `early` was not
+ * said.
+ */
+export const rotateSigningKey = defineOperation(
+  'rotate-signing-key',
+  z.strictObject({ early: z.boolean() }),
+  z.object({ previous: z.string(), current: z.string(), next: z.string() }),
+);
+
 /** Seals the share of this partition anew under the current key. */
 export const rewrapKeys = defineOperation(
   'rewrap-keys',

@@ -100,6 +100,8 @@ export interface TestVaultOptions {
   readonly chain?: readonly string[];
   /** By default those of the chain. */
   readonly linkable?: readonly string[];
+  /** By default signing keys are not rotated by their age. */
+  readonly signingKeyMs?: number;
   /** By default no provider ends sessions. */
   readonly identityProvider?: string;
   readonly linkedIdleMs?: number;
@@ -129,6 +131,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     ...{ connection, folder, worker, chain, providers, issuer },
     linkable: options.linkable ?? chain,
     ...(options.identityProvider !== undefined && { identityProvider: options.identityProvider }),
+    ...(options.signingKeyMs !== undefined && { signingKeyMs: options.signingKeyMs }),
     keepLinkedAlive: true,
     linkedIdleMs: options.linkedIdleMs ?? 90 * 24 * 3_600_000,
     keyRing: ring,

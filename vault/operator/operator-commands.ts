@@ -7,12 +7,14 @@ import type { DataKeys } from '../sealing/data-keys.ts';
 import type { IdentityIndex } from '../sealing/identity-index.ts';
 import type { KeyRing } from '../sealing/key-ring.ts';
 import type { KeyRotation } from '../sealing/key-rotation.ts';
+import type { RotatedKeys, RotatingSigningKeys } from '../signing/signing-keys.ts';
 import type { Forgetting } from './forget-user.ts';
 import type { GrantAdministration } from './grant-administration.ts';
 
 export interface OperatorCommands extends Pick<KeyRotation, 'rewrap' | 'use'> {
   /** Has this worker read its key ring again, and says what it has. */
   loadKeyRing(sealWith: string | null): Promise<{ worker: string; keyIds: string[]; current: string }>;
+  rotateSigningKey(early: boolean): Promise<RotatedKeys>;
   findUser(provider: string, subject: string): { userId: string };
   forgetUser(partition: number, userId: string): Promise<{ sessions: number; grants: number }>;
   /** Whether this worker, which may be another than the one that forgot, has nothing left that opens. */
@@ -36,6 +38,7 @@ interface Options {
   readonly index: IdentityIndex;
   readonly dataKeys: DataKeys;
   readonly rotation: KeyRotation;
+  readonly signingKeys: Pick<RotatingSigningKeys, 'rotate'>;
   readonly forgetting: Forgetting;
   readonly grants: GrantAdministration;
   /** Refuses a principal of another partition. */
@@ -47,7 +50,7 @@ interface Options {
 
 export function createOperatorCommands(options: Options): OperatorCommands {
   const { worker, realm, keyRing, index, dataKeys, rotation, forgetting, grants } = options;
-  const { holdsAnything, caughtUp, assertOurs } = options;
+  const { holdsAnything, caughtUp, assertOurs, signingKeys } = options;
   const principalOf = (userId: string): Principal => ({ iss: realm, sub: userId });
   return {
     ...rotation,
@@ -55,6 +58,7 @@ export function createOperatorCommands(options: Options): OperatorCommands {
       await keyRing.load(sealWith);
       return { worker, keyIds: [...keyRing.keyIds()], current: keyRing.current() };
     },
+    rotateSigningKey: (early) => signingKeys.rotate({ early }),
     findUser: (provider, subject) => ({ userId: index.userId(provider, subject) }),
     forgetUser: (partition, userId) => forgetting.forget(partition, principalOf(userId)),
     listGrants: ({ userId, provider, after }) =>

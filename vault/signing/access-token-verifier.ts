@@ -27,14 +27,23 @@ interface Options {
 
 /** A promise only for a token that is seen for the first time. @throws RefusedError `unauthorized` */
 export function createAccessTokenVerifier({ keys, issuer, audiences, now, remembered = 50_000 }: Options) {
-  const keySet = createLocalJWKSet({ keys: keys.publicKeys.map((key) => ({ ...key })) });
+  let publicKeys = keys.publicKeys;
+  let keySet = keySetOf(publicKeys);
   const known = new LRUCache<string, Caller>({ max: remembered });
   /** A thousand calls may come with the same new token at once: its signature is checked once. */
   const verifying = new Map<string, Promise<Caller>>();
 
+  function currentKeySet() {
+    if (keys.publicKeys !== publicKeys) {
+      publicKeys = keys.publicKeys;
+      keySet = keySetOf(publicKeys);
+    }
+    return keySet;
+  }
+
   async function verify(token: string, digest: string): Promise<Caller> {
     try {
-      const { payload } = await jwtVerify(token, keySet, {
+      const { payload } = await jwtVerify(token, currentKeySet(), {
         issuer,
         audience: [...audiences],
         typ: 'at+jwt',
@@ -71,4 +80,8 @@ export function createAccessTokenVerifier({ keys, issuer, audiences, now, rememb
       throw new RefusedError('unauthorized', "the caller's access token has expired");
     return caller;
   };
+}
+
+function keySetOf(publicKeys: SigningKeys['publicKeys']) {
+  return createLocalJWKSet({ keys: publicKeys.map((key) => ({ ...key })) });
 }

@@ -171,6 +171,21 @@ ${operatorEnvironment}`,
       }),
   },
   {
+    name: 'keys rotate-signing',
+    summary: 'Has the next key sign access tokens, and shows a new one as the next',
+    details: `No token is refused by it: the next key is shown in the JWKS long before, and the one before stays there until
+its tokens have expired. The vault does the same by itself after vault.signingKeyDays (90). A next key that is shown for
+less than ten minutes is refused unless --early is given, for copies of the JWKS outside of Latchkey may lack it.
+
+${operatorEnvironment}`,
+    options: { ...reachOperator, early: { help: 'Also a next key that was shown only a moment ago' } },
+    run: (values) =>
+      asOperator(values, 'keys rotate-signing', async ({ operator, print }) => {
+        const { rotateSigningKeys } = await import('./keys-rotate-signing.ts');
+        await rotateSigningKeys({ operator, print, early: values.has('early') });
+      }),
+  },
+  {
     name: 'keys retire',
     summary: 'Removes an old key of the vault, if nothing is sealed with it any more',
     details: `If something still is, the command says what, and removes nothing.

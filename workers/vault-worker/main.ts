@@ -86,6 +86,7 @@ runProcess({
       issuer: settings.issuer,
       audiences: settings.allowedAudiences,
       maxAccessTokenSeconds: Math.max(settings.lifespans.accessTokenSeconds, longestAccessTokenSeconds),
+      signingKeyMs: settings.signingKeyDays * 24 * 3_600_000,
       chain: providers,
       ...(providers[0] !== undefined && { identityProvider: providers[0] }),
       linkable: providers,

@@ -20,6 +20,7 @@ import {
   loadKeyRing,
   revokeGrants,
   rewrapKeys,
+  rotateSigningKey,
 } from '../../schemas/messages/operator-requests.ts';
 import {
   deliverRefreshOutcome,
@@ -143,6 +144,9 @@ export function startVaultWorker({
     return [
       fromOperator(loadKeyRing, ({ sealWith }, context) =>
         once(context, () => operator.loadKeyRing(sealWith)),
+      ),
+      fromOperator(rotateSigningKey, ({ early }, context) =>
+        once(context, () => operator.rotateSigningKey(early)),
       ),
       fromOperator(rewrapKeys, (_, context) =>
         once(context, async () => ({ rewrapped: await operator.rewrap(partition) })),

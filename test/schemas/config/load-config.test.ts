@@ -154,6 +154,7 @@ test('defaults are filled in', () => {
     refreshesPerSecond: 200,
     replicas: 1,
     keysBackupDays: 30,
+    signingKeyDays: 90,
   });
   assert.is(config?.operational.timeouts.default, '30s');
   assert.is(config?.aggregation.conflictResolutionConfig.prefixFormat, '{workload}_');

@@ -22,7 +22,7 @@ const suggestions: [(string | number)[], string, string][] = [
   [
     ['vault'],
     'colour',
-    'remove it; known here: minValidSeconds, refreshAheadSeconds, refreshUsedWithinSeconds, refreshConcurrency, refreshesPerSecond, replicas, keyRing, keysBackupDays',
+    'remove it; known here: minValidSeconds, refreshAheadSeconds, refreshUsedWithinSeconds, refreshConcurrency, refreshesPerSecond, replicas, keyRing, keysBackupDays, signingKeyDays',
   ],
 ];
 for (const [path, key, expected] of suggestions) {

@@ -31,6 +31,7 @@ test('holds what a vault worker needs, and no address or secret of a provider or
       ],
       keyRing: null,
       keysBackupDays: 30,
+      signingKeyDays: 90,
       refresh: {
         minValidSeconds: 20,
         refreshAheadSeconds: 60,
