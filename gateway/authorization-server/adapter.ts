@@ -5,6 +5,7 @@
 import type { Adapter, AdapterFactory, AdapterPayload } from 'oidc-provider';
 import { authRecordKindSchema } from '../../schemas/messages/auth-record.ts';
 import type { VaultClient } from '../vault-client.ts';
+import { metadataOf, unapprovedRecord, unapprovedSeconds } from './registered-clients.ts';
 import { fromVault, fromVaultGrant } from './vault-failure.ts';
 
 export function createAdapterFactory(vault: VaultClient): AdapterFactory {
@@ -14,6 +15,8 @@ export function createAdapterFactory(vault: VaultClient): AdapterFactory {
     const adapter: Adapter = {
       async upsert(id, payload, expiresIn) {
         const { jti: _bearer, ...kept } = payload;
+        if (kind === 'Client')
+          return fromVault(vault.putRecord(kind, id, unapprovedRecord(kept), unapprovedSeconds));
         const expiresInSeconds = expiresIn === undefined ? undefined : Math.max(1, Math.ceil(expiresIn));
         await fromVault(vault.putRecord(kind, id, kept, expiresInSeconds));
       },
@@ -21,7 +24,7 @@ export function createAdapterFactory(vault: VaultClient): AdapterFactory {
       async find(id) {
         const payload = await fromVault(vault.findRecord(kind, 'id', id));
         if (payload === null) return undefined;
-        return (kind === 'Client' ? payload : { ...payload, jti: id }) as AdapterPayload;
+        return (kind === 'Client' ? metadataOf(payload) : { ...payload, jti: id }) as AdapterPayload;
       },
       findByUid: async () => undefined,
       findByUserCode: async () => undefined,

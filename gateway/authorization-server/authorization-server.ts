@@ -12,6 +12,11 @@ import { parseRequestTarget } from '../http/request.ts';
 import type { VaultClient } from '../vault-client.ts';
 import { createMetadataDocuments, resourceMetadataPath } from './metadata.ts';
 import { createProvider } from './provider.ts';
+import {
+  createRegistrationLimit,
+  defaultRegistrationLimit,
+  type RegistrationLimitSettings,
+} from './registration-limit.ts';
 import { createRouter } from './router.ts';
 import { type AuthorizationServerSettings, defaultSettings } from './settings.ts';
 
@@ -26,6 +31,7 @@ export interface AuthorizationServerOptions {
   /** The chain, in order. */
   readonly upstreams: readonly Upstream[];
   readonly settings?: Partial<AuthorizationServerSettings>;
+  readonly registrationLimit?: RegistrationLimitSettings;
   /** The first signs, all verify. */
   readonly cookieKeys: readonly Buffer[];
   readonly log: Log;
@@ -49,6 +55,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
   const issuer = readIssuer(options);
   const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
   const settings = { ...defaultSettings, ...options.settings };
+  const takeRegistration = createRegistrationLimit(options.registrationLimit ?? defaultRegistrationLimit);
 
   /** The library reads its keys once. All that it keeps is in the vault, so another one goes on in mid-chain. */
   function createFor(description: InstanceDescription) {
@@ -75,7 +82,8 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     });
     const { signingKeys } = description;
     const documents = createMetadataDocuments({ issuer: options.issuer, resource, signingKeys });
-    const answer = createRouter({ issuer, resource, chain, documents, library: provider.callback(), log });
+    const library = provider.callback();
+    const answer = createRouter({ issuer, resource, chain, documents, takeRegistration, library, log });
     return { description, answer };
   }
   let serving = createFor(instance.description);

@@ -27,6 +27,8 @@ export interface RouterOptions {
   readonly resource: string;
   readonly chain: Chain;
   readonly documents: ReadonlyMap<string, MetadataDocument>;
+  /** Takes a registration: 0, or the seconds until the next one is allowed. */
+  readonly takeRegistration: () => number;
   readonly library: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly log: Log;
 }
@@ -48,7 +50,8 @@ interface Route {
   readonly answer: Answer;
 }
 
-export function createRouter({ issuer, resource, chain, documents, library, log }: RouterOptions): Answer {
+export function createRouter(options: RouterOptions): Answer {
+  const { issuer, resource, chain, documents, takeRegistration, library, log } = options;
   const token: Route = {
     methods: ['POST'],
     cors: true,
@@ -62,6 +65,8 @@ export function createRouter({ issuer, resource, chain, documents, library, log 
     methods: ['POST'],
     cors: true,
     async answer(request, response) {
+      const waitSeconds = takeRegistration();
+      if (waitSeconds > 0) return refuseRegistration(response, waitSeconds);
       if (!hasMediaType(request, 'application/json')) return library(request, response);
       const body = await readBody(request, bodyLimit);
       await library(withBody(request, normalizeRegistrationBody(body)), response);
@@ -146,6 +151,13 @@ export function createRouter({ issuer, resource, chain, documents, library, log 
       }
     }
   };
+}
+
+function refuseRegistration(response: ServerResponse, waitSeconds: number): void {
+  const error = 'temporarily_unavailable';
+  const description = `too many clients register at the moment, try again in ${waitSeconds} s`;
+  const headers = { 'retry-after': String(waitSeconds), 'cache-control': 'no-store' };
+  sendJson(response, 429, { error, error_description: description }, headers);
 }
 
 /** What is not a JSON object goes to the library all the same, which answers with the error of RFC 7591. */

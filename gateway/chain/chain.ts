@@ -11,6 +11,7 @@ import { legIdOf, sessionIdOf } from '../../schemas/ids.ts';
 import type { Log } from '../../schemas/log.ts';
 import { Secret } from '../../schemas/secret.ts';
 import { interactionEndPath, interactionPath } from '../authorization-server/paths.ts';
+import { keepApprovedClient } from '../authorization-server/registered-clients.ts';
 import { resourceScope, supportedScopes } from '../authorization-server/scopes.ts';
 import { isVaultUnavailable, retryAfterSeconds } from '../authorization-server/vault-failure.ts';
 import { hasMediaType, readBody } from '../http/request.ts';
@@ -204,6 +205,7 @@ export function createChain(options: ChainOptions): Chain {
       lifetimeSeconds: options.sessionSeconds,
     });
     if (sessionId !== sessionIdOf(grantId)) throw new Error('the session does not belong to the grant');
+    await keepApprovedClient(vault, clientId);
     const result = { login: { accountId: principal.sub }, consent: { grantId } };
     await provider.interactionFinished(request, response, result, unmerged);
   }

@@ -39,6 +39,8 @@ export type InMemoryVault = VaultClient & {
   readonly calls: Map<Name, number>;
   /** Nobody answers. */
   away: boolean;
+  /** How many it keeps. */
+  maxClients: number;
   /** Providers that cannot be reached. */
   readonly unreachable: Set<string>;
   /** The next so many requests of this kind find nobody. */
@@ -116,6 +118,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     calls,
     unreachable,
     away: false,
+    maxClients: 1000,
     failNext: (name, times = 1) => void failures.set(name, times),
     endSessions: () => sessions.clear(),
     forgetChains: () => chains.clear(),
@@ -132,6 +135,9 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
         payload: JSON.parse(JSON.stringify(payload)),
         ...(expiresInSeconds === undefined ? {} : { expiresInSeconds }),
       });
+      const clients = [...rows.values()].filter((row) => row.kind === 'Client');
+      if (kind === 'Client' && !findRow(kind, id) && clients.length >= vault.maxClients)
+        throw new RefusedError('unavailable', 'there are as many clients as are kept', { retryable: false });
       const expiresAt =
         expiresInSeconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + expiresInSeconds * 1000;
       rows.set(keyOf(kind, id), { kind, id, payload: request.payload, expiresAt, used: false });
