@@ -11,6 +11,7 @@ import {
   findAuthRecord,
   putAuthRecord,
 } from '../schemas/messages/auth-record.ts';
+import { type ClientMetadataDocument, findClientMetadata } from '../schemas/messages/client-metadata.ts';
 import { describeInstance, type InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import {
   type FindUpstreamTokensRequest,
@@ -43,6 +44,9 @@ export interface VaultClient {
   /** Refused with `conflict` when it was used before. */
   consumeRecord(kind: AuthRecordKind, id: string): Promise<void>;
   deleteRecord(kind: AuthRecordKind, id: string): Promise<void>;
+
+  /** The document at the address, by a provider worker. */
+  findClientMetadata(url: string): Promise<ClientMetadataDocument>;
 
   beginLeg(interactionUid: string): Promise<BeginLegResponse>;
   completeLeg(request: {
@@ -115,6 +119,8 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
     async deleteRecord(kind, id) {
       await askAny(deleteAuthRecord, { kind, id });
     },
+
+    findClientMetadata: (url) => askAny(findClientMetadata, { url }, stateTimeoutMs),
 
     beginLeg: (interactionUid) => askAny(beginLeg, { interactionUid }, providerTimeoutMs),
     async completeLeg(request) {

@@ -10,6 +10,11 @@ import { createChain } from '../chain/chain.ts';
 import type { Upstream } from '../chain/upstream.ts';
 import { parseRequestTarget } from '../http/request.ts';
 import type { VaultClient } from '../vault-client.ts';
+import {
+  type ClientDocumentSettings,
+  createClientDocuments,
+  defaultClientDocuments,
+} from './client-documents.ts';
 import { createMetadataDocuments, resourceMetadataPath } from './metadata.ts';
 import { createProvider } from './provider.ts';
 import {
@@ -32,6 +37,8 @@ export interface AuthorizationServerOptions {
   readonly upstreams: readonly Upstream[];
   readonly settings?: Partial<AuthorizationServerSettings>;
   readonly registrationLimit?: RegistrationLimitSettings;
+  /** Null: a client id cannot be the address of its metadata. */
+  readonly clientDocuments?: ClientDocumentSettings | null;
   /** The first signs, all verify. */
   readonly cookieKeys: readonly Buffer[];
   readonly log: Log;
@@ -55,6 +62,8 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
   const issuer = readIssuer(options);
   const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
   const settings = { ...defaultSettings, ...options.settings };
+  const { clientDocuments: documentSettings = defaultClientDocuments } = options;
+  const clientDocuments = documentSettings && createClientDocuments({ vault, settings: documentSettings });
   const takeRegistration = createRegistrationLimit(options.registrationLimit ?? defaultRegistrationLimit);
 
   /** The library reads its keys once. All that it keeps is in the vault, so another one goes on in mid-chain. */
@@ -65,6 +74,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       resource,
       description,
       vault,
+      clientDocuments,
       settings,
       cookieKeys,
       log,
@@ -81,9 +91,21 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       log,
     });
     const { signingKeys } = description;
-    const documents = createMetadataDocuments({ issuer: options.issuer, resource, signingKeys });
+    const documents = createMetadataDocuments({
+      ...{ issuer: options.issuer, resource, signingKeys },
+      clientDocuments: clientDocuments !== null,
+    });
     const library = provider.callback();
-    const answer = createRouter({ issuer, resource, chain, documents, takeRegistration, library, log });
+    const answer = createRouter({
+      issuer,
+      resource,
+      chain,
+      documents,
+      clientDocuments,
+      takeRegistration,
+      library,
+      log,
+    });
     return { description, answer };
   }
   let serving = createFor(instance.description);

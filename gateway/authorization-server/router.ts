@@ -15,18 +15,21 @@ import {
   withBody,
 } from '../http/request.ts';
 import { sendJson } from '../http/respond.ts';
-import { createErrorPage, errorTexts } from '../pages/error-page.ts';
+import { createErrorPage, type ErrorText, errorTexts } from '../pages/error-page.ts';
 import { sendPage } from '../pages/page.ts';
+import { type ClientDocuments, isClientDocumentUrl } from './client-documents.ts';
 import type { MetadataDocument } from './metadata.ts';
 import { authorizePath, registerPath, tokenPath } from './paths.ts';
 import { normalizeRegistration } from './registration.ts';
 import { normalizeAuthorizationParameters, normalizeTokenParameters } from './request-parameters.ts';
+import { retryAfterSeconds, VaultUnavailableError } from './vault-failure.ts';
 
 export interface RouterOptions {
   readonly issuer: URL;
   readonly resource: string;
   readonly chain: Chain;
   readonly documents: ReadonlyMap<string, MetadataDocument>;
+  readonly clientDocuments: ClientDocuments | null;
   /** Takes a registration: 0, or the seconds until the next one is allowed. */
   readonly takeRegistration: () => number;
   readonly library: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -51,14 +54,23 @@ interface Route {
 }
 
 export function createRouter(options: RouterOptions): Answer {
-  const { issuer, resource, chain, documents, takeRegistration, library, log } = options;
+  const { issuer, resource, chain, documents, clientDocuments, takeRegistration, library, log } = options;
+
+  /** The library would take a vault that is away for a client that does not exist. */
+  async function fetchClientOf(parameters: URLSearchParams): Promise<void> {
+    const clientId = parameters.get('client_id') ?? '';
+    if (isClientDocumentUrl(clientId)) await clientDocuments?.find(clientId);
+  }
+
   const token: Route = {
     methods: ['POST'],
     cors: true,
     async answer(request, response) {
       if (!hasMediaType(request, 'application/x-www-form-urlencoded')) return library(request, response);
       const body = (await readBody(request, bodyLimit)).toString('utf8');
-      await library(withBody(request, normalizeTokenParameters(body, resource).toString()), response);
+      const parameters = normalizeTokenParameters(body, resource);
+      await fetchClientOf(parameters);
+      await library(withBody(request, parameters.toString()), response);
     },
   };
   const register: Route = {
@@ -75,7 +87,9 @@ export function createRouter(options: RouterOptions): Answer {
   const authorize: Route = {
     methods: ['GET'],
     async answer(request, response, { search }) {
-      request.url = `${authorizePath}?${normalizeAuthorizationParameters(search, resource)}`;
+      const parameters = normalizeAuthorizationParameters(search, resource);
+      await fetchClientOf(parameters);
+      request.url = `${authorizePath}?${parameters}`;
       await library(request, response);
     },
   };
@@ -145,6 +159,9 @@ export function createRouter(options: RouterOptions): Answer {
         response.destroy();
       } else if (err instanceof BodyTooLargeError) {
         refuse(413, 'invalid_request', 'the body is too large', { connection: 'close' });
+      } else if (err instanceof VaultUnavailableError) {
+        const headers = { 'retry-after': String(retryAfterSeconds) };
+        refuse(503, 'temporarily_unavailable', String(err.error_description), headers);
       } else {
         log.error({ err, path: target.pathname.split('/', 3).join('/') }, 'request failed');
         refuse(500, 'server_error', 'the request failed inside');
@@ -193,6 +210,11 @@ interface Refusal {
   readonly host: string;
 }
 
+function textOf(status: number): ErrorText {
+  if (status === 404) return errorTexts.notFound;
+  return status === 503 ? errorTexts.unavailable : errorTexts.broken;
+}
+
 /** A page for people, JSON for programs. */
 function sendRefusal(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
   const { status, error, description, headers, host } = refusal;
@@ -200,6 +222,6 @@ function sendRefusal(request: IncomingMessage, response: ServerResponse, refusal
     sendJson(response, status, { error, error_description: description }, headers);
     return;
   }
-  const text = status === 404 ? errorTexts.notFound : errorTexts.broken;
+  const text = textOf(status);
   sendPage(response, status, createErrorPage({ ...text, detail: description }, host), headers);
 }

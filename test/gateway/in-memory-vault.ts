@@ -7,10 +7,11 @@ import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign } fr
 import { decodeJwt } from 'jose';
 import * as z from 'zod';
 import type { BeginLegResponse, VaultClient } from '../../gateway/vault-client.ts';
-import { NoRespondersError, RefusedError } from '../../schemas/failure.ts';
+import { type FailureCode, NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { realmOf } from '../../schemas/identity.ts';
 import { createInstanceId, derivedId, legIdOf, sessionIdOf } from '../../schemas/ids.ts';
 import { findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
+import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import type { InstanceDescription, PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
@@ -39,6 +40,8 @@ export type InMemoryVault = VaultClient & {
   readonly calls: Map<Name, number>;
   /** Nobody answers. */
   away: boolean;
+  /** By address: a document of a client, or how fetching it is refused. */
+  readonly clientDocuments: Map<string, ClientMetadataDocument | FailureCode>;
   /** How many it keeps. */
   maxClients: number;
   /** Providers that cannot be reached. */
@@ -119,6 +122,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     unreachable,
     away: false,
     maxClients: 1000,
+    clientDocuments: new Map(),
     failNext: (name, times = 1) => void failures.set(name, times),
     endSessions: () => sessions.clear(),
     forgetChains: () => chains.clear(),
@@ -158,6 +162,14 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     async deleteRecord(kind, id) {
       enter('deleteRecord');
       rows.delete(keyOf(kind, id));
+    },
+
+    async findClientMetadata(url) {
+      enter('findClientMetadata');
+      overTheBus(findClientMetadata, { url });
+      const found = vault.clientDocuments.get(url) ?? 'upstream-refused';
+      if (typeof found === 'string') throw new RefusedError(found, 'no document', { retryable: false });
+      return answered(findClientMetadata, found);
     },
 
     async beginLeg(interactionUid) {

@@ -33,6 +33,7 @@ export type StartOptions = {
   publicIssuer?: string;
   log?: Log;
   registrationLimit?: RegistrationLimitSettings;
+  clientDocuments?: null;
   /** So many authorization servers on one vault, in turn, as behind a load balancer. */
   replicas?: number;
 };
@@ -68,6 +69,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       cookieKeys,
       log,
       ...(options.settings ? { settings: options.settings } : {}),
+      ...(options.clientDocuments === null ? { clientDocuments: null } : {}),
       ...(options.registrationLimit ? { registrationLimit: options.registrationLimit } : {}),
     }),
   );
