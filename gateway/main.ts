@@ -75,6 +75,7 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
           callbackPath: new URL(callbackUrl).pathname,
         })),
         settings: settings.lifespans,
+        clientDocuments: settings.clientDocuments,
         cookieKeys: deriveFromPair(keys, 'gateway-vault', 'cookies'),
         log,
       }),

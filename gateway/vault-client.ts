@@ -10,6 +10,7 @@ import {
   findAuthRecord,
   putAuthRecord,
 } from '../schemas/messages/auth-record.ts';
+import { type ClientMetadataDocument, findClientMetadata } from '../schemas/messages/client-metadata.ts';
 import { describeInstance, type InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import {
   type FindUpstreamTokensRequest,
@@ -46,6 +47,9 @@ export interface VaultClient {
   beginTokenUse(request: RequestOf<typeof beginTokenUse>): Promise<BegunTokenUse>;
   /** Refused with `conflict` when another request has the token by now. */
   endTokenUse(request: RequestOf<typeof endTokenUse>): Promise<void>;
+
+  /** The document at the address, by a provider worker. */
+  findClientMetadata(url: string): Promise<ClientMetadataDocument>;
 
   beginLeg(interactionUid: string): Promise<BeginLegResponse>;
   completeLeg(request: {
@@ -124,6 +128,7 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
     async endTokenUse({ kind, id, flightId, answer }) {
       await askAny(endTokenUse, { kind, id, flightId, answer });
     },
+    findClientMetadata: (url) => askAny(findClientMetadata, { url }, stateTimeoutMs),
 
     beginLeg: (interactionUid) => askAny(beginLeg, { interactionUid }, providerTimeoutMs),
     async completeLeg(request) {

@@ -5,6 +5,7 @@
 import type { Adapter, AdapterFactory, AdapterPayload } from 'oidc-provider';
 import { authRecordKindSchema } from '../../schemas/messages/auth-record.ts';
 import type { VaultClient } from '../vault-client.ts';
+import { metadataOf, unapprovedRecord, unapprovedSeconds } from './registered-clients.ts';
 import type { TokenFlights } from './token-flight.ts';
 import { fromVault } from './vault-failure.ts';
 
@@ -18,6 +19,8 @@ export function createAdapterFactory(
     const adapter: Adapter = {
       async upsert(id, payload, expiresIn) {
         const { jti: _bearer, ...kept } = payload;
+        if (kind === 'Client')
+          return fromVault(vault.putRecord(kind, id, unapprovedRecord(kept), unapprovedSeconds));
         const expiresInSeconds = expiresIn === undefined ? undefined : Math.max(1, Math.ceil(expiresIn));
         await fromVault(vault.putRecord(kind, id, kept, expiresInSeconds));
       },
@@ -25,7 +28,7 @@ export function createAdapterFactory(
       async find(id) {
         const payload = await fromVault(vault.findRecord(kind, 'id', id));
         if (payload === null) return undefined;
-        return (kind === 'Client' ? payload : { ...payload, jti: id }) as AdapterPayload;
+        return (kind === 'Client' ? metadataOf(payload) : { ...payload, jti: id }) as AdapterPayload;
       },
       findByUid: async () => undefined,
       findByUserCode: async () => undefined,

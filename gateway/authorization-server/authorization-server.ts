@@ -10,8 +10,18 @@ import { createChain } from '../chain/chain.ts';
 import type { Upstream } from '../chain/upstream.ts';
 import { parseRequestTarget } from '../http/request.ts';
 import type { VaultClient } from '../vault-client.ts';
+import {
+  type ClientDocumentSettings,
+  createClientDocuments,
+  defaultClientDocuments,
+} from './client-documents.ts';
 import { createMetadataDocuments, resourceMetadataPath } from './metadata.ts';
 import { createProvider } from './provider.ts';
+import {
+  createRegistrationLimit,
+  defaultRegistrationLimit,
+  type RegistrationLimitSettings,
+} from './registration-limit.ts';
 import { createRevocation } from './revocation.ts';
 import { createRouter } from './router.ts';
 import { type AuthorizationServerSettings, defaultSettings } from './settings.ts';
@@ -28,6 +38,9 @@ export interface AuthorizationServerOptions {
   /** The chain, in order. */
   readonly upstreams: readonly Upstream[];
   readonly settings?: Partial<AuthorizationServerSettings>;
+  readonly registrationLimit?: RegistrationLimitSettings;
+  /** Null: a client id cannot be the address of its metadata. */
+  readonly clientDocuments?: ClientDocumentSettings | null;
   /** The first signs, all verify. */
   readonly cookieKeys: readonly Buffer[];
   readonly log: Log;
@@ -51,6 +64,9 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
   const issuer = readIssuer(options);
   const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
   const settings = { ...defaultSettings, ...options.settings };
+  const { clientDocuments: documentSettings = defaultClientDocuments } = options;
+  const clientDocuments = documentSettings && createClientDocuments({ vault, settings: documentSettings });
+  const takeRegistration = createRegistrationLimit(options.registrationLimit ?? defaultRegistrationLimit);
 
   const { realm } = instance.description;
   const flights = createTokenFlights({ vault, realm, log });
@@ -64,6 +80,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       resource,
       description,
       vault,
+      clientDocuments,
       settings,
       ...{ flights, revocation },
       cookieKeys,
@@ -81,9 +98,12 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       log,
     });
     const { signingKeys } = description;
-    const documents = createMetadataDocuments({ issuer: options.issuer, resource, signingKeys });
+    const documents = createMetadataDocuments({
+      ...{ issuer: options.issuer, resource, signingKeys },
+      clientDocuments: clientDocuments !== null,
+    });
     const answer = createRouter({
-      ...{ issuer, resource, chain, documents, flights, revocation, log },
+      ...{ issuer, resource, chain, documents, flights, revocation, clientDocuments, takeRegistration, log },
       library: provider.callback(),
     });
     return { description, answer };

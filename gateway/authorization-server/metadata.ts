@@ -14,11 +14,13 @@ export interface MetadataOptions {
   /** The MCP endpoint: the only resource. */
   readonly resource: string;
   readonly signingKeys: readonly PublicSigningKey[];
+  /** Whether a client id may be the address of its metadata. */
+  readonly clientDocuments: boolean;
 }
 
 /** By path; every other path under `/.well-known/` does not exist. */
 export function createMetadataDocuments(options: MetadataOptions): ReadonlyMap<string, MetadataDocument> {
-  const server = authorizationServerMetadata(options.issuer, options.resource);
+  const server = authorizationServerMetadata(options);
   const resource = protectedResourceMetadata(options.issuer, options.resource);
   return new Map<string, MetadataDocument>([
     ['/.well-known/oauth-authorization-server', server],
@@ -43,7 +45,8 @@ export function resourceMetadataPath(resource: string): string {
   return `/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`;
 }
 
-function authorizationServerMetadata(issuer: string, resource: string): MetadataDocument {
+function authorizationServerMetadata(options: MetadataOptions): MetadataDocument {
+  const { issuer, resource, clientDocuments } = options;
   const { origin } = new URL(issuer);
   return {
     issuer,
@@ -60,6 +63,7 @@ function authorizationServerMetadata(issuer: string, resource: string): Metadata
     token_endpoint_auth_methods_supported: ['none'],
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
+    client_id_metadata_document_supported: clientDocuments,
     protected_resources: [resource],
   };
 }

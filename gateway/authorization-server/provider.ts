@@ -17,6 +17,7 @@ import { createErrorPage, type ErrorText, errorTexts } from '../pages/error-page
 import { renderPage, setPageHeaders } from '../pages/page.ts';
 import type { VaultClient } from '../vault-client.ts';
 import { createAdapterFactory } from './adapter.ts';
+import type { ClientDocuments } from './client-documents.ts';
 import { authorizePath, interactionPath, jwksPath, registerPath, revokePath, tokenPath } from './paths.ts';
 import { assertRedirectUris } from './registration.ts';
 import type { Revocation } from './revocation.ts';
@@ -34,6 +35,8 @@ export interface ProviderOptions {
   readonly resource: string;
   readonly description: InstanceDescription;
   readonly vault: VaultClient;
+  /** Null: a client must register. */
+  readonly clientDocuments: ClientDocuments | null;
   readonly settings: AuthorizationServerSettings;
   readonly flights: TokenFlights;
   readonly revocation: Pick<Revocation, 'answer'>;
@@ -62,7 +65,7 @@ export function createProvider(options: ProviderOptions): Provider {
 }
 
 function createConfiguration(options: ProviderOptions): Configuration {
-  const { issuer, resource, description, vault, settings, flights, cookieKeys } = options;
+  const { issuer, resource, description, vault, clientDocuments, settings, flights, cookieKeys } = options;
   const secure = issuer.protocol === 'https:';
   const prefix = secure ? '__Secure-' : '';
   const cookie = { httpOnly: true, sameSite: 'lax', secure, signed: true, overwrite: true } as const;
@@ -123,6 +126,13 @@ function createConfiguration(options: ProviderOptions): Configuration {
     extraTokenClaims: (_ctx, token) =>
       'grantId' in token && token.grantId !== undefined ? { tsid: sessionIdOf(token.grantId) } : undefined,
 
+    // The only thing that the library fetches here: nothing else with an address is kept of a client.
+    async fetch(url) {
+      const metadata = await clientDocuments?.find(String(url));
+      if (metadata == null) return new Response(null, { status: 404 });
+      return new Response(metadata, { headers: { 'content-type': 'application/json' } });
+    },
+
     renderError: (ctx, out) => {
       showRefusal(ctx, { error: out.error, description: out.error_description }, issuer);
     },
@@ -139,6 +149,10 @@ function createConfiguration(options: ProviderOptions): Configuration {
       introspection: { enabled: false },
       revocation: { enabled: true },
       registration: { enabled: true, issueRegistrationAccessToken: false },
+      ...(clientDocuments && {
+        // It keeps nothing itself: a document that cannot be fetched again is still there.
+        clientIdMetadataDocument: { enabled: true, ack: 'draft-02', cacheDuration: { min: 1, max: 1 } },
+      }),
       externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       resourceIndicators: {
         enabled: true,

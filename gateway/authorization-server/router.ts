@@ -15,14 +15,16 @@ import {
   withBody,
 } from '../http/request.ts';
 import { sendJson } from '../http/respond.ts';
-import { createErrorPage, errorTexts } from '../pages/error-page.ts';
+import { createErrorPage, type ErrorText, errorTexts } from '../pages/error-page.ts';
 import { sendPage } from '../pages/page.ts';
+import { type ClientDocuments, isClientDocumentUrl } from './client-documents.ts';
 import type { MetadataDocument } from './metadata.ts';
 import { authorizePath, registerPath, revokePath, tokenPath } from './paths.ts';
 import { normalizeRegistration } from './registration.ts';
 import { normalizeAuthorizationParameters, normalizeTokenParameters } from './request-parameters.ts';
 import type { Revocation } from './revocation.ts';
 import type { TokenFlights } from './token-flight.ts';
+import { retryAfterSeconds, VaultUnavailableError } from './vault-failure.ts';
 
 export interface RouterOptions {
   readonly issuer: URL;
@@ -31,6 +33,9 @@ export interface RouterOptions {
   readonly documents: ReadonlyMap<string, MetadataDocument>;
   readonly flights: Pick<TokenFlights, 'run'>;
   readonly revocation: Pick<Revocation, 'takeToken'>;
+  readonly clientDocuments: ClientDocuments | null;
+  /** Takes a registration: 0, or the seconds until the next one is allowed. */
+  readonly takeRegistration: () => number;
   readonly library: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly log: Log;
 }
@@ -52,16 +57,16 @@ interface Route {
   readonly answer: Answer;
 }
 
-export function createRouter({
-  issuer,
-  resource,
-  chain,
-  documents,
-  flights,
-  revocation,
-  library,
-  log,
-}: RouterOptions): Answer {
+export function createRouter(options: RouterOptions): Answer {
+  const { issuer, resource, chain, documents, library, log } = options;
+  const { flights, revocation, clientDocuments, takeRegistration } = options;
+
+  /** The library would take a vault that is away for a client that does not exist. */
+  async function fetchClientOf(parameters: URLSearchParams): Promise<void> {
+    const clientId = parameters.get('client_id') ?? '';
+    if (isClientDocumentUrl(clientId)) await clientDocuments?.find(clientId);
+  }
+
   const token: Route = {
     methods: ['POST'],
     cors: true,
@@ -69,6 +74,7 @@ export function createRouter({
       if (!hasMediaType(request, 'application/x-www-form-urlencoded')) return library(request, response);
       const body = (await readBody(request, bodyLimit)).toString('utf8');
       const parameters = normalizeTokenParameters(body, resource);
+      await fetchClientOf(parameters);
       const { authorization } = request.headers;
       await flights.run({ parameters, authorization }, () =>
         library(withBody(request, parameters.toString()), response),
@@ -88,6 +94,8 @@ export function createRouter({
     methods: ['POST'],
     cors: true,
     async answer(request, response) {
+      const waitSeconds = takeRegistration();
+      if (waitSeconds > 0) return refuseRegistration(response, waitSeconds);
       if (!hasMediaType(request, 'application/json')) return library(request, response);
       const body = await readBody(request, bodyLimit);
       await library(withBody(request, normalizeRegistrationBody(body)), response);
@@ -96,7 +104,9 @@ export function createRouter({
   const authorize: Route = {
     methods: ['GET'],
     async answer(request, response, { search }) {
-      request.url = `${authorizePath}?${normalizeAuthorizationParameters(search, resource)}`;
+      const parameters = normalizeAuthorizationParameters(search, resource);
+      await fetchClientOf(parameters);
+      request.url = `${authorizePath}?${parameters}`;
       await library(request, response);
     },
   };
@@ -167,12 +177,22 @@ export function createRouter({
         response.destroy();
       } else if (err instanceof BodyTooLargeError) {
         refuse(413, 'invalid_request', 'the body is too large', { connection: 'close' });
+      } else if (err instanceof VaultUnavailableError) {
+        const headers = { 'retry-after': String(retryAfterSeconds) };
+        refuse(503, 'temporarily_unavailable', String(err.error_description), headers);
       } else {
         log.error({ err, path: target.pathname.split('/', 3).join('/') }, 'request failed');
         refuse(500, 'server_error', 'the request failed inside');
       }
     }
   };
+}
+
+function refuseRegistration(response: ServerResponse, waitSeconds: number): void {
+  const error = 'temporarily_unavailable';
+  const description = `too many clients register at the moment, try again in ${waitSeconds} s`;
+  const headers = { 'retry-after': String(waitSeconds), 'cache-control': 'no-store' };
+  sendJson(response, 429, { error, error_description: description }, headers);
 }
 
 /** What is not a JSON object goes to the library all the same, which answers with the error of RFC 7591. */
@@ -208,6 +228,11 @@ interface Refusal {
   readonly host: string;
 }
 
+function textOf(status: number): ErrorText {
+  if (status === 404) return errorTexts.notFound;
+  return status === 503 ? errorTexts.unavailable : errorTexts.broken;
+}
+
 /** A page for people, JSON for programs. */
 function sendRefusal(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
   const { status, error, description, headers, host } = refusal;
@@ -215,6 +240,6 @@ function sendRefusal(request: IncomingMessage, response: ServerResponse, refusal
     sendJson(response, status, { error, error_description: description }, headers);
     return;
   }
-  const text = status === 404 ? errorTexts.notFound : errorTexts.broken;
+  const text = textOf(status);
   sendPage(response, status, createErrorPage({ ...text, detail: description }, host), headers);
 }

@@ -10,7 +10,9 @@ import type { Principal } from '../../schemas/identity.ts';
 import { legIdOf, sessionIdOf } from '../../schemas/ids.ts';
 import type { Log } from '../../schemas/log.ts';
 import { Secret } from '../../schemas/secret.ts';
+import { isClientDocumentUrl } from '../authorization-server/client-documents.ts';
 import { interactionEndPath, interactionPath } from '../authorization-server/paths.ts';
+import { keepApprovedClient } from '../authorization-server/registered-clients.ts';
 import { resourceScope, supportedScopes } from '../authorization-server/scopes.ts';
 import { isVaultUnavailable, retryAfterSeconds } from '../authorization-server/vault-failure.ts';
 import { hasMediaType, readBody } from '../http/request.ts';
@@ -73,6 +75,7 @@ export function createChain(options: ChainOptions): Chain {
       if (!client) return showError(response, 400, errorTexts.expired);
       const page = createConsentPage({
         clientName: client.clientName,
+        publisher: isClientDocumentUrl(client.clientId) ? new URL(client.clientId).host : undefined,
         redirectUri: String(interaction.params.redirect_uri),
         providers: upstreams,
         csrfToken: derived.csrfTokenOf(uid),
@@ -204,6 +207,7 @@ export function createChain(options: ChainOptions): Chain {
       lifetimeSeconds: options.sessionSeconds,
     });
     if (sessionId !== sessionIdOf(grantId)) throw new Error('the session does not belong to the grant');
+    await keepApprovedClient(vault, clientId);
     const result = { login: { accountId: principal.sub }, consent: { grantId } };
     await provider.interactionFinished(request, response, result, unmerged);
   }

@@ -16,6 +16,8 @@ export interface ConsentProvider {
 export interface ConsentRequest {
   /** What the client calls itself; undefined if it gave no name. */
   readonly clientName: string | undefined;
+  /** The host at which the client publishes itself, which was visited; undefined of one that registered. */
+  readonly publisher?: string | undefined;
   readonly redirectUri: string;
   /** The providers of the chain, in order. */
   readonly providers: readonly ConsentProvider[];
@@ -32,6 +34,11 @@ export function createConsentPage(request: ConsentRequest): Page {
     body: html`<h1>Allow <bdi>${name ?? 'an application without a name'}</bdi> to use your tools?</h1>
 <p>It will be able to call every tool that ${request.host} offers, as you.</p>
 ${
+  request.publisher === undefined
+    ? html``
+    : html`<p>It is published by <b>${request.publisher}</b>.</p>
+`
+}${
   name === undefined
     ? html``
     : html`<p class="soft">The name is what the application calls itself. Nobody has verified it.</p>

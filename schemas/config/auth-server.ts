@@ -77,6 +77,27 @@ export const runConfigSchema = z
         examples: ['{access_token_lifespan: 10m, refresh_token_lifespan: 168h}'],
       })
       .prefault({}),
+    cimd: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .meta({ description: 'Whether clients without registration are known', examples: ['true'] })
+          .default(true),
+        cache_max_size: z
+          .int()
+          .min(1)
+          .max(10_000)
+          .meta({ description: 'How many documents are kept', examples: ['256'] })
+          .default(256),
+        cache_fallback_ttl: lifespan('How long a document is kept that does not say so itself', '5m').default(
+          '5m',
+        ),
+      })
+      .meta({
+        description: 'Clients whose id is the https address of their metadata document',
+        examples: ['{enabled: true, cache_fallback_ttl: 5m}'],
+      })
+      .prefault({}),
   })
   .meta({
     description: "The authorization server: ToolHive's RunConfig",

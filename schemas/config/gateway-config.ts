@@ -50,6 +50,8 @@ export interface GatewaySettings extends ProcessSettings {
   readonly resource: string;
   readonly allowedAudiences: readonly string[];
   readonly lifespans: TokenLifespans;
+  /** Of clients whose id is the address of their metadata; null: there are none. */
+  readonly clientDocuments: { readonly maxDocuments: number; readonly fallbackSeconds: number } | null;
   /** In the order of the chain. */
   readonly upstreams: readonly GatewayUpstream[];
   readonly backends: readonly GatewayBackend[];
@@ -74,6 +76,12 @@ export function gatewayConfig(config: Config): GatewaySettings {
     resource: config.incomingAuth.oidc.resource ?? config.incomingAuth.oidc.audience,
     allowedAudiences: runConfig.allowed_audiences,
     lifespans: tokenLifespans(config),
+    clientDocuments: runConfig.cimd.enabled
+      ? {
+          maxDocuments: runConfig.cimd.cache_max_size,
+          fallbackSeconds: parseDurationMs(runConfig.cimd.cache_fallback_ttl) / 1000,
+        }
+      : null,
     upstreams: runConfig.upstreams.map((upstream) => gatewayUpstream(upstream, runConfig.issuer)),
     backends,
     conflictResolution: config.aggregation.conflictResolution,

@@ -66,7 +66,6 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
       'remove it; tokens have the scopes `mcp` and `offline_access`, and others that a client asks for are dropped',
     ),
     baseline_client_scopes: notYet('baseline_client_scopes'),
-    cimd: notYet('cimd'),
     insecure_allow_http: notYet('insecure_allow_http', 'remove it and use https, or http on localhost'),
     allow_confidential_client_registration: notYet('allow_confidential_client_registration'),
     force_confidential_redirect_uris: notYet('force_confidential_redirect_uris'),

@@ -12,7 +12,13 @@ import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { type KeyRingFile, openKeyRing } from '../../vault/sealing/key-ring.ts';
 import { openVault } from '../../vault/vault.ts';
 import { startVaultWorker } from '../../workers/vault-worker/vault-worker.ts';
-import { audience, createPlayedProviders, issuer, signedToken } from '../world/vault.ts';
+import {
+  audience,
+  createPlayedProviders,
+  issuer,
+  refuseClientMetadata,
+  signedToken,
+} from '../world/vault.ts';
 import { personOf, providers } from './many-grants.ts';
 
 export interface FilledVaultOrder {
@@ -47,7 +53,7 @@ process.once('message', async ({ url, rootKey, keyRing: file, folder }: FilledVa
   });
   const worker = startVaultWorker({
     bus: createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) }),
-    ...{ vault, providers },
+    ...{ vault, providers, fetchClientMetadata: refuseClientMetadata },
   });
   connection.subscribe('bench.echo', {
     callback: (_, message) => {

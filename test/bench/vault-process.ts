@@ -10,7 +10,13 @@ import { roleKeysSchema } from '../../schemas/role-keys.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { createKeyRingFile } from '../../vault/sealing/key-ring.ts';
 import { startVaultWorker } from '../../workers/vault-worker/vault-worker.ts';
-import { createPlayedProviders, openTestVault, signIn, tokenSet } from '../world/vault.ts';
+import {
+  createPlayedProviders,
+  openTestVault,
+  refuseClientMetadata,
+  signIn,
+  tokenSet,
+} from '../world/vault.ts';
 
 interface Order {
   readonly url: string;
@@ -38,6 +44,7 @@ process.once('message', async ({ url, people, rootKey }: Order) => {
     bus: createBus({ connection, envelopes: createSealedEnvelopes({ keys, bootId, now: Date.now }) }),
     vault,
     providers: ['corporate', 'gitlab'],
+    fetchClientMetadata: refuseClientMetadata,
   });
   connection.subscribe('bench.echo', {
     callback: (_, message) => {

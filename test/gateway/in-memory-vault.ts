@@ -7,10 +7,11 @@ import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign } fr
 import { decodeJwt } from 'jose';
 import * as z from 'zod';
 import type { BeginLegResponse, VaultClient } from '../../gateway/vault-client.ts';
-import { NoRespondersError, RefusedError } from '../../schemas/failure.ts';
+import { type FailureCode, NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { realmOf } from '../../schemas/identity.ts';
 import { createCommandId, createInstanceId, derivedId, legIdOf, sessionIdOf } from '../../schemas/ids.ts';
 import { findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
+import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import type { InstanceDescription, PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
@@ -48,6 +49,8 @@ export type InMemoryVault = VaultClient & {
   readonly calls: Map<Name, number>;
   /** Nobody answers. */
   away: boolean;
+  /** By address: a document of a client, or how fetching it is refused. */
+  readonly clientDocuments: Map<string, ClientMetadataDocument | FailureCode>;
   /** Providers that cannot be reached. */
   readonly unreachable: Set<string>;
   /** The next so many requests of this kind find nobody. */
@@ -66,6 +69,8 @@ export type InMemoryVaultOptions = {
   /** Where a provider asks the person. */
   authorizationEndpoint: (provider: string) => string;
   callbackUrl?: (provider: string) => string;
+  /** How many it keeps. */
+  maxClients?: number | undefined;
 };
 
 export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVault {
@@ -89,7 +94,10 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     return { kid, alg: 'ES256', use: 'sig', kty: 'EC', crv: 'P-256', x, y };
   }
   const store = createInMemoryAuthStore();
-  const records = createAuthRecords({ store, now: Date.now });
+  const records = createAuthRecords({
+    ...{ store, now: Date.now },
+    ...(options.maxClients === undefined ? {} : { maxClients: options.maxClients }),
+  });
   const tokenUses = createTokenUses({ records, store, now: Date.now });
   const chains = new Map<string, ChainState>();
   const legs = new Map<string, Leg>();
@@ -126,6 +134,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     calls,
     unreachable,
     away: false,
+    clientDocuments: new Map(),
     failNext: (name, times = 1) => void failures.set(name, times),
     endSessions: () => sessions.clear(),
     forgetChains: () => chains.clear(),
@@ -168,6 +177,14 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     async endTokenUse(request) {
       enter('endTokenUse');
       await tokenUses.end(overTheBus(endTokenUse, z.encode(endTokenUse.request, request)));
+    },
+
+    async findClientMetadata(url) {
+      enter('findClientMetadata');
+      overTheBus(findClientMetadata, { url });
+      const found = vault.clientDocuments.get(url) ?? 'upstream-refused';
+      if (typeof found === 'string') throw new RefusedError(found, 'no document', { retryable: false });
+      return answered(findClientMetadata, found);
     },
 
     async beginLeg(interactionUid) {
@@ -304,6 +321,7 @@ function createInMemoryAuthStore(): AuthStore & { rows(): ReadonlyMap<string, Ro
     async delete(kind, id) {
       all.delete(keyOf(kind, id));
     },
+    count: async (kind) => [...all.values()].filter((kept) => kept.kind === kind).length,
     sealAnew: async () => 0,
     keyUse: async () => new Map(),
     rows() {

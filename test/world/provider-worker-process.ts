@@ -16,6 +16,7 @@ import { serveProvider } from '../../workers/provider-worker/provider-worker.ts'
 import { createGuardedFetch } from '../../workers/providers/guarded-fetch.ts';
 import { createProvider } from '../../workers/providers/provider-kinds.ts';
 import { listenForFaults } from './faults.ts';
+import { refuseClientMetadata } from './vault.ts';
 
 export interface ProviderWorkerOrder {
   readonly url: string;
@@ -63,7 +64,7 @@ process.once('message', async (order: ProviderWorkerOrder) => {
     return answer;
   };
   serveProvider({
-    ...{ name, bootId, now, log },
+    ...{ name, bootId, now, log, fetchClientMetadata: refuseClientMetadata },
     connected: watchConnection(connection),
     bus: { ...bus, request },
     provider: { ...provider, refresh },

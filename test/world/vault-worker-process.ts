@@ -16,7 +16,7 @@ import { openVault } from '../../vault/vault.ts';
 import { createProviderRequests } from '../../workers/vault-worker/provider-requests.ts';
 import { startVaultWorker } from '../../workers/vault-worker/vault-worker.ts';
 import { listenForFaults, withFaults } from './faults.ts';
-import { audience, createPlayedProviders, issuer, tokenSet } from './vault.ts';
+import { audience, createPlayedProviders, issuer, refuseClientMetadata, tokenSet } from './vault.ts';
 
 export interface VaultWorkerOrder {
   readonly url: string;
@@ -80,6 +80,7 @@ process.once('message', async (order: VaultWorkerOrder) => {
     gateways: createBus({ connection: gateways, envelopes }),
     vault: { ...vault, recordRefreshOutcome },
     providers: chain,
+    fetchClientMetadata: refuseClientMetadata,
   });
   await worker.ownership.settled();
   process.send!({ ready: true });

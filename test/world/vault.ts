@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { RefusedError } from '../../schemas/failure.ts';
 import { type Principal, partitionOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId, sessionIdOf } from '../../schemas/ids.ts';
 import { openNatsConnection } from '../../schemas/nats-connection.ts';
@@ -80,6 +81,11 @@ export function createPlayedProviders(): PlayedProviders {
     },
   };
   return played;
+}
+
+/** Where no client is a document. */
+export async function refuseClientMetadata(): Promise<never> {
+  throw new RefusedError('upstream-unavailable', 'nobody fetches documents here');
 }
 
 export interface TestVault extends AsyncDisposable {

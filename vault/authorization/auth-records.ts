@@ -15,7 +15,8 @@ export interface AuthRecords {
    * Creates or replaces. An order that comes again, late or replayed by somebody on the bus, changes nothing: what was
    * used up meanwhile stays used up.
    * @param order its command id, and the life of the record in seconds; without one it is kept until it is deleted
-   * @throws RefusedError `conflict` a record of this id was deleted: ids are random, none comes back
+   * @throws RefusedError `conflict` a record of this id was deleted: ids are random, none comes back; `unavailable`
+   * there are as many clients as are kept
    */
   put(
     kind: AuthRecordKind,
@@ -60,10 +61,32 @@ const storedSchema = z.object({
 /** More than an interaction is written within the age that a message may have. */
 const rememberedWrites = 32;
 const writeAttempts = 5;
+const countForMs = 10_000;
 
 const uidKind = (kind: AuthRecordKind) => `${kind}-uid`;
 
-export function createAuthRecords({ store, now }: { store: AuthStore; now: () => number }): AuthRecords {
+export function createAuthRecords({
+  store,
+  now,
+  maxClients = 100_000,
+}: {
+  store: AuthStore;
+  now: () => number;
+  maxClients?: number;
+}): AuthRecords {
+  let clients = { count: 0, countedAt: Number.NEGATIVE_INFINITY };
+
+  /** Counted now and then; what this worker adds meanwhile is counted by itself. */
+  async function admitClient(): Promise<void> {
+    if (now() - clients.countedAt > countForMs)
+      clients = { count: await store.count('Client'), countedAt: now() };
+    if (clients.count >= maxClients) {
+      const message = `${maxClients} clients are registered; those that nobody approves are forgotten after a week`;
+      throw new RefusedError('unavailable', message, { retryable: false });
+    }
+    clients.count += 1;
+  }
+
   async function find(kind: AuthRecordKind, id: string) {
     const record = await store.find(kind, id);
     return record && { ...record, ...storedSchema.parse(record.value) };
@@ -84,6 +107,7 @@ export function createAuthRecords({ store, now }: { store: AuthStore; now: () =>
     for (let attempt = 1; ; attempt++) {
       const record = await find(kind, id);
       if (record?.writtenBy.includes(commandId)) return;
+      if (kind === 'Client' && record === null && attempt === 1) await admitClient();
       const writtenBy = [...(record?.writtenBy ?? []), commandId].slice(-rememberedWrites);
       const value = { payload, use: record?.use ?? null, writtenBy };
       try {

@@ -3,7 +3,7 @@
  * key is kind and HMAC of the id, so that the bucket does not hold bearer values; a value is sealed by the key ring.
  * The record's expiry stands inside it as well as in the message's TTL (`Nats-TTL`, nats-server 2.11).
  */
-import { DeliverPolicy, headers, type NatsConnection, type NatsError } from 'nats';
+import { AckPolicy, DeliverPolicy, headers, type NatsConnection, type NatsError, nanos } from 'nats';
 import * as z from 'zod';
 import { RefusedError } from '../../schemas/failure.ts';
 import { bucketNames } from '../../schemas/subjects.ts';
@@ -24,6 +24,8 @@ export interface AuthStore {
    */
   put(kind: string, id: string, value: unknown, expiresAt: number | null, expected?: number): Promise<void>;
   delete(kind: string, id: string): Promise<void>;
+  /** How many records of this kind there are, and a few that were just deleted. */
+  count(kind: string): Promise<number>;
   /** Seals what does not expire under the current key of the ring. @returns how many records it was */
   sealAnew(): Promise<number>;
   /** How many records are sealed with each key, and when the last of them expires; null: one does not. */
@@ -41,6 +43,8 @@ const noMessageFound = 10037;
 const wrongLastSequence = 10071;
 /** How long the mark of a deletion stays: longer than any reader could lag behind. */
 const deletionMarkSeconds = 60;
+/** A consumer that was forgotten in the middle goes by itself. */
+const countingMs = 5000;
 /** Without a message for so long, the last one was read. */
 const quietMs = 1000;
 
@@ -118,6 +122,22 @@ export async function openAuthStore({ connection, keyRing, now }: Options): Prom
       head.set('Nats-TTL', `${deletionMarkSeconds}s`);
       try {
         await jetStream.publish(subjectOf(keyOf(kind, id)), new Uint8Array(0), { headers: head });
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+
+    async count(kind) {
+      try {
+        const consumer = await manager.consumers.add(stream, {
+          filter_subject: subjectOf(`${kind}.>`),
+          deliver_policy: DeliverPolicy.LastPerSubject,
+          ack_policy: AckPolicy.None,
+          inactive_threshold: nanos(countingMs),
+          mem_storage: true,
+        });
+        await manager.consumers.delete(stream, consumer.name);
+        return consumer.num_pending;
       } catch (error) {
         throw unavailable(error);
       }

@@ -15,6 +15,7 @@ import { runProcess, StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { createGuardedFetch } from '../providers/guarded-fetch.ts';
 import { createRegisteredProvider } from '../providers/registered-provider.ts';
+import { createClientMetadataFetch, fetchClientMetadata } from './client-metadata.ts';
 import { watchConnection } from './connection-watch.ts';
 import { serveProvider } from './provider-worker.ts';
 
@@ -50,6 +51,7 @@ runProcess({
     });
 
     const now = () => Date.now();
+    const fetchDocument = createClientMetadataFetch();
     const workers = settings.providers.map((provider) => {
       const { name } = provider;
       const providerLog = log.child({ provider: name });
@@ -57,6 +59,7 @@ runProcess({
         name,
         bootId,
         connected,
+        fetchClientMetadata: (url) => fetchClientMetadata(fetchDocument, url),
         now,
         log: providerLog,
         bus: createBus({

@@ -6,6 +6,7 @@
 import type { Bus } from '../../schemas/bus.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import type { Log } from '../../schemas/log.ts';
+import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
   authorizeAtProvider,
@@ -27,6 +28,8 @@ export interface ProviderWorkerOptions {
   /** With the keys of this provider's role. */
   readonly bus: Bus;
   readonly bootId: string;
+  /** For the documents of clients. */
+  readonly fetchClientMetadata: (url: string) => Promise<ClientMetadataDocument>;
   /** Resolves while there is a connection to NATS. */
   readonly connected: () => Promise<void>;
   /** Milliseconds since the epoch. */
@@ -61,6 +64,7 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
 
   const authorizations = createCommandMemory<Awaited<ReturnType<Provider['authorize']>>>();
   const exchanges = createCommandMemory<Awaited<ReturnType<Provider['exchange']>>>();
+  const documents = createCommandMemory<ClientMetadataDocument>();
   const revocations = createCommandMemory<Awaited<ReturnType<Provider['revoke']>>>();
   const runner = createRefreshRunner({
     provider,
@@ -87,6 +91,9 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
     bus.serve(revokeAtProvider, atAnyWorker(revokeAtProvider), (request, { commandId }) =>
       revocations.run(commandId, () => provider.revoke(request)),
     ),
+    bus.serve(findClientMetadata, atAnyWorker(findClientMetadata), ({ url }, { commandId }) =>
+      documents.run(commandId, () => options.fetchClientMetadata(url)),
+    ),
     bus.serve(findProviderWorker, atAnyWorker(findProviderWorker), () => ({ bootId })),
     bus.serve(refreshAtProvider, atThisWorker(refreshAtProvider), (order) => {
       runner.accept(order);
@@ -110,7 +117,13 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
       stopping = true;
       await Promise.all(stopServing.map((stop) => stop()));
       const exchanged = exchanges.settled().then(stopExchanges);
-      await Promise.all([exchanged, authorizations.settled(), revocations.settled(), runner.drain()]);
+      await Promise.all([
+        exchanged,
+        authorizations.settled(),
+        documents.settled(),
+        revocations.settled(),
+        runner.drain(),
+      ]);
     },
   };
 }

@@ -80,6 +80,7 @@ runProcess({
     const { connection, bus } = await connectAs(bootId);
     const gateways = await connectAs(createBootId());
     const providers = settings.providers.map(({ name }) => name);
+    const requests = createProviderRequests(bus);
     const vault = await openVault({
       connection,
       keyRing,
@@ -92,7 +93,7 @@ runProcess({
       linkable: providers,
       linkedIdleMs: settings.linking.idleDays * 24 * 3_600_000,
       keepLinkedAlive: settings.linking.keepAlive,
-      providers: createProviderRequests(bus),
+      providers: requests,
       refreshTokenReuse: new Map(
         settings.providers.map(({ name, refreshTokenReuse }) => [name, refreshTokenReuse]),
       ),
@@ -118,7 +119,10 @@ runProcess({
       if (error instanceof VaultError) throw new StartupError(error.code, error.message, { cause: error });
       throw error;
     });
-    const worker = startVaultWorker({ bus, gateways: gateways.bus, vault, providers });
+    const worker = startVaultWorker({
+      ...{ bus, gateways: gateways.bus, vault, providers },
+      fetchClientMetadata: (url) => requests.fetchClientMetadata(providers[0]!, url),
+    });
     await worker.ownership.settled();
     await Promise.all([connection.flush(), gateways.connection.flush()]);
     log.info({ partitions: worker.ownership.serving().length }, 'serving');

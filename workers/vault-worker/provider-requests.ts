@@ -6,6 +6,7 @@
 import type { Bus, RequestTarget } from '../../schemas/bus.ts';
 import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { createCommandId } from '../../schemas/ids.ts';
+import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
   authorizeAtProvider,
@@ -23,6 +24,8 @@ import type { ProviderRefreshes } from '../../vault/refresh/refresher.ts';
 /** A provider's own time-out is 10 s; a worker that starts is waited for. */
 const exchangeTimeoutMs = 20_000;
 const findTimeoutMs = 2_000;
+/** The worker gives the client's server 3 s. */
+const documentTimeoutMs = 4_000;
 /** A worker that is flooded is asked for longer, but the claim must not run out before it has begun. */
 const shortestAcceptMs = 2_000;
 const acceptShare = 0.5;
@@ -30,11 +33,16 @@ const otherWorkers = 3;
 /** What comes in this time goes to the same worker. */
 const foundForMs = 100;
 
+/** What a gateway has fetched, which reaches nothing but backends. */
+interface ClientDocuments {
+  fetchClientMetadata(provider: string, url: string): Promise<ClientMetadataDocument>;
+}
+
 export function createProviderRequests(
   bus: Bus,
   /** Milliseconds since the epoch. */
   now: () => number = Date.now,
-): ProviderSignIns & ProviderRefreshes {
+): ProviderSignIns & ProviderRefreshes & ClientDocuments {
   const found = new Map<string, Promise<{ bootId: string }>>();
   const anyWorker = (provider: string, operation: { name: string }): RequestTarget => ({
     subject: providerSubject(provider, operation.name),
@@ -95,6 +103,17 @@ export function createProviderRequests(
         {},
         { timeoutMs: exchangeTimeoutMs },
       ),
+
+    async fetchClientMetadata(provider, url) {
+      const target = anyWorker(provider, findClientMetadata);
+      try {
+        return await bus.request(findClientMetadata, target, { url }, { timeoutMs: documentTimeoutMs });
+      } catch (cause) {
+        if (cause instanceof RefusedError) throw cause;
+        const message = `no worker of ${provider} fetches the documents of clients`;
+        throw new RefusedError('unavailable', message, { retryable: false, cause });
+      }
+    },
 
     exchange: (provider, leg, parameters) =>
       askOne(provider, exchangeAtProvider, { leg, parameters }, exchangeTimeoutMs),

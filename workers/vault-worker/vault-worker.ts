@@ -5,6 +5,7 @@
 import { attemptMs, type Bus, holdFor, type Pending, type RequestContext } from '../../schemas/bus.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import { deleteAuthRecord, findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
+import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import { describeInstance } from '../../schemas/messages/describe-instance.ts';
 import { findUpstreamTokens } from '../../schemas/messages/find-upstream-tokens.ts';
 import { beginLink, linkAccount, unlinkAccount } from '../../schemas/messages/linking.ts';
@@ -63,6 +64,7 @@ export function startVaultWorker({
   gateways = bus,
   vault,
   providers,
+  fetchClientMetadata,
 }: {
   /** Of operators and provider workers. */
   bus: Bus;
@@ -71,6 +73,8 @@ export function startVaultWorker({
   vault: Vault;
   /** Every configured provider: each delivers its outcomes under a key of its own. */
   providers: readonly string[];
+  /** By a worker of the first provider. */
+  fetchClientMetadata: (url: string) => Promise<ClientMetadataDocument>;
 }): VaultWorker {
   const stops: Stop[] = [];
   const stopsOf = new Map<number, Stop[]>();
@@ -227,6 +231,7 @@ export function startVaultWorker({
     await vault.tokenUses.end(request);
     return {};
   });
+  serveAny(findClientMetadata, ({ url }, context) => once(context, () => fetchClientMetadata(url)));
   serveAny(beginLeg, ({ interactionUid }, context) =>
     once(context, () => vault.signIn.beginLeg(interactionUid)),
   );

@@ -29,6 +29,7 @@ test('the server metadata names every endpoint below the issuer, and what is sup
     token_endpoint_auth_methods_supported: ['none'],
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
+    client_id_metadata_document_supported: true,
     protected_resources: [server.resource],
   });
   const openId = await fetchJson(`${server.issuer}/.well-known/openid-configuration`);

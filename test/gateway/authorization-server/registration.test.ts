@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { findRedirectUriProblem } from '../../../gateway/authorization-server/registration.ts';
-import { redirectUri, register, startServer } from './started-server.ts';
+import { redirectUri, register, registerClient, signInForTokens, startServer } from './started-server.ts';
 
 test('a client that says little is a native public client with a refresh grant', async () => {
   await using server = await startServer();
@@ -109,6 +109,20 @@ test('https anywhere, http to this computer, nothing else', () => {
   ]) {
     assert.type(findRedirectUriProblem(uri), 'string', String(uri));
   }
+});
+
+test('a client that nobody approves is forgotten after a week, an approved one is kept', async () => {
+  await using server = await startServer();
+  const [approved, unused] = [await registerClient(server), await registerClient(server)];
+  await signInForTokens(server, approved);
+  const lifeOf = ({ client_id }: { client_id: string }) =>
+    server.vault.rows.get(`Client.${client_id}`)!.expiresAt - Date.now();
+  assert.is(lifeOf(approved), Number.POSITIVE_INFINITY);
+  const week = 7 * 24 * 3_600_000;
+  assert.ok(lifeOf(unused) > week - 60_000 && lifeOf(unused) <= week, String(lifeOf(unused)));
+  // It is still the same client, with the same answers.
+  const again = await signInForTokens(server, approved);
+  assert.type(again.access_token, 'string');
 });
 
 test.run();

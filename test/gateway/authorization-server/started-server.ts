@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createAuthorizationServer } from '../../../gateway/authorization-server/authorization-server.ts';
+import type { RegistrationLimitSettings } from '../../../gateway/authorization-server/registration-limit.ts';
 import type { AuthorizationServerSettings } from '../../../gateway/authorization-server/settings.ts';
 import { createBootId } from '../../../schemas/ids.ts';
 import { createLog, type Log } from '../../../schemas/log.ts';
@@ -31,6 +32,9 @@ export type StartOptions = {
   /** How clients see it, if a TLS proxy stands in front. */
   publicIssuer?: string;
   log?: Log;
+  registrationLimit?: RegistrationLimitSettings;
+  clientDocuments?: null;
+  maxClients?: number;
   /** So many authorization servers on one vault, in turn, as behind a load balancer. */
   replicas?: number;
 };
@@ -53,6 +57,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
   const vault = createInMemoryVault({
     issuer,
     providers,
+    maxClients: options.maxClients,
     authorizationEndpoint: (provider) => `http://127.0.0.1:${upstreams.port}/${provider}/authorize`,
   });
   const cookieKeys = [randomBytes(32)];
@@ -66,6 +71,8 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       cookieKeys,
       log,
       ...(options.settings ? { settings: options.settings } : {}),
+      ...(options.clientDocuments === null ? { clientDocuments: null } : {}),
+      ...(options.registrationLimit ? { registrationLimit: options.registrationLimit } : {}),
     }),
   );
   let turn = 0;

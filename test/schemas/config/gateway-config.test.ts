@@ -29,6 +29,7 @@ test('holds what a gateway needs', () => {
     resource: 'https://mcp.example.com/mcp',
     allowedAudiences: ['https://mcp.example.com/mcp'],
     lifespans: { accessTokenSeconds: 300, refreshTokenSeconds: 604_800, authorizationCodeSeconds: 60 },
+    clientDocuments: { maxDocuments: 256, fallbackSeconds: 300 },
     upstreams: [
       {
         name: 'corporate',

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createFlightId } from '../../../schemas/ids.ts';
+import { createAuthRecords } from '../../../vault/authorization/auth-records.ts';
 import { lasting, openAuthWorld as openWorld, refusalOf } from './auth-world.ts';
 
 const test = suite('auth records');
@@ -116,6 +117,27 @@ test('a bucket that does not answer is unavailable, not empty', async () => {
   assert.is(await refusalOf(w.records.findById('Grant', 'id')), 'unavailable');
   assert.is(await refusalOf(w.records.put('Grant', 'id', {}, lasting())), 'unavailable');
   assert.is(await refusalOf(w.records.delete('Grant', 'id')), 'unavailable');
+});
+
+test('so many clients are kept and no more; one that is there can be written again', async () => {
+  await using w = await openWorld();
+  const records = createAuthRecords({
+    store: w.store,
+    now: () => Date.now() + w.clock.aheadMs,
+    maxClients: 2,
+  });
+  await records.put('Client', 'one', {}, lasting());
+  await records.put('Client', 'two', {}, lasting());
+  await records.put('Grant', 'grant', {}, lasting(60));
+  assert.is(await refusalOf(records.put('Client', 'three', {}, lasting())), 'unavailable');
+  await records.put('Client', 'two', { client_name: 'again' }, lasting());
+  // Another worker counts what this one has written.
+  const other = createAuthRecords({ store: w.store, now: Date.now, maxClients: 2 });
+  assert.is(await refusalOf(other.put('Client', 'four', {}, lasting())), 'unavailable');
+  await records.delete('Client', 'one');
+  await sleep(50);
+  assert.is(await w.store.count('Interaction'), 0);
+  assert.is(await w.store.count('Grant'), 1);
 });
 
 test.run();

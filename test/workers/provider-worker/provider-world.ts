@@ -19,6 +19,10 @@ import { type RoleKeys, type RolePair, roleKeysSchema } from '../../../schemas/r
 import { createSealedEnvelopes } from '../../../schemas/sealed-envelope.ts';
 import type { Secret } from '../../../schemas/secret.ts';
 import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../../schemas/subjects.ts';
+import {
+  createClientMetadataFetch,
+  fetchClientMetadata,
+} from '../../../workers/provider-worker/client-metadata.ts';
 import { watchConnection } from '../../../workers/provider-worker/connection-watch.ts';
 import { type ProviderWorker, serveProvider } from '../../../workers/provider-worker/provider-worker.ts';
 import { createProvider } from '../../../workers/providers/provider-kinds.ts';
@@ -86,6 +90,7 @@ export function createProviderWorld(url: string, token?: string): ProviderWorld 
         bus: createBus({ connection, envelopes }),
         provider: createProvider(settings, dependencies),
         connected: watchConnection(connection),
+        fetchClientMetadata: (url) => fetchClientMetadata(createClientMetadataFetch(), url),
         now,
         log: dependencies.log,
       });
