@@ -1,12 +1,12 @@
 /**
  * Registrations come before anybody has approved anything, and most that a flood leaves behind are never used: a client
- * is forgotten after a week unless a person has approved it, and kept from then on, for clients keep their id for good.
+ * is forgotten after two days unless a person has approved it, and kept from then on, for clients keep their id for good.
  */
 import type { VaultClient } from '../vault-client.ts';
 
 type Payload = Record<string, unknown>;
 
-export const unapprovedSeconds = 7 * 24 * 3600;
+export const unapprovedSeconds = 2 * 24 * 3600;
 
 /** As it is stored until a person approves the client. */
 export function unapprovedRecord(metadata: Payload): Payload {

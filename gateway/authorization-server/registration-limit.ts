@@ -9,8 +9,8 @@ export interface RegistrationLimitSettings {
   readonly perMinute: number;
 }
 
-/** With an unapproved client's seven days these fit into what the vault keeps. */
-export const defaultRegistrationLimit: RegistrationLimitSettings = { burst: 50, perMinute: 10 };
+/** In the two days of an unapproved client fewer come through one gateway than the vault keeps. */
+export const defaultRegistrationLimit: RegistrationLimitSettings = { burst: 300, perMinute: 30 };
 
 /** @returns takes one registration: 0, or the seconds until the next one is allowed */
 export function createRegistrationLimit(

@@ -81,7 +81,7 @@ export function createAuthRecords({
     if (now() - clients.countedAt > countForMs)
       clients = { count: await store.count('Client'), countedAt: now() };
     if (clients.count >= maxClients) {
-      const message = `${maxClients} clients are registered; those that nobody approves are forgotten after a week`;
+      const message = `${maxClients} clients are registered; those that nobody approves are forgotten after two days`;
       throw new RefusedError('unavailable', message, { retryable: false });
     }
     clients.count += 1;
