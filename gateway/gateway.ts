@@ -12,14 +12,8 @@ import { createOriginCheck } from './http/request-origin.ts';
 import { createAccessTokenVerifier } from './identity/access-token.ts';
 import { createIdentities, VaultUnavailableError } from './identity/identity.ts';
 import type { Instance } from './instance.ts';
-import type { Backend } from './mcp/backend.ts';
-import { createBackendCalls } from './mcp/backend-call.ts';
-import { createBackendConnector } from './mcp/backend-connection.ts';
-import { createConnectionPool } from './mcp/connection-pool.ts';
-import { createMcpEndpoint } from './mcp/mcp-endpoint.ts';
-import { createSessionIds } from './mcp/session-ids.ts';
-import { createToolNames } from './mcp/tool-names.ts';
-import { createTools } from './mcp/tools.ts';
+import { type Backend, showEverything } from './mcp/backend.ts';
+import { createMcp } from './mcp/mcp.ts';
 import { createHomePage } from './pages/home-page.ts';
 import { createGatewayServer, type RequestHandler } from './server.ts';
 import { createHeaderInjection } from './strategies/header-injection.ts';
@@ -68,10 +62,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { instanceId, realm } = instance.description;
   const facts = createGatewayFacts({ publish: options.publish, bootId: options.bootId, now, log });
   const gateway = { name: settings.name, version: options.version };
-  const pool = createConnectionPool({ connector: createBackendConnector({ gateway }) });
   const backends = settings.backends.map((backend) => toBackend(backend, options.secrets));
-  const names = createToolNames(backends);
-  const mcp = createMcpEndpoint({
+  const mcp = createMcp({
     mcpUrl: settings.resource,
     realm,
     gateway,
@@ -93,17 +85,16 @@ export function createGateway(options: GatewayOptions): Gateway {
       minValidSeconds: settings.minValidSeconds,
       ...(limits.lookUpMs === undefined ? {} : { limitMs: limits.lookUpMs }),
     }),
-    sessionIds: createSessionIds({ keys: options.sessionIdKeys, now }),
-    pool,
-    names,
-    tools: createTools({
-      backends,
-      names,
-      calls: createBackendCalls({ pool, facts, log }),
-      log,
-      ...(limits.listMs === undefined ? {} : { listLimitMs: limits.listMs }),
-    }),
+    passthroughHeaders: [],
+    aggregation: { conflictResolution: 'prefix', priorityOrder: [] },
+    circuit: null,
+    showConnectTool: true,
+    sessionIdKeys: options.sessionIdKeys,
+    bootId: options.bootId,
+    facts,
+    now,
     log,
+    ...(limits.listMs === undefined ? {} : { listLimitMs: limits.listMs }),
     ...(limits.bodyBytes === undefined ? {} : { maxBodyBytes: limits.bodyBytes }),
   });
   const server = createGatewayServer({
@@ -124,6 +115,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   return {
     listen: (host, port) => server.listen(host, port),
     async close(limitMs) {
+      mcp.endStreams();
       await server.close(limitMs);
       await mcp.close();
       await facts.close();
@@ -133,7 +125,14 @@ export function createGateway(options: GatewayOptions): Gateway {
 
 function toBackend(backend: GatewayBackend, secrets: ReadonlyMap<string, Secret>): Backend {
   const { name, url, prefix, timeoutMs } = backend;
-  return { name, url: new URL(url), prefix, timeoutMs, strategy: toStrategy(backend, secrets) };
+  return {
+    name,
+    url: new URL(url),
+    prefix,
+    tools: showEverything,
+    timeoutMs,
+    strategy: toStrategy(backend, secrets),
+  };
 }
 
 function toStrategy(

@@ -31,6 +31,7 @@ export interface TestGatewayOptions {
     url: string;
     strategy?: BackendStrategy;
     timeoutMs?: number;
+    prefix?: string;
   }[];
   readonly signer?: TestSigner;
   readonly vault?: FakeVault;
@@ -61,10 +62,10 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       mcpUrl,
       resource: mcpUrl,
       minValidSeconds: 30,
-      backends: options.backends.map(({ name, url, strategy, timeoutMs }) => ({
+      backends: options.backends.map(({ name, url, strategy, timeoutMs, prefix }) => ({
         name,
         url,
-        prefix: `${name}_`,
+        prefix: prefix ?? `${name}_`,
         timeoutMs: timeoutMs ?? 5_000,
         strategy: strategy ?? { type: 'unauthenticated' },
       })),
