@@ -12,7 +12,7 @@ import { createOriginCheck } from './http/request-origin.ts';
 import { createAccessTokenVerifier } from './identity/access-token.ts';
 import { createIdentities, VaultUnavailableError } from './identity/identity.ts';
 import type { Instance } from './instance.ts';
-import { type Backend, showEverything } from './mcp/backend.ts';
+import type { Backend } from './mcp/backend.ts';
 import { createMcp } from './mcp/mcp.ts';
 import { createHomePage } from './pages/home-page.ts';
 import { createGatewayServer, type RequestHandler } from './server.ts';
@@ -25,7 +25,16 @@ import type { VaultClient } from './vault-client.ts';
 export interface GatewayOptions {
   readonly settings: Pick<
     GatewaySettings,
-    'name' | 'issuer' | 'mcpUrl' | 'resource' | 'backends' | 'minValidSeconds'
+    | 'name'
+    | 'issuer'
+    | 'mcpUrl'
+    | 'resource'
+    | 'backends'
+    | 'minValidSeconds'
+    | 'aggregation'
+    | 'failures'
+    | 'passthroughHeaders'
+    | 'connectTool'
   >;
   /** By the path of their reference in the configuration. */
   readonly secrets: ReadonlyMap<string, Secret>;
@@ -51,6 +60,8 @@ export interface GatewayOptions {
 }
 
 export interface Gateway {
+  /** Asks all backends whether they are there, as happens by itself now and then. */
+  probeBackends(): Promise<void>;
   /** Resolves with the port. */
   listen(host: string, port: number): Promise<number>;
   /** Takes no new request, lets what runs come to its end within the limit, closes what is open. */
@@ -85,10 +96,14 @@ export function createGateway(options: GatewayOptions): Gateway {
       minValidSeconds: settings.minValidSeconds,
       ...(limits.lookUpMs === undefined ? {} : { limitMs: limits.lookUpMs }),
     }),
-    passthroughHeaders: [],
-    aggregation: { conflictResolution: 'prefix', priorityOrder: [] },
-    circuit: null,
-    showConnectTool: true,
+    passthroughHeaders: settings.passthroughHeaders,
+    aggregation: settings.aggregation,
+    health: settings.failures,
+    probes: {
+      intervalMs: settings.failures.healthCheckIntervalMs,
+      timeoutMs: settings.failures.healthCheckTimeoutMs,
+    },
+    showConnectTool: settings.connectTool,
     sessionIdKeys: options.sessionIdKeys,
     bootId: options.bootId,
     facts,
@@ -108,11 +123,13 @@ export function createGateway(options: GatewayOptions): Gateway {
       instanceId,
       issuer: settings.issuer,
     }),
+    status: () => ({ backends: mcp.backendStatuses() }),
     homePage: (readiness) => createHomePage({ name: settings.name, mcpUrl: settings.mcpUrl, readiness }),
     log,
   });
 
   return {
+    probeBackends: mcp.probeBackends,
     listen: (host, port) => server.listen(host, port),
     async close(limitMs) {
       mcp.endStreams();
@@ -124,12 +141,16 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 function toBackend(backend: GatewayBackend, secrets: ReadonlyMap<string, Secret>): Backend {
-  const { name, url, prefix, timeoutMs } = backend;
+  const { name, url, prefix, tools, timeoutMs } = backend;
   return {
     name,
     url: new URL(url),
     prefix,
-    tools: showEverything,
+    tools: {
+      hidden: tools.hidden,
+      filter: tools.filter === null ? null : new Set(tools.filter),
+      overrides: new Map(Object.entries(tools.overrides)),
+    },
     timeoutMs,
     strategy: toStrategy(backend, secrets),
   };

@@ -5,10 +5,15 @@
  */
 import type { Backend } from './backend.ts';
 
-export interface CircuitSettings {
-  readonly failureThreshold: number;
-  /** How long nothing is sent. */
-  readonly openMs: number;
+export interface HealthSettings {
+  /** null: failed requests alone never keep others from being sent. */
+  readonly circuit: {
+    readonly failureThreshold: number;
+    /** How long nothing is sent. */
+    readonly openMs: number;
+  } | null;
+  /** Silent probes in a row. */
+  readonly unhealthyThreshold: number;
 }
 
 export interface BackendStatus {
@@ -39,14 +44,20 @@ export interface BackendHealth {
   rejected(backend: Backend): void;
   /** The caller gave up, which says nothing about the backend. */
   abandoned(backend: Backend): void;
+  /** A probe was answered, or was not. */
+  probed(backend: Backend, answered: boolean): void;
   isAvailable(backend: Backend): boolean;
   statuses(): BackendStatus[];
   /** Tells when a backend that was unavailable answers again. */
   onRecovery(listener: (backend: Backend) => void): void;
 }
 
+/** When to come back to a backend that answers no probes. */
+const silentPauseMs = 30_000;
+
 interface Circuit {
   failures: number;
+  silentProbes: number;
   rejections: number;
   known: boolean;
   /** On the given clock; null: closed. */
@@ -57,31 +68,36 @@ interface Circuit {
 
 export function createBackendHealth(options: {
   backends: readonly Backend[];
-  /** null: no circuit is ever opened. */
-  circuit: CircuitSettings | null;
+  settings: HealthSettings;
   /** Milliseconds of a clock that only goes forward. */
   elapsed: () => number;
 }): BackendHealth {
-  const { backends, circuit, elapsed } = options;
+  const { backends, elapsed } = options;
+  const { circuit, unhealthyThreshold } = options.settings;
   const listeners: ((backend: Backend) => void)[] = [];
   const circuits = new Map<string, Circuit>(
     backends.map(({ name }) => [
       name,
-      { failures: 0, rejections: 0, known: false, openUntil: null, probing: false },
+      { failures: 0, silentProbes: 0, rejections: 0, known: false, openUntil: null, probing: false },
     ]),
   );
   const of = ({ name }: Backend): Circuit => circuits.get(name)!;
 
   const isAvailable = (backend: Backend): boolean => {
-    const { openUntil, probing } = of(backend);
-    return openUntil === null || (elapsed() >= openUntil && !probing);
+    const state = of(backend);
+    const { openUntil, probing } = state;
+    return !isSilent(state) && (openUntil === null || (elapsed() >= openUntil && !probing));
+  };
+  const isSilent = ({ silentProbes }: Circuit): boolean => silentProbes >= unhealthyThreshold;
+  const tellRecovery = (backend: Backend): void => {
+    for (const listener of listeners) listener(backend);
   };
 
   function answered(backend: Backend): void {
     const state = of(backend);
-    const recovered = state.openUntil !== null;
-    Object.assign(state, { failures: 0, known: true, openUntil: null, probing: false });
-    if (recovered) for (const listener of listeners) listener(backend);
+    const recovered = state.openUntil !== null || isSilent(state);
+    Object.assign(state, { failures: 0, silentProbes: 0, known: true, openUntil: null, probing: false });
+    if (recovered) tellRecovery(backend);
   }
 
   return {
@@ -89,7 +105,7 @@ export function createBackendHealth(options: {
     admit(backend) {
       const state = of(backend);
       if (!isAvailable(backend)) {
-        const leftMs = Math.max(0, (state.openUntil ?? 0) - elapsed());
+        const leftMs = isSilent(state) ? silentPauseMs : (state.openUntil ?? 0) - elapsed();
         throw new BackendUnavailableError(Math.max(1, Math.ceil(leftMs / 1000)));
       }
       if (state.openUntil !== null) state.probing = true;
@@ -110,11 +126,25 @@ export function createBackendHealth(options: {
       if (circuit !== null && state.failures >= circuit.failureThreshold)
         state.openUntil = elapsed() + circuit.openMs;
     },
+    probed(backend, wasAnswered) {
+      const state = of(backend);
+      const wasSilent = isSilent(state);
+      // What a probe reaches a request may still not reach, so this says nothing about the circuit.
+      Object.assign(state, { known: true, silentProbes: wasAnswered ? 0 : state.silentProbes + 1 });
+      if (wasAnswered && wasSilent) tellRecovery(backend);
+    },
     statuses: () =>
       backends.map((backend) => {
-        const { failures, rejections, known, openUntil } = of(backend);
-        const status =
-          openUntil !== null ? 'unavailable' : failures > 0 ? 'failing' : known ? 'healthy' : 'unknown';
+        const state = of(backend);
+        const { failures, silentProbes, rejections, known, openUntil } = state;
+        const isOpen = openUntil !== null || isSilent(state);
+        const status = isOpen
+          ? 'unavailable'
+          : failures + silentProbes > 0
+            ? 'failing'
+            : known
+              ? 'healthy'
+              : 'unknown';
         return { name: backend.name, status, failuresInARow: failures, rejections };
       }),
     onRecovery: (listener) => {

@@ -6,7 +6,7 @@ export interface ToolOverride {
   readonly name?: string | undefined;
   readonly description?: string | undefined;
   /** These take the place of the backend's own, one by one. */
-  readonly annotations?: JsonObject | undefined;
+  readonly annotations?: Readonly<JsonObject> | undefined;
 }
 
 export interface ToolRules {

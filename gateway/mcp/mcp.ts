@@ -4,11 +4,12 @@ import type { GatewayFacts } from '../facts.ts';
 import type { Backend } from './backend.ts';
 import { createBackendCalls } from './backend-call.ts';
 import { createBackendConnector } from './backend-connection.ts';
-import { type BackendStatus, type CircuitSettings, createBackendHealth } from './backend-health.ts';
+import { type BackendStatus, createBackendHealth, type HealthSettings } from './backend-health.ts';
 import { createCapabilityLists, listKinds } from './capability-lists.ts';
 import { createChangeListeners } from './change-listeners.ts';
 import { createClientSessions } from './client-sessions.ts';
 import { createConnectionPool } from './connection-pool.ts';
+import { createHealthProbes, type ProbeSettings } from './health-probes.ts';
 import { createHeldCalls } from './held-calls.ts';
 import { createMcpEndpoint, type McpEndpoint, type McpEndpointOptions } from './mcp-endpoint.ts';
 import { type Aggregation, createNames } from './names.ts';
@@ -34,8 +35,8 @@ export interface McpOptions
   readonly gateway: { readonly name: string; readonly version: string };
   readonly backends: readonly Backend[];
   readonly aggregation: Aggregation;
-  /** null: no backend is ever left alone. */
-  readonly circuit: CircuitSettings | null;
+  readonly health: HealthSettings;
+  readonly probes: ProbeSettings;
   /** A backend whose account is not connected shows a tool that says so. */
   readonly showConnectTool: boolean;
   /** 32 bytes each, newest first; the same for all gateways of the instance. */
@@ -51,18 +52,20 @@ export interface McpOptions
 
 export interface Mcp extends McpEndpoint {
   readonly backendStatuses: () => BackendStatus[];
+  /** Asks all backends whether they are there, as happens by itself now and then. */
+  readonly probeBackends: () => Promise<void>;
 }
 
 export function createMcp(options: McpOptions): Mcp {
   const { backends, gateway, facts, log, now, sessionIdKeys, bootId } = options;
   const elapsed = () => performance.now();
   const names = createNames(backends, options.aggregation);
-  const pool = createConnectionPool({
-    connector: createBackendConnector(
-      options.maxMessageBytes === undefined ? {} : { maxMessageBytes: options.maxMessageBytes },
-    ),
-  });
-  const health = createBackendHealth({ backends, circuit: options.circuit, elapsed });
+  const connector = createBackendConnector(
+    options.maxMessageBytes === undefined ? {} : { maxMessageBytes: options.maxMessageBytes },
+  );
+  const pool = createConnectionPool({ connector });
+  const health = createBackendHealth({ backends, settings: options.health, elapsed });
+  const probes = createHealthProbes({ backends, connector, health, gateway, settings: options.probes });
   const calls = createBackendCalls({
     pool,
     health,
@@ -116,7 +119,9 @@ export function createMcp(options: McpOptions): Mcp {
   return {
     ...endpoint,
     backendStatuses: health.statuses,
+    probeBackends: probes.probe,
     async close() {
+      probes[Symbol.dispose]();
       held.close();
       await endpoint.close();
     },
