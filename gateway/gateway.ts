@@ -13,13 +13,7 @@ import { createAccessTokenVerifier } from './identity/access-token.ts';
 import { createIdentities, VaultUnavailableError } from './identity/identity.ts';
 import type { Instance } from './instance.ts';
 import type { Backend } from './mcp/backend.ts';
-import { createBackendCalls } from './mcp/backend-call.ts';
-import { createBackendConnector } from './mcp/backend-connection.ts';
-import { createConnectionPool } from './mcp/connection-pool.ts';
-import { createMcpEndpoint } from './mcp/mcp-endpoint.ts';
-import { createSessionIds } from './mcp/session-ids.ts';
-import { createToolNames } from './mcp/tool-names.ts';
-import { createTools } from './mcp/tools.ts';
+import { createMcp } from './mcp/mcp.ts';
 import { createHomePage } from './pages/home-page.ts';
 import { createGatewayServer, type RequestHandler } from './server.ts';
 import { createHeaderInjection } from './strategies/header-injection.ts';
@@ -31,7 +25,16 @@ import type { VaultClient } from './vault-client.ts';
 export interface GatewayOptions {
   readonly settings: Pick<
     GatewaySettings,
-    'name' | 'issuer' | 'mcpUrl' | 'resource' | 'backends' | 'minValidSeconds'
+    | 'name'
+    | 'issuer'
+    | 'mcpUrl'
+    | 'resource'
+    | 'backends'
+    | 'minValidSeconds'
+    | 'aggregation'
+    | 'failures'
+    | 'passthroughHeaders'
+    | 'connectTool'
   >;
   /** By the path of their reference in the configuration. */
   readonly secrets: ReadonlyMap<string, Secret>;
@@ -57,6 +60,8 @@ export interface GatewayOptions {
 }
 
 export interface Gateway {
+  /** Asks all backends whether they are there, as happens by itself now and then. */
+  probeBackends(): Promise<void>;
   /** Resolves with the port. */
   listen(host: string, port: number): Promise<number>;
   /** Takes no new request, lets what runs come to its end within the limit, closes what is open. */
@@ -68,10 +73,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { instanceId, realm } = instance.description;
   const facts = createGatewayFacts({ publish: options.publish, bootId: options.bootId, now, log });
   const gateway = { name: settings.name, version: options.version };
-  const pool = createConnectionPool({ connector: createBackendConnector({ gateway }) });
   const backends = settings.backends.map((backend) => toBackend(backend, options.secrets));
-  const names = createToolNames(backends);
-  const mcp = createMcpEndpoint({
+  const mcp = createMcp({
     mcpUrl: settings.resource,
     realm,
     gateway,
@@ -93,17 +96,20 @@ export function createGateway(options: GatewayOptions): Gateway {
       minValidSeconds: settings.minValidSeconds,
       ...(limits.lookUpMs === undefined ? {} : { limitMs: limits.lookUpMs }),
     }),
-    sessionIds: createSessionIds({ keys: options.sessionIdKeys, now }),
-    pool,
-    names,
-    tools: createTools({
-      backends,
-      names,
-      calls: createBackendCalls({ pool, facts, log }),
-      log,
-      ...(limits.listMs === undefined ? {} : { listLimitMs: limits.listMs }),
-    }),
+    passthroughHeaders: settings.passthroughHeaders,
+    aggregation: settings.aggregation,
+    health: settings.failures,
+    probes: {
+      intervalMs: settings.failures.healthCheckIntervalMs,
+      timeoutMs: settings.failures.healthCheckTimeoutMs,
+    },
+    showConnectTool: settings.connectTool,
+    sessionIdKeys: options.sessionIdKeys,
+    bootId: options.bootId,
+    facts,
+    now,
     log,
+    ...(limits.listMs === undefined ? {} : { listLimitMs: limits.listMs }),
     ...(limits.bodyBytes === undefined ? {} : { maxBodyBytes: limits.bodyBytes }),
   });
   const server = createGatewayServer({
@@ -117,13 +123,16 @@ export function createGateway(options: GatewayOptions): Gateway {
       instanceId,
       issuer: settings.issuer,
     }),
+    status: () => ({ backends: mcp.backendStatuses() }),
     homePage: (readiness) => createHomePage({ name: settings.name, mcpUrl: settings.mcpUrl, readiness }),
     log,
   });
 
   return {
+    probeBackends: mcp.probeBackends,
     listen: (host, port) => server.listen(host, port),
     async close(limitMs) {
+      mcp.endStreams();
       await server.close(limitMs);
       await mcp.close();
       await facts.close();
@@ -132,8 +141,19 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 function toBackend(backend: GatewayBackend, secrets: ReadonlyMap<string, Secret>): Backend {
-  const { name, url, prefix, timeoutMs } = backend;
-  return { name, url: new URL(url), prefix, timeoutMs, strategy: toStrategy(backend, secrets) };
+  const { name, url, prefix, tools, timeoutMs } = backend;
+  return {
+    name,
+    url: new URL(url),
+    prefix,
+    tools: {
+      hidden: tools.hidden,
+      filter: tools.filter === null ? null : new Set(tools.filter),
+      overrides: new Map(Object.entries(tools.overrides)),
+    },
+    timeoutMs,
+    strategy: toStrategy(backend, secrets),
+  };
 }
 
 function toStrategy(

@@ -1,5 +1,5 @@
 /**
- * The gateway's HTTP server: the authorization server first, then `/mcp`, `/health`, `/readyz` and a page at `/`, and
+ * The gateway's HTTP server: the authorization server first, then `/mcp`, `/health`, `/readyz`, `/status` and a page at `/`, and
  * 404 for everything else. Malformed HTTP gets its status (RFC 9110, RFC 6585) and the connection ends; a stop lets what runs
  * come to its end, up to a limit.
  */
@@ -24,6 +24,8 @@ export interface GatewayServerOptions {
   /** Reached by https, so browsers are told to stay with it (RFC 6797). */
   readonly https: boolean;
   readonly health: Health;
+  /** What `/status` tells beside the readiness. */
+  readonly status: () => Readonly<Record<string, unknown>>;
   /** For a person who opens the bare address. */
   readonly homePage: (readiness: Readiness) => Page;
   readonly log: Pick<Log, 'error'>;
@@ -37,10 +39,10 @@ export interface GatewayServer {
 }
 
 const maxHeaderSize = 16 * 1024;
-const ownPaths: readonly string[] = ['/', '/health', '/readyz'];
+const ownPaths: readonly string[] = ['/', '/health', '/readyz', '/status'];
 
 export function createGatewayServer(options: GatewayServerOptions): GatewayServer {
-  const { authorizationServer, mcp, mcpPath, https, health, homePage, log } = options;
+  const { authorizationServer, mcp, mcpPath, https, health, status, homePage, log } = options;
 
   async function route(req: IncomingMessage, res: ServerResponse): Promise<void> {
     res.setHeader('x-content-type-options', 'nosniff');
@@ -58,6 +60,7 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
     if (pathname === '/health') return sendJson(res, 200, { status: 'alive' });
     const readiness = await health.check();
     if (pathname === '/') return sendPage(res, 200, homePage(readiness));
+    if (pathname === '/status') return sendJson(res, 200, { ...readiness, ...status() });
     sendJson(res, readiness.status === 'ready' ? 200 : 503, readiness);
   }
 

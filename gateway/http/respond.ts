@@ -1,5 +1,4 @@
-/** Answers on node:http: JSON, JSON-RPC errors, and what a web-standard handler gave (a JSON body or a stream). */
-import { once } from 'node:events';
+/** Answers on node:http: JSON, and JSON-RPC errors. */
 import type { ServerResponse } from 'node:http';
 
 type HeaderFields = Readonly<Record<string, string>>;
@@ -24,36 +23,8 @@ export function sendJson(
 export function sendJsonRpcError(
   res: ServerResponse,
   status: number,
-  error: { code: number; message: string },
+  error: { code: number; message: string; data?: unknown },
   { id = null, headers = {} }: { id?: JsonRpcId; headers?: HeaderFields } = {},
 ): void {
   sendJson(res, status, { jsonrpc: '2.0', error, id }, headers);
-}
-
-export async function sendResponse(
-  res: ServerResponse,
-  response: Response,
-  headers: HeaderFields = {},
-): Promise<void> {
-  const all: Record<string, string> = {
-    'cache-control': 'no-store',
-    ...Object.fromEntries(response.headers),
-    ...headers,
-  };
-  if (response.body === null) {
-    res.writeHead(response.status, all).end();
-    return;
-  }
-  if (!all['content-type']?.startsWith('text/event-stream')) {
-    const bytes = Buffer.from(await response.arrayBuffer());
-    res.writeHead(response.status, { ...all, 'content-length': String(bytes.length) }).end(bytes);
-    return;
-  }
-  res.writeHead(response.status, all).flushHeaders();
-  const closed = once(res, 'close').catch(() => {});
-  for await (const chunk of response.body) {
-    if (res.destroyed) break;
-    if (!res.write(chunk)) await Promise.race([once(res, 'drain').catch(() => {}), closed]);
-  }
-  res.end();
 }

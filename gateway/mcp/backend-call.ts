@@ -1,17 +1,23 @@
 /**
  * One request to one backend as the person who is calling. A token that the backend rejects (401) is refreshed once
- * and the request repeated once; a session that the backend has forgotten is opened anew once. Nothing falls back to
- * another credential.
+ * and the request repeated once; a session that the backend has forgotten is opened anew once; a backend that keeps
+ * failing is left alone for a while. Nothing falls back to another credential.
  */
 import type { Identity } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
 import type { GatewayFacts } from '../facts.ts';
 import { type OutgoingHeaders, UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
-import { type Backend, BackendRejectedError, findCause } from './backend.ts';
-import type { BackendConnection } from './backend-connection.ts';
-import { runExchange } from './backend-fetch.ts';
+import { type Backend, BackendRedirectedError, BackendRejectedError } from './backend.ts';
+import type { BackendConnection, BackendRequest } from './backend-connection.ts';
+import { BackendHttpError } from './backend-exchange.ts';
+import type { Credentials } from './backend-fetch.ts';
+import type { BackendHealth } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import type { ConnectionPool } from './connection-pool.ts';
+import type { JsonObject } from './json-rpc.ts';
+import { BackendAnswerError } from './message-stream.ts';
+import { BackendSessionLostError } from './older-backend.ts';
+import { BackendTimeoutError } from './wait-limit.ts';
 
 /** The call cannot be made as this person: wrapped with backend and provider, never with a token. */
 export class BackendAuthorizationError extends Error {
@@ -34,37 +40,80 @@ export class BackendAuthorizationError extends Error {
   }
 }
 
+/** A backend as one caller reaches it right now. */
+export interface BackendLink {
+  readonly connection: BackendConnection;
+  readonly credentials: Credentials;
+  /** As that caller's client, and with the caller's credentials. */
+  request(request: Omit<BackendRequest, 'client'>): Promise<JsonObject>;
+}
+
 export interface BackendCalls {
-  /** @throws BackendAuthorizationError, and what the connection throws */
-  run<T>(backend: Backend, caller: Caller, use: (connection: BackendConnection) => Promise<T>): Promise<T>;
+  /**
+   * `repeatable`: the request changes nothing, so it is sent again where it is not known whether it arrived.
+   * @throws BackendAuthorizationError, BackendUnavailableError, and what the connection throws
+   */
+  run<T>(
+    backend: Backend,
+    caller: Caller,
+    use: (link: BackendLink) => Promise<T>,
+    options?: { repeatable?: boolean },
+  ): Promise<T>;
 }
 
 export function createBackendCalls(options: {
   pool: ConnectionPool;
+  health: BackendHealth;
   facts: GatewayFacts;
+  /** Told of each connection that is used. */
+  onUse: (owner: string, backend: Backend) => void;
   log: Pick<Log, 'warn'>;
 }): BackendCalls {
-  const { pool, facts, log } = options;
+  const { pool, health, facts, onUse, log } = options;
 
   async function attempt<T>(
     backend: Backend,
-    caller: Caller,
+    { owner, client, passedHeaders }: Caller,
     { headers }: OutgoingHeaders,
-    use: (connection: BackendConnection) => Promise<T>,
+    use: (link: BackendLink) => Promise<T>,
+    repeatable: boolean,
   ): Promise<T> {
-    const once = async (mayReopen: boolean): Promise<T> => {
-      await using lease = await pool.lease(caller.owner, backend);
+    const credentials = { ...passedHeaders, ...headers };
+    const once = async (mayRepeat: boolean): Promise<T> => {
+      await using lease = await pool.lease({ owner, client, credentials }, backend);
+      const { connection } = lease;
+      if (!lease.reused) onUse(owner, backend);
       try {
-        return await use(lease.connection);
+        return await use({
+          connection,
+          credentials,
+          request: (request) => connection.request({ ...request, client }, credentials),
+        });
       } catch (error) {
-        if (!isSessionLost(error)) throw error;
-        lease.discard();
-        // Refused before it was worked on, so it may be sent again.
-        if (!mayReopen || !lease.reused) throw error;
+        if (error instanceof BackendSessionLostError) {
+          lease.discard();
+          // Refused before it was worked on, so it may be sent again.
+          if (!mayRepeat || !lease.reused) throw error.answer ?? error;
+        } else if (!mayRepeat || !repeatable || !isCutOff(error)) throw error;
       }
       return await once(false);
     };
-    return await runExchange({ headers }, () => once(true));
+    return await once(true);
+  }
+
+  async function guarded<T>(backend: Backend, run: () => Promise<T>): Promise<T> {
+    health.admit(backend);
+    try {
+      const result = await run();
+      health.succeeded(backend);
+      return result;
+    } catch (error) {
+      if (error instanceof BackendRejectedError) health.rejected(backend);
+      else if (isFailure(error)) health.failed(backend);
+      else if (error instanceof DOMException) health.abandoned(backend);
+      else health.succeeded(backend);
+      throw error;
+    }
   }
 
   function refusal(backend: Backend, { injected }: OutgoingHeaders, rejected: BackendRejectedError) {
@@ -73,14 +122,14 @@ export function createBackendCalls(options: {
   }
 
   return {
-    async run(backend, caller, use) {
+    async run(backend, caller, use, { repeatable = false } = {}) {
       const first = outgoingHeaders(backend, caller.identity, facts);
-      let rejected: BackendRejectedError | null;
+      let rejected: BackendRejectedError;
       try {
-        return await attempt(backend, caller, first, use);
+        return await guarded(backend, () => attempt(backend, caller, first, use, repeatable));
       } catch (error) {
-        rejected = findCause(error, BackendRejectedError);
-        if (rejected === null) throw error;
+        if (!(error instanceof BackendRejectedError)) throw error;
+        rejected = error;
       }
       const { injected } = first;
       log.warn(
@@ -105,10 +154,9 @@ export function createBackendCalls(options: {
       const second = outgoingHeaders(backend, await caller.lookUpAgain(injected), facts);
       if (second.injected?.version === injected.version) throw refusal(backend, first, rejected);
       try {
-        return await attempt(backend, caller, second, use);
+        return await guarded(backend, () => attempt(backend, caller, second, use, repeatable));
       } catch (error) {
-        const rejectedAgain = findCause(error, BackendRejectedError);
-        throw rejectedAgain === null ? error : refusal(backend, second, rejectedAgain);
+        throw error instanceof BackendRejectedError ? refusal(backend, second, error) : error;
       }
     },
   };
@@ -129,8 +177,18 @@ function outgoingHeaders(backend: Backend, identity: Identity, facts: GatewayFac
   throw new BackendAuthorizationError('no-token', backend.name, outgoing.provider, outgoing);
 }
 
-/** 404 by the specification; 400 by servers that answer so. Either way the request was not worked on. */
-function isSessionLost(error: unknown): boolean {
-  const status = (error as { data?: { status?: unknown } } | null)?.data?.status;
-  return status === 404 || status === 400;
+/** The backend did not do its part; an answer that is an error is one, and a caller who goes away is no fault of its. */
+function isFailure(error: unknown): boolean {
+  if (error instanceof BackendHttpError) return error.status >= 500;
+  return (
+    error instanceof BackendTimeoutError ||
+    error instanceof BackendAnswerError ||
+    error instanceof BackendRedirectedError ||
+    isCutOff(error)
+  );
+}
+
+/** No connection, or one that ended in the middle: what `fetch` throws. */
+function isCutOff(error: unknown): boolean {
+  return error instanceof TypeError && error.cause !== undefined;
 }

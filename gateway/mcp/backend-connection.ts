@@ -1,103 +1,109 @@
 /**
- * A connection to one backend for one caller, in whichever protocol version the backend speaks (2026-07-28,
- * 2025-11-25, 2025-06-18). What the backend sends is passed on as it is: no schema of a tool is applied here.
+ * A connection to one backend for one caller, in whichever protocol version the backend speaks: 2026-07-28 is tried
+ * first and the handshake of the older versions is the answer to a server that does not know it. What the backend sends
+ * is passed on as it is: no schema is applied here.
  */
-import { Client, type RequestOptions, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import type { Backend } from './backend.ts';
-import { createBackendFetch } from './backend-fetch.ts';
+import { BackendHttpError, type ExchangeEvents } from './backend-exchange.ts';
+import { type BackendFetch, type Credentials, createBackendFetch } from './backend-fetch.ts';
+import { type JsonObject, JsonRpcError, type NotificationMessage } from './json-rpc.ts';
+import { BackendAnswerError } from './message-stream.ts';
+import { openNewerConnection } from './newer-backend.ts';
+import { openOlderConnection } from './older-backend.ts';
+import type { ClientProfile } from './protocol.ts';
 
-export type JsonObject = { [key: string]: unknown };
+export interface BackendRequest extends ExchangeEvents {
+  readonly method: string;
+  readonly params: JsonObject;
+  readonly client: ClientProfile;
+  readonly signal: AbortSignal | null;
+  /** How long the backend may be silent. */
+  readonly timeoutMs: number;
+  /** `Mcp-Param-*`, which 2026-07-28 mirrors from the arguments of a call. */
+  readonly paramHeaders?: Readonly<Record<string, string>>;
+}
+
+/** What a client wants to hear of (2026-07-28, subscriptions/listen). */
+export interface ListenFilter {
+  readonly toolsListChanged?: boolean;
+  readonly promptsListChanged?: boolean;
+  readonly resourcesListChanged?: boolean;
+  readonly resourceSubscriptions?: readonly string[];
+}
+
+export interface Listening extends ExchangeEvents {
+  readonly filter: ListenFilter;
+  readonly client: ClientProfile;
+  readonly signal: AbortSignal;
+  /** The backend tells changes from now on. */
+  readonly onReady: () => void;
+}
 
 export interface BackendConnection {
-  readonly offersTools: boolean;
-  request(method: string, params: JsonObject, options: RequestOptions): Promise<JsonObject>;
+  readonly protocol: 'newer' | 'older';
+  /** As the backend announced them. */
+  readonly capabilities: JsonObject;
+  /**
+   * @throws JsonRpcError the backend's own
+   * @throws BackendSessionLostError, BackendTimeoutError, BackendHttpError, BackendAnswerError
+   */
+  request(request: BackendRequest, credentials: Credentials): Promise<JsonObject>;
+  /** Only servers of the older protocol are told anything. */
+  notify(notification: NotificationMessage, credentials: Credentials): Promise<void>;
+  /** Until the stream ends. Resolves with false if the backend offers none. */
+  listen(listening: Listening, credentials: Credentials): Promise<boolean>;
   /** Ends the session at the backend, as far as it answers, and closes. */
   close(): Promise<void>;
 }
 
-export interface BackendConnector {
-  open(backend: Backend): Promise<BackendConnection>;
+export interface OpenOptions {
+  readonly backend: Backend;
+  readonly client: ClientProfile;
+  readonly credentials: Credentials;
+  readonly send: BackendFetch;
+  readonly maxMessageBytes: number;
 }
 
-const passedOn = {
-  '~standard': {
-    version: 1 as const,
-    vendor: 'latchkey',
-    validate: (value: unknown) => ({ value: value as JsonObject }),
-  },
-};
+export interface BackendConnector {
+  open(backend: Backend, client: ClientProfile, credentials: Credentials): Promise<BackendConnection>;
+}
 
-/** The library builds a schema compiler per connection unless it is given one; nothing here compiles schemas. */
-const noValidation = {
-  getValidator: () => (input: unknown) => ({
-    valid: true as const,
-    data: input as never,
-    errorMessage: undefined,
-  }),
-};
-
-const closeLimitMs = 2_000;
-
-export function createBackendConnector(options: {
-  gateway: { name: string; version: string };
-}): BackendConnector {
+export function createBackendConnector(
+  options: { send?: typeof fetch; maxMessageBytes?: number } = {},
+): BackendConnector {
+  const { maxMessageBytes = 64 * 1024 * 1024 } = options;
   /** Backends that answered the older handshake are not probed for the newer protocol each time. */
   const olderProtocol = new Set<string>();
 
-  async function connect(backend: Backend): Promise<BackendConnection> {
-    const client = new Client(options.gateway, {
-      capabilities: {},
-      versionNegotiation: { mode: 'auto' },
-      supportedProtocolVersions: ['2026-07-28', '2025-11-25', '2025-06-18', '2025-03-26'],
-      inputRequired: { autoFulfill: false },
-      jsonSchemaValidator: noValidation,
-    });
-    // Errors reach the call that they belong to; those that belong to none have no one to tell.
-    client.onerror = () => {};
-    const transport = new StreamableHTTPClientTransport(backend.url, { fetch: createBackendFetch(backend) });
-    try {
-      await client.connect(transport, {
-        timeout: backend.timeoutMs,
-        ...(olderProtocol.has(backend.name) ? { prior: { kind: 'legacy' as const } } : {}),
-      });
-    } catch (error) {
-      olderProtocol.delete(backend.name);
-      await client.close().catch(() => {});
-      throw error;
-    }
-    if (client.getProtocolEra() === 'legacy') olderProtocol.add(backend.name);
-
-    return {
-      offersTools: client.getServerCapabilities()?.tools !== undefined,
-      request: (method, params, requestOptions) =>
-        client.request({ method, params }, passedOn, requestOptions) as Promise<JsonObject>,
-      async close() {
-        let timer: NodeJS.Timeout | undefined;
-        const limit = new Promise<void>((resolve) => {
-          timer = setTimeout(resolve, closeLimitMs);
-        });
-        await Promise.race([transport.terminateSession().catch(() => {}), limit]);
-        clearTimeout(timer);
-        await client.close().catch(() => {});
-      },
-    };
-  }
-
   return {
-    async open(backend) {
+    async open(backend, client, credentials) {
+      const send = createBackendFetch(backend, options.send);
+      const open: OpenOptions = { backend, client, credentials, send, maxMessageBytes };
       const assumedOlder = olderProtocol.has(backend.name);
+      if (!assumedOlder) {
+        try {
+          return await openNewerConnection(open);
+        } catch (error) {
+          if (!isHandshakeRefusal(error)) throw error;
+        }
+      }
       try {
-        return await connect(backend);
+        const connection = await openOlderConnection(open);
+        olderProtocol.add(backend.name);
+        return connection;
       } catch (error) {
+        olderProtocol.delete(backend.name);
         // It may have learned the newer protocol meanwhile.
-        if (assumedOlder && isHandshakeRefusal(error)) return await connect(backend);
+        if (assumedOlder && isHandshakeRefusal(error)) return await openNewerConnection(open);
         throw error;
       }
     },
   };
 }
 
+/** The server is there, and does not know what it was asked. */
 function isHandshakeRefusal(error: unknown): boolean {
-  const status = (error as { data?: { status?: unknown } }).data?.status;
-  return status === 400 || status === 404 || typeof (error as { code?: unknown }).code === 'number';
+  if (error instanceof JsonRpcError) return true;
+  if (error instanceof BackendHttpError) return error.status < 500;
+  return error instanceof BackendAnswerError && error.code === 'no-answer';
 }

@@ -1,12 +1,31 @@
 /** One MCP server behind the gateway, as the gateway reaches it. */
 import type { OutgoingStrategy } from '../strategies/outgoing-strategy.ts';
+import type { JsonObject } from './json-rpc.ts';
+
+export interface ToolOverride {
+  readonly name?: string | undefined;
+  readonly description?: string | undefined;
+  /** These take the place of the backend's own, one by one. */
+  readonly annotations?: Readonly<JsonObject> | undefined;
+}
+
+export interface ToolRules {
+  readonly hidden: boolean;
+  /** The names that are shown, as they are after their overrides; null: all. */
+  readonly filter: ReadonlySet<string> | null;
+  /** By the backend's own name. */
+  readonly overrides: ReadonlyMap<string, ToolOverride>;
+}
+
+export const showEverything: ToolRules = { hidden: false, filter: null, overrides: new Map() };
 
 export interface Backend {
   readonly name: string;
   readonly url: URL;
-  /** Put before the names of its tools. */
+  /** Put before the names of its tools and prompts. */
   readonly prefix: string;
-  /** How long it may take to answer one request. */
+  readonly tools: ToolRules;
+  /** How long it may be silent while it answers one request. */
   readonly timeoutMs: number;
   readonly strategy: OutgoingStrategy;
 }
@@ -31,11 +50,4 @@ export class BackendRedirectedError extends Error {
   constructor(backend: string) {
     super(`the backend ${backend} redirects, which is not followed`);
   }
-}
-
-/** The error itself, or the one that a layer of the library has wrapped. */
-export function findCause<T extends Error>(error: unknown, type: new (...args: never[]) => T): T | null {
-  for (let current = error; current instanceof Error; current = current.cause)
-    if (current instanceof type) return current;
-  return null;
 }

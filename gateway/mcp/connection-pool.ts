@@ -6,6 +6,8 @@
 import { LRUCache } from 'lru-cache';
 import type { Backend } from './backend.ts';
 import type { BackendConnection, BackendConnector } from './backend-connection.ts';
+import type { Credentials } from './backend-fetch.ts';
+import type { ClientProfile } from './protocol.ts';
 
 export interface Lease extends AsyncDisposable {
   readonly connection: BackendConnection;
@@ -15,16 +17,35 @@ export interface Lease extends AsyncDisposable {
   discard(): void;
 }
 
+export interface ConnectionUser {
+  /** Names one person in one session. */
+  readonly owner: string;
+  /** A backend is told at the beginning what the client can be asked for. */
+  readonly client: ClientProfile;
+  /** For the handshake. */
+  readonly credentials: Credentials;
+}
+
+export interface OpenedConnection {
+  readonly backend: Backend;
+  readonly connection: BackendConnection;
+  /** Those that were used last. */
+  readonly credentials: Credentials;
+}
+
 export interface ConnectionPool {
-  /** `owner` names one person in one session. */
-  lease(owner: string, backend: Backend): Promise<Lease>;
+  lease(user: ConnectionUser, backend: Backend): Promise<Lease>;
+  /** Those that one session has open. */
+  opened(owner: string): Promise<OpenedConnection[]>;
   /** Closes what belongs to one session. */
   end(owner: string): void;
   close(): Promise<void>;
 }
 
 interface Entry {
+  readonly backend: Backend;
   readonly opening: Promise<BackendConnection>;
+  credentials: Credentials;
   users: number;
   served: boolean;
   retired: boolean;
@@ -59,14 +80,15 @@ export function createConnectionPool(options: {
     closing.add(done);
   }
 
-  const keyOf = (owner: string, backend: string) => JSON.stringify([owner, backend]);
+  const startOf = (owner: string) => `[${JSON.stringify(owner)},`;
 
   return {
-    async lease(owner, backend) {
-      const key = keyOf(owner, backend.name);
+    async lease({ owner, client, credentials }, backend) {
+      const key = JSON.stringify([owner, backend.name, client]);
       let entry = entries.get(key);
       if (!entry) {
-        entry = { opening: connector.open(backend), users: 0, served: false, retired: false };
+        const opening = connector.open(backend, client, credentials);
+        entry = { backend, opening, credentials, users: 0, served: false, retired: false };
         entries.set(key, entry);
       }
       const held = entry;
@@ -74,6 +96,7 @@ export function createConnectionPool(options: {
         if (entries.peek(key) === held) entries.delete(key);
       };
       held.users += 1;
+      held.credentials = credentials;
       const release = () => {
         held.users -= 1;
         closeIfUnused(held);
@@ -98,8 +121,18 @@ export function createConnectionPool(options: {
       };
     },
 
+    async opened(owner) {
+      const start = startOf(owner);
+      const found = [...entries].filter(([key]) => key.startsWith(start)).map(([, entry]) => entry);
+      const connections = await Promise.allSettled(found.map(({ opening }) => opening));
+      return connections.flatMap((settled, index) => {
+        const { backend, credentials } = found[index]!;
+        return settled.status === 'fulfilled' ? [{ backend, connection: settled.value, credentials }] : [];
+      });
+    },
+
     end(owner) {
-      const start = `[${JSON.stringify(owner)},`;
+      const start = startOf(owner);
       for (const key of [...entries.keys()]) if (key.startsWith(start)) entries.delete(key);
     },
 

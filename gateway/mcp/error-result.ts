@@ -4,9 +4,12 @@
  */
 import { SessionRefusedError, VaultUnavailableError } from '../identity/identity.ts';
 import { UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
-import { BackendRedirectedError, findCause } from './backend.ts';
+import { BackendRedirectedError } from './backend.ts';
 import { BackendAuthorizationError } from './backend-call.ts';
-import type { JsonObject } from './backend-connection.ts';
+import { BackendUnavailableError } from './backend-health.ts';
+import type { JsonObject } from './json-rpc.ts';
+import { BackendAnswerError } from './message-stream.ts';
+import { BackendTimeoutError } from './wait-limit.ts';
 
 export function errorResult(backend: string, error: unknown): JsonObject {
   return { content: [{ type: 'text', text: describeFailure(backend, error) }], isError: true };
@@ -15,16 +18,21 @@ export function errorResult(backend: string, error: unknown): JsonObject {
 const signInAgain =
   'Sign in again: remove the stored authorization of this MCP server in your MCP client, connect anew';
 
-function describeFailure(backend: string, error: unknown): string {
+/** The same for methods whose results have no place for an error. */
+export function describeFailure(backend: string, error: unknown): string {
   const name = JSON.stringify(backend);
   if (error instanceof BackendAuthorizationError) return describeAuthorization(name, error);
   if (error instanceof SessionRefusedError)
     return `The call to the backend ${name} was not made: your session has ended. ${signInAgain}.`;
   if (error instanceof VaultUnavailableError)
     return `The call to the backend ${name} was not made: the token vault does not answer at the moment. Try again in ${error.retryAfterSeconds} s.`;
-  if (findCause(error, BackendRedirectedError) !== null)
+  if (error instanceof BackendRedirectedError)
     return `The backend ${name} redirects elsewhere, which is not followed. Its address has to be mended by the operator.`;
-  if ((error as { code?: unknown } | null)?.code === 'REQUEST_TIMEOUT')
+  if (error instanceof BackendUnavailableError)
+    return `The call to the backend ${name} was not made: it has failed several times in a row and is left alone for a while. Try again in ${error.retryAfterSeconds} s.`;
+  if (error instanceof BackendAnswerError && error.code === 'too-large')
+    return `The answer of the backend ${name} is larger than this gateway passes on.`;
+  if (error instanceof BackendTimeoutError)
     return `The backend ${name} did not answer in time. Whether it did something is not known.`;
   return `The backend ${name} could not be reached, or its answer made no sense. Try again later.`;
 }

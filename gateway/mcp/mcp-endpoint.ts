@@ -4,25 +4,30 @@
  * tokens the request's target needs; only then is the message worked on. The caller's token goes no further.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { classifyInboundRequest, createMcpHandler, isJsonContentType } from '@modelcontextprotocol/server';
+import { classifyInboundRequest, isJsonContentType } from '@modelcontextprotocol/server';
 import type { Log } from '../../schemas/log.ts';
 import { BodyTooLargeError, readBody } from '../http/request.ts';
 import type { OriginVerdict } from '../http/request-origin.ts';
-import { type JsonRpcId, sendJsonRpcError, sendResponse } from '../http/respond.ts';
+import { type JsonRpcId, sendJsonRpcError } from '../http/respond.ts';
 import type { AccessToken, AccessTokenVerifier } from '../identity/access-token.ts';
 import { refusalOf } from '../identity/challenge.ts';
 import type { Identities } from '../identity/identity.ts';
-import type { Backend } from './backend.ts';
 import type { Caller } from './caller.ts';
+import type { ClientSessions } from './client-sessions.ts';
 import type { ConnectionPool } from './connection-pool.ts';
-import { createProtocolServer } from './protocol-server.ts';
+import { findNotification, findRequest, isObject, type JsonObject, rpcCodes } from './json-rpc.ts';
+import type { NewerClients } from './newer-clients.ts';
+import type { OlderClients } from './older-clients.ts';
+import { type ClientProfile, newerVersion, olderVersions, profileOfMeta, toProfile } from './protocol.ts';
+import { accepts, acceptsBoth, findHeaderFault, headerOf, paramHeadersIn } from './request-headers.ts';
+import type { Router } from './router.ts';
 import { createRunningRequests } from './running-requests.ts';
 import type { SessionIds } from './session-ids.ts';
-import type { ToolNames } from './tool-names.ts';
-import type { Tools } from './tools.ts';
 
 export interface McpEndpoint {
   handle(req: IncomingMessage, res: ServerResponse): Promise<void>;
+  /** Streams on which clients listen end; what runs is let run. */
+  endStreams(): void;
   close(): Promise<void>;
 }
 
@@ -31,140 +36,222 @@ export interface McpEndpointOptions {
   readonly mcpUrl: string;
   /** The iss of principals. */
   readonly realm: string;
-  readonly gateway: { readonly name: string; readonly version: string };
-  readonly backends: readonly Backend[];
   readonly checkOrigin: (req: IncomingMessage) => OriginVerdict;
   readonly verifier: AccessTokenVerifier;
   readonly identities: Identities;
   readonly sessionIds: SessionIds;
+  readonly sessions: ClientSessions;
   readonly pool: ConnectionPool;
-  readonly names: ToolNames;
-  readonly tools: Tools;
+  readonly router: Router;
+  readonly newerClients: NewerClients;
+  readonly olderClients: OlderClients;
+  /** Headers of requests that backends are sent, in lower case. */
+  readonly passthroughHeaders: readonly string[];
+  readonly now: () => number;
   readonly log: Pick<Log, 'warn' | 'error' | 'debug'>;
   readonly maxBodyBytes?: number;
 }
 
-const parseError = -32700;
-const invalidRequest = -32600;
-const internalError = -32603;
-/** Of the range that JSON-RPC leaves to servers; both as the SDKs use them. */
-const refused = -32000;
-const sessionNotFound = -32001;
-
-/** What the protocol library looks at; the caller's token is not among it. */
-const protocolHeaders = [
-  'accept',
-  'content-type',
-  'mcp-protocol-version',
-  'mcp-method',
-  'mcp-name',
-  'mcp-session-id',
-];
+const sessionHeaderMissing = {
+  code: rpcCodes.refused,
+  message: 'Bad Request: Mcp-Session-Id header is required',
+};
+const sessionUnknown = { code: rpcCodes.sessionNotFound, message: 'Session not found' };
+const notAcceptable = {
+  code: rpcCodes.refused,
+  message: 'Not Acceptable: Client must accept both application/json and text/event-stream',
+};
 
 export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
-  const { mcpUrl, backends, verifier, identities, sessionIds, pool, names, tools, log } = options;
+  const { mcpUrl, realm, verifier, identities, sessionIds, sessions, pool, router, log } = options;
+  const { newerClients, olderClients } = options;
   const maxBodyBytes = options.maxBodyBytes ?? 4 * 1024 * 1024;
-  const allProviders = [...new Set(backends.flatMap(({ strategy }) => strategy.providers))];
-  const served = new WeakMap<Request, { caller: Caller; method: string }>();
   const running = createRunningRequests();
-  const handler = createMcpHandler(
-    ({ requestInfo }) => {
-      const request = requestInfo === undefined ? undefined : served.get(requestInfo);
-      if (request === undefined) throw new TypeError('an MCP request without a caller');
-      return createProtocolServer({ gateway: options.gateway, tools, ...request });
-    },
-    {
-      maxRequestBodySize: maxBodyBytes,
-      onerror: (error) => log.debug({ error }, 'an MCP message was refused'),
-    },
-  );
-
-  /** What the request's target needs, and no more. */
-  function providersOf(method: unknown, params: unknown): readonly string[] {
-    if (method === 'tools/list') return allProviders;
-    if (method !== 'tools/call') return [];
-    const name = (params as { name?: unknown } | undefined)?.name;
-    return typeof name === 'string' ? (names.findTarget(name)?.backend.strategy.providers ?? []) : [];
-  }
 
   async function authenticate(req: IncomingMessage): Promise<AccessToken> {
     return await verifier.verify(req.headersDistinct.authorization ?? []);
+  }
+
+  const validMs = ({ expiresAt }: AccessToken): number =>
+    Math.min(Math.max(0, expiresAt * 1000 - options.now()), 2 ** 31 - 1);
+
+  /** The caller as the vault knows them now. */
+  async function findCaller(
+    req: IncomingMessage,
+    token: AccessToken,
+    owner: string,
+    client: ClientProfile,
+    providers: readonly string[],
+  ): Promise<Caller> {
+    return {
+      identity: await identities.find(token, { providers }),
+      owner,
+      client,
+      passedHeaders: passedHeaders(req, options.passthroughHeaders),
+      lookUpAgain: ({ provider, version }) =>
+        identities.find(token, { providers: [provider], rejected: { [provider]: version } }),
+    };
   }
 
   async function post(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const token = await authenticate(req);
     if (!isJsonContentType(req.headers['content-type'] ?? null))
       return sendJsonRpcError(res, 415, {
-        code: refused,
+        code: rpcCodes.refused,
         message: 'Unsupported Media Type: Content-Type must be application/json',
       });
     const body = parseJson(await readBody(req, maxBodyBytes));
     if (body === undefined)
-      return sendJsonRpcError(res, 400, { code: parseError, message: 'Parse error: the body is not JSON' });
+      return sendJsonRpcError(res, 400, {
+        code: rpcCodes.parseError,
+        message: 'Parse error: the body is not JSON',
+      });
     if (Array.isArray(body))
-      return sendJsonRpcError(res, 400, { code: invalidRequest, message: 'Batches are not supported' });
+      return sendJsonRpcError(res, 400, {
+        code: rpcCodes.invalidRequest,
+        message: 'Batches are not supported',
+      });
 
-    const route = classifyInboundRequest({
-      httpMethod: 'POST',
-      ...standardHeaders(req),
-      body,
-    });
-    const message = body as { id?: JsonRpcId; method?: unknown; params?: unknown };
-    const id = idOf(message);
-    if (route.kind === 'reject')
-      return sendJsonRpcError(res, route.httpStatus, { code: route.code, message: route.message }, { id });
-
-    const principal = { iss: options.realm, sub: token.sub };
-    const opensSession = route.kind === 'legacy' && route.reason === 'initialize';
-    let sessionId: string | null = null;
-    if (opensSession) {
-      sessionId = sessionIds.create(principal);
-    } else if (route.kind === 'legacy') {
-      sessionId = headerOf(req, 'mcp-session-id');
-      if (sessionId === null)
-        return sendJsonRpcError(res, 400, {
-          code: refused,
-          message: 'Bad Request: Mcp-Session-Id header is required',
-        });
-      if (!sessionIds.isLive(sessionId, principal))
-        return sendJsonRpcError(res, 404, { code: sessionNotFound, message: 'Session not found' });
+    const route = classifyInboundRequest({ httpMethod: 'POST', ...standardHeaders(req), body });
+    const message = isObject(body) ? body : {};
+    if (route.kind === 'reject') {
+      const { httpStatus, code, data } = route;
+      return sendJsonRpcError(res, httpStatus, { code, message: route.message, data }, { id: idOf(message) });
     }
+    if (!acceptsBoth(req)) return sendJsonRpcError(res, 406, notAcceptable, { id: idOf(message) });
+    if (route.kind === 'modern')
+      await postNewer(req, res, token, message, route.classification.revision ?? null);
+    else await postOlder(req, res, token, message, route.reason === 'initialize');
+  }
 
-    const identity = await identities.find(token, { providers: providersOf(message.method, message.params) });
-    const owner = sessionId ?? JSON.stringify([token.sub, token.tsid, token.clientId]);
-    if (sessionId !== null && message.method === 'notifications/cancelled')
-      running.cancel(owner, (message.params as { requestId?: unknown } | undefined)?.requestId);
+  async function postNewer(
+    req: IncomingMessage,
+    res: ServerResponse,
+    token: AccessToken,
+    body: JsonObject,
+    version: string | null,
+  ): Promise<void> {
+    const message = findRequest(body);
+    const id = message?.id ?? null;
+    if (version !== newerVersion) {
+      const data = { supported: [newerVersion], requested: version ?? 'unknown' };
+      const code = rpcCodes.unsupportedProtocolVersion;
+      return sendJsonRpcError(res, 400, { code, message: 'Unsupported protocol version', data }, { id });
+    }
+    // There is none that a client has to say over HTTP.
+    if (message === null) return void res.writeHead(202).end();
+    const fault = findHeaderFault(req, message);
+    if (fault !== null)
+      return sendJsonRpcError(res, 400, { code: headerMismatch, message: `Bad Request: ${fault}` }, { id });
 
-    using request = running.begin(owner, id, res);
-    const webRequest = new Request(mcpUrl, {
-      method: 'POST',
-      headers: forwarded(req),
+    const owner = JSON.stringify([token.sub, token.tsid, token.clientId]);
+    const client = profileOfMeta(message.params._meta);
+    const find = (providers: readonly string[]) => findCaller(req, token, owner, client, providers);
+    const caller = await find(router.providersOf(message.method, message.params));
+    using request = running.begin(owner, null, res);
+    await newerClients.serve({
+      message,
+      caller,
+      clientId: token.clientId,
+      paramHeaders: paramHeadersIn(req),
+      renew: ({ strategy }) => find(strategy.providers),
+      validMs: validMs(token),
       signal: request.signal,
+      res,
     });
-    const caller: Caller = {
-      identity,
-      owner,
-      lookUpAgain: ({ provider, version }) =>
-        identities.find(token, { providers: [provider], rejected: { [provider]: version } }),
-    };
-    served.set(webRequest, { caller, method: typeof message.method === 'string' ? message.method : '' });
-    const response = await handler.fetch(webRequest, { parsedBody: body });
-    await sendResponse(res, response, opensSession ? { 'mcp-session-id': sessionId! } : {});
+  }
+
+  /** null: it was answered that there is no such session. */
+  function findSession(req: IncomingMessage, res: ServerResponse, token: AccessToken) {
+    const sessionId = headerOf(req, 'mcp-session-id');
+    const client = sessionId === null ? null : sessionIds.open(sessionId, { iss: realm, sub: token.sub });
+    if (sessionId === null) sendJsonRpcError(res, 400, sessionHeaderMissing);
+    else if (client === null) sendJsonRpcError(res, 404, sessionUnknown);
+    else return sessions.of(sessionId, client);
+    return null;
+  }
+
+  function isVersionKnown(req: IncomingMessage, res: ServerResponse): boolean {
+    const version = headerOf(req, 'mcp-protocol-version');
+    if (version === null || olderVersions.includes(version)) return true;
+    const message = `Bad Request: Unsupported protocol version (supported versions: ${olderVersions.join(', ')})`;
+    sendJsonRpcError(res, 400, { code: rpcCodes.refused, message });
+    return false;
+  }
+
+  async function postOlder(
+    req: IncomingMessage,
+    res: ServerResponse,
+    token: AccessToken,
+    body: JsonObject,
+    opensSession: boolean,
+  ): Promise<void> {
+    const message = findRequest(body);
+    const begun = opensSession && message !== null ? openSession(token, message.params) : null;
+    const session = begun ?? findSession(req, res, token);
+    if (session === null || (begun === null && !isVersionKnown(req, res))) return;
+    const { id: owner, client } = session;
+    const providers = message === null ? [] : router.providersOf(message.method, message.params);
+    const caller = await findCaller(req, token, owner, client, providers);
+
+    if (message === null) {
+      const notification = findNotification(body);
+      if (notification === null) session.answer(body);
+      else if (notification.method === 'notifications/cancelled')
+        running.cancel(owner, notification.params?.requestId);
+      else await olderClients.notify(owner, notification);
+      res.writeHead(202).end();
+      return;
+    }
+    using request = running.begin(owner, message.id, res);
+    await olderClients.serve({
+      message,
+      caller,
+      clientId: token.clientId,
+      session,
+      headers: begun === null ? {} : { 'mcp-session-id': owner },
+      signal: request.signal,
+      res,
+    });
+  }
+
+  function openSession(token: AccessToken, { clientInfo, capabilities }: JsonObject) {
+    const principal = { iss: realm, sub: token.sub };
+    const id = sessionIds.create(principal, toProfile(clientInfo, capabilities));
+    return sessions.of(id, sessionIds.open(id, principal)!);
+  }
+
+  async function listen(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const token = await authenticate(req);
+    if (!accepts(req, 'text/event-stream'))
+      return sendJsonRpcError(res, 406, {
+        code: rpcCodes.refused,
+        message: 'Not Acceptable: Client must accept text/event-stream',
+      });
+    const session = findSession(req, res, token);
+    if (session === null || !isVersionKnown(req, res)) return;
+    const find = (providers: readonly string[]) =>
+      findCaller(req, token, session.id, session.client, providers);
+    await find([]);
+    using request = running.begin(session.id, null, res);
+    await olderClients.stream({
+      session,
+      owner: session.id,
+      renew: ({ strategy }) => find(strategy.providers),
+      validMs: validMs(token),
+      signal: request.signal,
+      res,
+    });
   }
 
   async function endSession(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const token = await authenticate(req);
-    const sessionId = headerOf(req, 'mcp-session-id');
-    if (sessionId === null)
-      return sendJsonRpcError(res, 400, {
-        code: refused,
-        message: 'Bad Request: Mcp-Session-Id header is required',
-      });
-    if (!sessionIds.isLive(sessionId, { iss: options.realm, sub: token.sub }))
-      return sendJsonRpcError(res, 404, { code: sessionNotFound, message: 'Session not found' });
-    sessionIds.end(sessionId);
-    running.cancelAll(sessionId);
-    pool.end(sessionId);
+    const session = findSession(req, res, await authenticate(req));
+    if (session === null) return;
+    const { id } = session;
+    sessionIds.end(id);
+    sessions.end(id);
+    running.cancelAll(id);
+    pool.end(id);
     res.writeHead(204).end();
   }
 
@@ -174,29 +261,37 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
         const verdict = options.checkOrigin(req);
         if (verdict !== 'ok') {
           const what = verdict === 'foreign-host' ? 'Host' : 'Origin';
-          return sendJsonRpcError(res, 403, { code: refused, message: `Forbidden: foreign ${what}` });
+          return sendJsonRpcError(res, 403, {
+            code: rpcCodes.refused,
+            message: `Forbidden: foreign ${what}`,
+          });
         }
         if (req.method === 'POST') return await post(req, res);
+        if (req.method === 'GET') return await listen(req, res);
         if (req.method === 'DELETE') return await endSession(req, res);
         await authenticate(req);
         sendJsonRpcError(
           res,
           405,
-          { code: refused, message: 'Method not allowed.' },
-          { headers: { allow: 'POST, DELETE' } },
+          { code: rpcCodes.refused, message: 'Method not allowed.' },
+          { headers: { allow: 'GET, POST, DELETE' } },
         );
       } catch (error) {
         answerError(res, error);
       }
     },
+    endStreams() {
+      newerClients.close();
+      olderClients.close();
+    },
     async close() {
-      await handler.close();
       await pool.close();
     },
   };
 
   function answerError(res: ServerResponse, error: unknown): void {
     if (res.headersSent || res.destroyed) {
+      log.error({ error }, 'an MCP request failed inside');
       res.destroy();
       return;
     }
@@ -204,17 +299,18 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
     if (refusal !== null) {
       if (refusal.status === 503) log.warn({ error }, 'the vault does not answer');
       const { status, headers, message } = refusal;
-      sendJsonRpcError(res, status, { code: refused, message }, { headers });
+      sendJsonRpcError(res, status, { code: rpcCodes.refused, message }, { headers });
     } else if (error instanceof BodyTooLargeError) {
       const message = `Payload Too Large: at most ${maxBodyBytes} bytes`;
-      sendJsonRpcError(res, 413, { code: refused, message }, { headers: { connection: 'close' } });
+      sendJsonRpcError(res, 413, { code: rpcCodes.refused, message }, { headers: { connection: 'close' } });
     } else {
       log.error({ error }, 'an MCP request failed inside');
-      sendJsonRpcError(res, 500, { code: internalError, message: 'Internal error' });
+      sendJsonRpcError(res, 500, { code: rpcCodes.internalError, message: 'Internal error' });
     }
   }
 }
 
+const headerMismatch = -32020;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** undefined: not JSON (RFC 8259 wants UTF-8). */
@@ -231,11 +327,6 @@ function idOf(message: { id?: unknown; method?: unknown }): JsonRpcId {
   return typeof method === 'string' && (typeof id === 'string' || typeof id === 'number') ? id : null;
 }
 
-function headerOf(req: IncomingMessage, name: string): string | null {
-  const value = req.headers[name];
-  return typeof value === 'string' && value !== '' ? value : null;
-}
-
 function standardHeaders(req: IncomingMessage) {
   const version = headerOf(req, 'mcp-protocol-version');
   const method = headerOf(req, 'mcp-method');
@@ -247,11 +338,11 @@ function standardHeaders(req: IncomingMessage) {
   };
 }
 
-function forwarded(req: IncomingMessage): Record<string, string> {
+function passedHeaders(req: IncomingMessage, names: readonly string[]): Record<string, string> {
   const headers: Record<string, string> = {};
-  for (const name of protocolHeaders) {
-    const value = headerOf(req, name);
-    if (value !== null) headers[name] = value;
+  for (const name of names) {
+    const value = req.headers[name];
+    if (typeof value === 'string') headers[name] = value;
   }
   return headers;
 }

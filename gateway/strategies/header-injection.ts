@@ -3,8 +3,10 @@ import type { Secret } from '../../schemas/secret.ts';
 import type { OutgoingStrategy } from './outgoing-strategy.ts';
 
 export function createHeaderInjection(options: { headerName: string; value: Secret }): OutgoingStrategy {
+  const headers = () => ({ [options.headerName]: options.value.reveal() });
   return {
     providers: [],
-    headers: () => ({ headers: { [options.headerName]: options.value.reveal() }, injected: null }),
+    forNobody: headers,
+    headers: () => ({ headers: headers(), injected: null }),
   };
 }

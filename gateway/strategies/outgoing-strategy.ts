@@ -13,6 +13,8 @@ export interface OutgoingHeaders {
 export interface OutgoingStrategy {
   /** The providers whose tokens the strategy needs. */
   readonly providers: readonly string[];
+  /** What a probe sends, for which nobody calls. */
+  forNobody(): Readonly<Record<string, string>>;
   headers(identity: Identity): OutgoingHeaders | UpstreamTokenNotFoundError;
 }
 

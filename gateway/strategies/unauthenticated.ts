@@ -2,5 +2,5 @@
 import type { OutgoingStrategy } from './outgoing-strategy.ts';
 
 export function createUnauthenticated(): OutgoingStrategy {
-  return { providers: [], headers: () => ({ headers: {}, injected: null }) };
+  return { providers: [], forNobody: () => ({}), headers: () => ({ headers: {}, injected: null }) };
 }

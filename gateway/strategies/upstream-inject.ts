@@ -7,6 +7,7 @@ import { type OutgoingStrategy, UpstreamTokenNotFoundError } from './outgoing-st
 export function createUpstreamInject({ providerName }: { providerName: string }): OutgoingStrategy {
   return {
     providers: [providerName],
+    forNobody: () => ({}),
     headers(identity) {
       const answer = identity.upstreamTokens.get(providerName);
       switch (answer?.status) {

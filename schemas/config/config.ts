@@ -27,6 +27,13 @@ export const configSchema = z.strictObject({
   outgoingAuth: outgoingAuthSchema.prefault({}),
   aggregation: aggregationSchema,
   operational: operationalSchema,
+  passthroughHeaders: z
+    .array(text('The name of a header', 'X-Request-Id'))
+    .meta({
+      description: 'Headers of a caller that backends are sent as they are',
+      examples: ['[X-Request-Id]'],
+    })
+    .default([]),
   gateway: gatewaySchema,
   nats: natsSchema.optional(),
   vault: vaultSchema,

@@ -22,11 +22,27 @@ export type BackendStrategy =
     }
   | { readonly type: 'upstream_inject'; readonly providerName: string };
 
+export interface GatewayToolOverride {
+  readonly name?: string | undefined;
+  readonly description?: string | undefined;
+  readonly annotations?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** Which tools of a backend clients see, and how. */
+export interface GatewayTools {
+  readonly hidden: boolean;
+  /** null: all. */
+  readonly filter: readonly string[] | null;
+  /** By the backend's own name. */
+  readonly overrides: Readonly<Record<string, GatewayToolOverride>>;
+}
+
 export interface GatewayBackend {
   readonly name: string;
   readonly url: string;
   /** What its tools, resources and prompts have before their names. */
   readonly prefix: string;
+  readonly tools: GatewayTools;
   readonly timeoutMs: number;
   readonly strategy: BackendStrategy;
 }
@@ -55,7 +71,20 @@ export interface GatewaySettings extends ProcessSettings {
   /** In the order of the chain. */
   readonly upstreams: readonly GatewayUpstream[];
   readonly backends: readonly GatewayBackend[];
-  readonly conflictResolution: 'prefix';
+  readonly aggregation: {
+    readonly conflictResolution: 'prefix' | 'priority' | 'manual';
+    readonly priorityOrder: readonly string[];
+  };
+  readonly failures: {
+    readonly healthCheckIntervalMs: number;
+    readonly healthCheckTimeoutMs: number;
+    readonly unhealthyThreshold: number;
+    /** null: no backend is left alone because of failed requests. */
+    readonly circuit: { readonly failureThreshold: number; readonly openMs: number } | null;
+  };
+  /** In lower case. */
+  readonly passthroughHeaders: readonly string[];
+  readonly connectTool: boolean;
   readonly minValidSeconds: number;
 }
 
@@ -65,6 +94,7 @@ export function gatewayConfig(config: Config): GatewaySettings {
     name,
     url,
     prefix: config.aggregation.conflictResolutionConfig.prefixFormat.replaceAll('{workload}', name),
+    tools: toolsOf(config, name),
     timeoutMs: timeoutMs(config, name),
     strategy: strategyOf(config, name),
   }));
@@ -84,8 +114,40 @@ export function gatewayConfig(config: Config): GatewaySettings {
       : null,
     upstreams: runConfig.upstreams.map((upstream) => gatewayUpstream(upstream, runConfig.issuer)),
     backends,
-    conflictResolution: config.aggregation.conflictResolution,
+    aggregation: {
+      conflictResolution: config.aggregation.conflictResolution,
+      priorityOrder: config.aggregation.conflictResolutionConfig.priorityOrder,
+    },
+    failures: failuresOf(config),
+    passthroughHeaders: config.passthroughHeaders.map((name) => name.toLowerCase()),
+    connectTool: config.gateway.connectTool,
     minValidSeconds: config.vault.minValidSeconds,
+  };
+}
+
+function toolsOf({ aggregation }: Config, backend: string): GatewayTools {
+  const entry = aggregation.tools.find(({ workload }) => workload === backend);
+  return {
+    hidden:
+      aggregation.excludeAllTools ||
+      (entry === undefined ? aggregation.defaultToolVisibility === 'deny' : entry.excludeAll),
+    filter: entry?.filter ?? null,
+    overrides: entry?.overrides ?? {},
+  };
+}
+
+function failuresOf({ operational: { failureHandling } }: Config): GatewaySettings['failures'] {
+  const { circuitBreaker } = failureHandling;
+  return {
+    healthCheckIntervalMs: parseDurationMs(failureHandling.healthCheckInterval),
+    healthCheckTimeoutMs: parseDurationMs(failureHandling.healthCheckTimeout),
+    unhealthyThreshold: failureHandling.unhealthyThreshold,
+    circuit: circuitBreaker.enabled
+      ? {
+          failureThreshold: circuitBreaker.failureThreshold,
+          openMs: parseDurationMs(circuitBreaker.timeout),
+        }
+      : null,
   };
 }
 

@@ -19,6 +19,13 @@ export const gatewaySchema = z
       })
       .meta({ description: 'Where it listens', examples: ['{host: 127.0.0.1, port: 4483}'] })
       .prefault({}),
+    connectTool: z
+      .boolean()
+      .meta({
+        description: 'A backend whose account is not connected shows one tool `connect` instead of its own',
+        examples: ['false'],
+      })
+      .default(true),
   })
   .meta({ description: 'The HTTP side', examples: ['{listen: {host: 127.0.0.1, port: 4483}}'] })
   .prefault({});

@@ -30,7 +30,6 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
     sessionStorage: absent('sessionStorage', 'remove it; sessions need no storage of their own'),
     telemetry: notYet('telemetry'),
     audit: notYet('audit'),
-    passthroughHeaders: notYet('passthroughHeaders'),
   },
   incomingAuth: { authz: absent('authz') },
   'incomingAuth.oidc': {
@@ -42,13 +41,12 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
     insecureAllowHttp: notYet('insecureAllowHttp'),
     caBundlePath: notYet('caBundlePath'),
   },
-  aggregation: {
-    tools: notYet('tools'),
-    excludeAllTools: notYet('excludeAllTools'),
-    defaultToolVisibility: notYet('defaultToolVisibility'),
+  'aggregation.tools[]': {
+    toolConfigRef: absent('toolConfigRef', 'remove it, and write `filter` and `overrides`'),
   },
-  'aggregation.conflictResolutionConfig': { priorityOrder: notYet('priorityOrder') },
-  operational: { failureHandling: notYet('failureHandling') },
+  'operational.failureHandling': {
+    statusReportingInterval: absent('statusReportingInterval', 'remove it; `/status` tells what is so now'),
+  },
   'backends[]': { caBundlePath: notYet('caBundlePath'), metadata: absent('metadata') },
   'authServer.runConfig': {
     authorization_endpoint_base_url: notYet('authorization_endpoint_base_url'),
@@ -115,9 +113,8 @@ const refusedValues: Record<string, Record<string, Refusal>> = {
   },
   'outgoingAuth.default.type': strategyTypes,
   'outgoingAuth.backends.*.type': strategyTypes,
-  'aggregation.conflictResolution': {
-    priority: notYet('priority', 'write `conflictResolution: prefix`'),
-    manual: notYet('manual', 'write `conflictResolution: prefix`'),
+  'operational.failureHandling.partialFailureMode': {
+    fail: absent('fail', 'write `best_effort`: one backend never fails the others'),
   },
   'backends[].transport': {
     sse: absent('sse', 'write `transport: streamable-http` and the URL of that transport'),

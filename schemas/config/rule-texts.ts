@@ -278,6 +278,21 @@ export const ruleTexts = {
     wrong: 'The prefix of one backend begins like that of another',
     instead: '`prefixFormat: "{workload}_"`',
   },
+  'V-50': {
+    title: 'priority has an order',
+    wrong: '`priorityOrder` is missing, or names a backend twice',
+    instead: '`conflictResolution: priority` and the backends, the most important first',
+  },
+  'V-51': {
+    title: 'a tool has one name, and a name one tool',
+    wrong: 'A backend has two entries, an override takes a name twice, or a name is none for a tool',
+    instead: 'One entry for each backend, and a name of its own for each tool',
+  },
+  'V-52': {
+    title: 'no header of a caller stands for a credential',
+    wrong: 'A header in `passthroughHeaders` belongs to the caller, to HTTP, to MCP, or to a strategy',
+    instead: 'Headers that say nothing about who calls, such as `X-Request-Id`',
+  },
   'O-01': {
     title: 'the provider answers',
     wrong: 'An address of the provider cannot be reached, is refused, or answers with an error',

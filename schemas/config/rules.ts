@@ -3,6 +3,7 @@ import type { DraftConfig } from './config.ts';
 import type { Problem } from './problem.ts';
 import type { RuleId } from './rule-texts.ts';
 import { addressRules } from './rules/addresses.ts';
+import { aggregationRules } from './rules/aggregation.ts';
 import { authServerIntegrationRules } from './rules/auth-server-integration.ts';
 import { backendRules } from './rules/backends.ts';
 import { headerInjectionRules } from './rules/header-injection.ts';
@@ -21,6 +22,7 @@ const rules: readonly Rule[] = [
   ...presetRules,
   ...backendRules,
   ...headerInjectionRules,
+  ...aggregationRules,
   ...addressRules,
   ...processRules,
 ];

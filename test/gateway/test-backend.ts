@@ -27,7 +27,7 @@ const tools = {
   count: 'tells its progress',
 };
 
-export async function startTestBackend(kind: BackendKind = '2026-07-28'): Promise<TestBackend> {
+export async function startTestBackend(kind: BackendKind = '2026-07-28', port = 0): Promise<TestBackend> {
   const requests: TestBackend['requests'] = [];
   const tokens: string[] = [];
   const sessions = new Map<string, StreamableHTTPServerTransport>();
@@ -118,7 +118,7 @@ export async function startTestBackend(kind: BackendKind = '2026-07-28'): Promis
     );
   });
   await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(port, '127.0.0.1', resolve);
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`;
   return Object.assign(backend, {

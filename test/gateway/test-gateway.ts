@@ -5,7 +5,7 @@ import { StreamableHTTPClientTransport as OlderTransport } from '@modelcontextpr
 import { pino } from 'pino';
 import { createGateway, type Gateway, type GatewayOptions } from '../../gateway/gateway.ts';
 import { createInstance } from '../../gateway/instance.ts';
-import type { BackendStrategy } from '../../schemas/config/gateway-config.ts';
+import type { BackendStrategy, GatewaySettings, GatewayTools } from '../../schemas/config/gateway-config.ts';
 import type { GatewayFact } from '../../schemas/events/facts.ts';
 import { realmOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId } from '../../schemas/ids.ts';
@@ -31,7 +31,10 @@ export interface TestGatewayOptions {
     url: string;
     strategy?: BackendStrategy;
     timeoutMs?: number;
+    prefix?: string;
+    tools?: GatewayTools;
   }[];
+  readonly settings?: Partial<GatewaySettings>;
   readonly signer?: TestSigner;
   readonly vault?: FakeVault;
   readonly sessionIdKeys?: readonly Buffer[];
@@ -61,10 +64,21 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       mcpUrl,
       resource: mcpUrl,
       minValidSeconds: 30,
-      backends: options.backends.map(({ name, url, strategy, timeoutMs }) => ({
+      aggregation: { conflictResolution: 'prefix', priorityOrder: [] },
+      failures: {
+        healthCheckIntervalMs: 600_000,
+        healthCheckTimeoutMs: 2_000,
+        unhealthyThreshold: 2,
+        circuit: null,
+      },
+      passthroughHeaders: [],
+      connectTool: true,
+      ...options.settings,
+      backends: options.backends.map(({ name, url, strategy, timeoutMs, prefix, tools }) => ({
         name,
         url,
-        prefix: `${name}_`,
+        prefix: prefix ?? `${name}_`,
+        tools: tools ?? { hidden: false, filter: null, overrides: {} },
         timeoutMs: timeoutMs ?? 5_000,
         strategy: strategy ?? { type: 'unauthenticated' },
       })),

@@ -121,6 +121,16 @@ const namesMeanABackend: Rule = {
         name,
         parts: ['operational', 'timeouts', 'perWorkload', name],
       })),
+      ...(config.aggregation?.conflictResolutionConfig?.priorityOrder ?? []).flatMap((name, index) =>
+        name === undefined
+          ? []
+          : [{ name, parts: ['aggregation', 'conflictResolutionConfig', 'priorityOrder', index] }],
+      ),
+      ...(config.aggregation?.tools ?? []).flatMap((entry, index) =>
+        entry?.workload === undefined
+          ? []
+          : [{ name: entry.workload, parts: ['aggregation', 'tools', index, 'workload'] }],
+      ),
     ];
     return places
       .filter(({ name }) => !known.includes(name))

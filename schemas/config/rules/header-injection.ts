@@ -1,12 +1,8 @@
 /** What a strategy's blocks must fulfil, above all a header that is set on every request to a backend. */
 import type { DraftConfig } from '../config.ts';
-import { isCredentialHeader, isHeaderName, isHeaderValue } from './headers.ts';
+import { isCredentialHeader, isHeaderName, isHeaderValue, isProtocolHeader } from './headers.ts';
 import { strategiesOf } from './parts.ts';
 import type { Finding, Rule } from './rule.ts';
-
-/** Headers that carry the message or the protocol itself; setting one breaks or redirects the request. */
-const protocolHeaders =
-  /^(host|connection|keep-alive|te|trailer|upgrade|http2-settings|transfer-encoding|expect|content-.*|accept|last-event-id|mcp-.*|proxy-.*|forwarded|x-forwarded-.*|x-real-ip)$/;
 
 const eachHeaderInjection =
   (find: (path: string, block: NonNullable<ReturnType<typeof headerInjectionOf>>) => readonly Finding[]) =>
@@ -60,7 +56,7 @@ const headerMayBeSet: Rule = {
         message: 'is not the name of a header (RFC 9110 section 5.1)',
         fix: 'write for example `headerName: X-API-Key`',
       });
-    } else if (name !== undefined && protocolHeaders.test(name.toLowerCase())) {
+    } else if (name !== undefined && isProtocolHeader(name.toLowerCase())) {
       findings.push({
         path: `${path}.headerName`,
         message: 'this header belongs to HTTP or MCP, and a strategy may not set it',

@@ -2,6 +2,15 @@
 
 const credentialHeaders = /authorization|cookie|token|secret|passw|credential|api-?key|auth-?key|session/i;
 
+/** Headers that carry the message or the protocol itself; setting one breaks or redirects the request. */
+const protocolHeaders =
+  /^(host|connection|keep-alive|te|trailer|upgrade|http2-settings|transfer-encoding|expect|content-.*|accept|last-event-id|mcp-.*|proxy-.*|forwarded|x-forwarded-.*|x-real-ip)$/;
+
+/** The name in lower case. */
+export function isProtocolHeader(name: string): boolean {
+  return protocolHeaders.test(name);
+}
+
 export function isCredentialHeader(name: string): boolean {
   return credentialHeaders.test(name);
 }

@@ -56,16 +56,19 @@ test('asks the vault once per request, and only for the providers that the targe
   gateway.vault.hold('usr_anna', 'gitlab', okAnswer('g'));
   gateway.vault.hold('usr_anna', 'corporate', okAnswer('c'));
   await using client = await connectClient('sdk 1 (2025-11-25)', gateway.url, await gateway.signer.sign());
-  assert.equal(
-    gateway.vault.asked.map(({ providers }) => providers),
-    [[], []],
-    'initialize and notifications/initialized need none',
-  );
+  const askedFor = () => gateway.vault.asked.map(({ providers }) => providers.join());
   await client.listTools();
+  assert.equal(
+    askedFor().filter((providers) => providers.includes(',')),
+    ['gitlab,corporate'],
+  );
+  const before = askedFor().filter((providers) => providers !== '').length;
   await client.callTool({ name: 'corp_whoami' });
   assert.equal(
-    gateway.vault.asked.slice(2).map(({ providers }) => providers),
-    [['gitlab', 'corporate'], ['corporate']],
+    askedFor()
+      .filter((providers) => providers !== '')
+      .slice(before),
+    ['corporate'],
   );
   assert.equal([...new Set(gateway.vault.asked.map(({ iss }) => iss))], [gateway.description.realm]);
 });

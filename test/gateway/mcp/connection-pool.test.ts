@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Backend } from '../../../gateway/mcp/backend.ts';
+import { type Backend, showEverything } from '../../../gateway/mcp/backend.ts';
 import type { BackendConnection } from '../../../gateway/mcp/backend-connection.ts';
 import { createConnectionPool } from '../../../gateway/mcp/connection-pool.ts';
 import { createUnauthenticated } from '../../../gateway/strategies/unauthenticated.ts';
@@ -12,8 +12,15 @@ const backend: Backend = {
   prefix: 'b_',
   url: new URL('http://127.0.0.1:1/mcp'),
   timeoutMs: 1,
+  tools: showEverything,
   strategy: createUnauthenticated(),
 };
+
+const as = (owner: string) => ({
+  owner,
+  client: { info: {}, capabilities: {} },
+  credentials: {},
+});
 
 function aConnector(open?: () => Promise<void>) {
   const events: string[] = [];
@@ -26,7 +33,10 @@ function aConnector(open?: () => Promise<void>) {
       events.push(`open ${name}`);
       await open?.();
       return {
-        offersTools: true,
+        protocol: 'newer',
+        capabilities: {},
+        notify: async () => {},
+        listen: async () => false,
         request: async () => ({ name }),
         async close() {
           events.push(`close ${name}`);
@@ -40,9 +50,9 @@ test('one owner shares a connection, also while it is being opened; two owners n
   const connector = aConnector();
   const pool = createConnectionPool({ connector });
   const [one, two, other] = await Promise.all([
-    pool.lease('anna', backend),
-    pool.lease('anna', backend),
-    pool.lease('ben', backend),
+    pool.lease(as('anna'), backend),
+    pool.lease(as('anna'), backend),
+    pool.lease(as('ben'), backend),
   ]);
   assert.is(one.connection, two.connection);
   assert.is.not(one.connection, other.connection);
@@ -54,8 +64,8 @@ test('one owner shares a connection, also while it is being opened; two owners n
 test('the number is limited, and what is in use is closed after its last request', async () => {
   const connector = aConnector();
   const pool = createConnectionPool({ connector, maxConnections: 1 });
-  const first = await pool.lease('anna', backend);
-  const second = await pool.lease('ben', backend);
+  const first = await pool.lease(as('anna'), backend);
+  const second = await pool.lease(as('ben'), backend);
   assert.equal(connector.events, ['open c1', 'open c2']);
   await first[Symbol.asyncDispose]();
   await second[Symbol.asyncDispose]();
@@ -66,7 +76,7 @@ test('the number is limited, and what is in use is closed after its last request
 test('idle connections are closed', async () => {
   const connector = aConnector();
   const pool = createConnectionPool({ connector, idleMs: 20 });
-  const lease = await pool.lease('anna', backend);
+  const lease = await pool.lease(as('anna'), backend);
   await lease[Symbol.asyncDispose]();
   while (connector.events.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.equal(connector.events, ['open c1', 'close c1']);
@@ -75,7 +85,8 @@ test('idle connections are closed', async () => {
 test('a session that ends takes its own connections with it', async () => {
   const connector = aConnector();
   const pool = createConnectionPool({ connector });
-  for (const owner of ['anna', 'annabel']) await (await pool.lease(owner, backend))[Symbol.asyncDispose]();
+  for (const owner of ['anna', 'annabel'])
+    await (await pool.lease(as(owner), backend))[Symbol.asyncDispose]();
   pool.end('anna');
   await Promise.resolve();
   assert.equal(connector.events, ['open c1', 'open c2', 'close c1']);
@@ -88,16 +99,16 @@ test('a failed opening is not kept, nor one that was discarded', async () => {
     if (broken) throw new Error('down');
   });
   const pool = createConnectionPool({ connector });
-  const failed = await Promise.allSettled([pool.lease('anna', backend), pool.lease('anna', backend)]);
+  const failed = await Promise.allSettled([pool.lease(as('anna'), backend), pool.lease(as('anna'), backend)]);
   assert.equal(
     failed.map(({ status }) => status),
     ['rejected', 'rejected'],
   );
   broken = false;
-  const lease = await pool.lease('anna', backend);
+  const lease = await pool.lease(as('anna'), backend);
   assert.is(lease.reused, false);
   lease.discard();
-  const fresh = await pool.lease('anna', backend);
+  const fresh = await pool.lease(as('anna'), backend);
   assert.is.not(fresh.connection, lease.connection);
   for (const each of [lease, fresh]) await each[Symbol.asyncDispose]();
   await pool.close();

@@ -128,7 +128,7 @@ test('a session is kept by a refreshed token, and is unknown to another person',
   await using gateway = await startTestGateway({ backends: [{ name: 'open', url: backend.url }] });
   for (const kind of clientKinds.slice(0, 2)) {
     await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
-    assert.match(client.sessionId!, /^mcs_[\w-]{48}$/);
+    assert.match(client.sessionId!, /^mcs_[\w-]{64,}$/);
     client.use(await gateway.signer.sign({ jti: 'refreshed' }));
     await client.listTools();
     assert.ok(!client.statuses.includes(404));
@@ -227,8 +227,8 @@ test('malformed requests get their specified errors', async () => {
     ],
     [
       'a method that is not offered',
-      modern('prompts/list'),
-      { authorization, 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'prompts/list' },
+      modern('tasks/list'),
+      { authorization, 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tasks/list' },
       404,
       -32601,
     ],
@@ -248,11 +248,11 @@ test('malformed requests get their specified errors', async () => {
   });
   assert.is((await errorOf(broken)).code, -32700);
 
-  const unknownMethod = await post(gateway, { jsonrpc: '2.0', id: 2, method: 'resources/list' }, inSession);
+  const unknownMethod = await post(gateway, { jsonrpc: '2.0', id: 2, method: 'tasks/list' }, inSession);
   assert.match(await unknownMethod.text(), /-32601/);
-  const get = await post(gateway, null, inSession, 'GET');
-  assert.is(get.status, 405);
-  assert.is(get.headers.get('allow'), 'POST, DELETE');
+  const put = await post(gateway, null, inSession, 'PUT');
+  assert.is(put.status, 405);
+  assert.is(put.headers.get('allow'), 'GET, POST, DELETE');
 });
 
 test('pages of other sites and foreign host names are refused before anything else', async () => {

@@ -6,45 +6,57 @@ import { createSessionIds } from '../../../gateway/mcp/session-ids.ts';
 const test = suite('gateway/mcp session ids');
 const [newKey, oldKey] = [randomBytes(32), randomBytes(32)];
 const anna = { iss: 'urn:latchkey:realm:x', sub: 'usr_anna' };
+const client = {
+  info: { name: 'c', version: '1' },
+  capabilities: { elicitation: { url: {} }, roots: { listChanged: true } },
+};
 const now = () => 1_800_000_000_000;
 
-test('an id is live for its person alone', () => {
+test('an id opens for its person alone, and tells what the client said', () => {
   const ids = createSessionIds({ keys: [newKey], now });
-  const id = ids.create(anna);
+  const id = ids.create(anna, client);
   assert.match(id, /^[\x21-\x7e]+$/);
-  assert.ok(ids.isLive(id, anna));
-  assert.not(ids.isLive(id, { ...anna, sub: 'usr_ben' }));
-  assert.not(ids.isLive(id, { ...anna, iss: 'urn:latchkey:realm:y' }));
-  assert.not(ids.isLive(id, { iss: `${anna.iss}","usr`, sub: '_anna' }));
-  assert.is.not(ids.create(anna), id);
+  assert.equal(ids.open(id, anna), client);
+  assert.is(ids.open(id, { ...anna, sub: 'usr_ben' }), null);
+  assert.is(ids.open(id, { ...anna, iss: 'urn:latchkey:realm:y' }), null);
+  assert.is(ids.open(id, { iss: `${anna.iss}","usr`, sub: '_anna' }), null);
+  assert.is.not(ids.create(anna, client), id);
 });
 
-test('a changed or invented id is not live', () => {
+test('a changed or invented id does not open', () => {
   const ids = createSessionIds({ keys: [newKey], now });
-  const id = ids.create(anna);
+  const id = ids.create(anna, client);
   for (let at = 0; at < id.length; at += 1) {
     const changed = id.slice(0, at) + (id[at] === 'A' ? 'B' : 'A') + id.slice(at + 1);
-    assert.not(ids.isLive(changed, anna), `changed at ${at}`);
+    assert.is(ids.open(changed, anna), null, `changed at ${at}`);
   }
   for (const invented of ['', 'mcs_', `${id}A`, id.slice(0, -1), `${id}\n`, randomBytes(40).toString('hex')])
-    assert.not(ids.isLive(invented, anna));
+    assert.is(ids.open(invented, anna), null);
 });
 
 test('another gateway with the key opens it, also after the key was rotated, and without the key nobody does', () => {
-  const id = createSessionIds({ keys: [oldKey], now }).create(anna);
-  assert.ok(createSessionIds({ keys: [newKey, oldKey], now }).isLive(id, anna));
-  assert.not(createSessionIds({ keys: [newKey], now }).isLive(id, anna));
+  const id = createSessionIds({ keys: [oldKey], now }).create(anna, client);
+  assert.equal(createSessionIds({ keys: [newKey, oldKey], now }).open(id, anna), client);
+  assert.is(createSessionIds({ keys: [newKey], now }).open(id, anna), null);
 });
 
 test('an id ends when its client says so, and by age', () => {
   let time = now();
   const ids = createSessionIds({ keys: [newKey], now: () => time });
-  const [first, second] = [ids.create(anna), ids.create(anna)];
+  const [first, second] = [ids.create(anna, client), ids.create(anna, client)];
   ids.end(first);
-  assert.not(ids.isLive(first, anna));
-  assert.ok(ids.isLive(second, anna));
+  assert.is(ids.open(first, anna), null);
+  assert.equal(ids.open(second, anna), client);
   time += 31 * 24 * 3_600_000;
-  assert.not(ids.isLive(second, anna));
+  assert.is(ids.open(second, anna), null);
+});
+
+test('an id stays short, whatever a client says', () => {
+  const ids = createSessionIds({ keys: [newKey], now });
+  const info = { name: 'n'.repeat(5_000), version: '1', icons: [{ src: 'data:'.repeat(2_000) }] };
+  const id = ids.create(anna, { info, capabilities: { sampling: { x: 'y'.repeat(5_000) } } });
+  assert.ok(id.length < 2_048);
+  assert.equal(ids.open(id, anna), { info: { name: 'n'.repeat(200), version: '1' }, capabilities: {} });
 });
 
 test.run();

@@ -53,6 +53,7 @@ test('holds what a gateway needs', () => {
         name: 'gitlab-tools',
         url: 'https://tools.example.com/mcp',
         prefix: 'gitlab-tools_',
+        tools: { hidden: false, filter: null, overrides: {} },
         timeoutMs: 20_000,
         strategy: { type: 'upstream_inject', providerName: 'gitlab' },
       },
@@ -60,6 +61,7 @@ test('holds what a gateway needs', () => {
         name: 'search',
         url: 'https://search.example.com/mcp',
         prefix: 'search_',
+        tools: { hidden: false, filter: ['find'], overrides: {} },
         timeoutMs: 90_000,
         strategy: {
           type: 'header_injection',
@@ -75,11 +77,20 @@ test('holds what a gateway needs', () => {
         name: 'clock',
         url: 'http://127.0.0.1:8080/mcp',
         prefix: 'clock_',
+        tools: { hidden: false, filter: null, overrides: {} },
         timeoutMs: 20_000,
         strategy: { type: 'unauthenticated' },
       },
     ],
-    conflictResolution: 'prefix',
+    aggregation: { conflictResolution: 'prefix', priorityOrder: [] },
+    failures: {
+      healthCheckIntervalMs: 30_000,
+      healthCheckTimeoutMs: 10_000,
+      unhealthyThreshold: 3,
+      circuit: { failureThreshold: 5, openMs: 60_000 },
+    },
+    passthroughHeaders: [],
+    connectTool: true,
     minValidSeconds: 20,
   });
 });
@@ -89,6 +100,17 @@ test('holds no client secret and no token endpoint of a provider', () => {
     JSON.stringify(gatewayConfig(accepted())),
     /CORPORATE_CLIENT_SECRET|run\/secrets|oauth\/token/,
   );
+});
+
+test('what is shown of a backend follows from its entry, the default and the switch for all', () => {
+  const hidden = (aggregation: object) =>
+    gatewayConfig(accepted((raw) => Object.assign(raw.aggregation, aggregation))).backends.map(
+      ({ tools }) => tools.hidden,
+    );
+  assert.equal(hidden({}), [false, false, false]);
+  assert.equal(hidden({ defaultToolVisibility: 'deny' }), [true, false, true]);
+  assert.equal(hidden({ tools: [{ workload: 'clock', excludeAll: true }] }), [false, false, true]);
+  assert.equal(hidden({ excludeAllTools: true }), [true, true, true]);
 });
 
 test('the MCP endpoint lies at the origin of the issuer, callbacks under its path', () => {

@@ -48,7 +48,7 @@ const refused: [string, (raw: Raw) => void][] = [
   ['an unknown key', (raw) => (raw.audit = {})],
   ['an unknown key far inside', (raw) => (raw.nats.tls.caFil = '/x')],
   ['a value of another kind', (raw) => (raw.gateway.listen.port = '4483')],
-  ['a word that is none of those', (raw) => (raw.aggregation.conflictResolution = 'priority')],
+  ['a word that is none of those', (raw) => (raw.aggregation.conflictResolution = 'alphabet')],
   ['a duration without a unit', (raw) => (raw.operational.timeouts.default = '20')],
   ['a missing client id', (raw) => delete upstreamsOf(raw)[0].oidc_config.client_id],
   ['a missing endpoint without a preset', (raw) => delete upstreamsOf(raw)[1].oauth2_config.token_endpoint],

@@ -145,7 +145,7 @@ test('defaults are filled in', () => {
     delete raw[key];
   const { config } = load(raw);
   assert.is(config?.name, 'latchkey');
-  assert.equal(config?.gateway, { listen: { host: '127.0.0.1', port: 4483 } });
+  assert.equal(config?.gateway, { listen: { host: '127.0.0.1', port: 4483 }, connectTool: true });
   assert.equal(config?.vault, {
     minValidSeconds: 30,
     refreshAheadSeconds: 60,

@@ -13,6 +13,7 @@ const places: Record<string, PathSegment[]> = {
   'outgoingAuth.backends.*': ['outgoingAuth', 'backends', 'search'],
   'outgoingAuth.backends.*.type': ['outgoingAuth', 'backends', 'search', 'type'],
   'backends[]': ['backends', 0],
+  'aggregation.tools[]': ['aggregation', 'tools', 0],
   'backends[].transport': ['backends', 0, 'transport'],
   'authServer.runConfig.upstreams[].login_policy': [
     'authServer',

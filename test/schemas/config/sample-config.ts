@@ -67,8 +67,15 @@ export function sampleConfig(): Raw {
         },
       },
     },
-    aggregation: { conflictResolution: 'prefix', conflictResolutionConfig: { prefixFormat: '{workload}_' } },
-    operational: { timeouts: { default: '20s', perWorkload: { search: '1m30s' } } },
+    aggregation: {
+      conflictResolution: 'prefix',
+      conflictResolutionConfig: { prefixFormat: '{workload}_' },
+      tools: [{ workload: 'search', filter: ['find'] }],
+    },
+    operational: {
+      timeouts: { default: '20s', perWorkload: { search: '1m30s' } },
+      failureHandling: { unhealthyThreshold: 3 },
+    },
     gateway: { listen: { host: '0.0.0.0', port: 4483 } },
     nats: {
       servers: ['tls://nats.example.com:4222'],

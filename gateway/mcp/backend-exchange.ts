@@ -1,0 +1,103 @@
+/**
+ * One request to a backend and the messages that come until its result, whichever protocol the backend speaks. The
+ * result is handed on when it is there, also where the backend leaves its stream open.
+ */
+import { findResult, type JsonObject, type NotificationMessage, type RequestId } from './json-rpc.ts';
+import { BackendAnswerError, type ReceivedMessage, readMessages } from './message-stream.ts';
+import type { WaitLimit } from './wait-limit.ts';
+
+/** An HTTP status that says no, and no JSON-RPC with it. */
+export class BackendHttpError extends Error {
+  override readonly name = 'BackendHttpError';
+  readonly code = 'backend-http-error';
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`the backend answers with HTTP status ${status}`);
+    this.status = status;
+  }
+}
+
+/** Who hears what the backend says before its result. */
+export interface ExchangeEvents {
+  readonly onNotification?: ((notification: NotificationMessage) => void) | undefined;
+  /** The older protocol's servers ask in the middle of a call. @throws JsonRpcError */
+  readonly onRequest?: ((method: string, params: JsonObject) => Promise<JsonObject>) | undefined;
+}
+
+export interface ReadOptions {
+  readonly id: RequestId;
+  readonly maxMessageBytes: number;
+  readonly limit: WaitLimit;
+  /** Everything that is not the result. */
+  readonly onMessage: (message: JsonObject) => void;
+  /** Where a stream that ended too early goes on; absent: nowhere. */
+  readonly resume?: (lastEventId: string) => Promise<Response>;
+}
+
+const defaultRetryMs = 1_000;
+/** How long a stream is read on after its result, so that the connection can be used again. */
+const restMs = 1_000;
+
+/**
+ * @throws JsonRpcError the backend's answer is an error
+ * @throws BackendHttpError
+ * @throws BackendAnswerError
+ */
+export async function readResult(first: Response, options: ReadOptions): Promise<JsonObject> {
+  const { id, maxMessageBytes, limit, onMessage, resume } = options;
+  let response = first;
+  let lastEventId: string | null = null;
+  let retryMs = defaultRetryMs;
+  for (;;) {
+    const messages = readMessages(response, { maxMessageBytes });
+    try {
+      for (;;) {
+        const { value, done } = await messages.next();
+        if (done) break;
+        limit.renew();
+        lastEventId = value.eventId ?? lastEventId;
+        retryMs = value.retryMs ?? retryMs;
+        if (value.message === null) continue;
+        const result = findResult(value.message, id, response.status);
+        if (result !== null) return result;
+        onMessage(value.message);
+      }
+    } catch (error) {
+      if (error instanceof BackendAnswerError && !response.ok) throw new BackendHttpError(response.status);
+      throw error;
+    } finally {
+      readRest(messages, limit);
+    }
+    if (!response.ok) throw new BackendHttpError(response.status);
+    if (lastEventId === null || resume === undefined) throw new BackendAnswerError('no-answer');
+    await pause(retryMs, limit.signal);
+    response = await resume(lastEventId);
+  }
+}
+
+function readRest(messages: AsyncGenerator<ReceivedMessage>, limit: WaitLimit): void {
+  const timer = setTimeout(() => limit.abandon(), restMs);
+  timer.unref();
+  const read = async () => {
+    for await (const _message of messages);
+  };
+  read()
+    .catch(() => {})
+    .finally(() => clearTimeout(timer));
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', stop);
+      resolve();
+    }, ms);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+}

@@ -1,0 +1,234 @@
+/**
+ * What each backend offers, asked in parallel and remembered for a short while. A list that depends on who asks is
+ * remembered for that person alone, and only while the same accounts are connected. Whoever does not answer in time
+ * costs the others nothing: it is listed when it has answered, and then whoever watches is told.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Log } from '../../schemas/log.ts';
+import { UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
+import type { Backend } from './backend.ts';
+import { BackendAuthorizationError, type BackendCalls, type BackendLink } from './backend-call.ts';
+import { type BackendHealth, BackendUnavailableError } from './backend-health.ts';
+import type { Caller } from './caller.ts';
+import { isObject, type JsonObject } from './json-rpc.ts';
+import { BackendAnswerError } from './message-stream.ts';
+import type { BackendItems } from './names.ts';
+
+/** The methods of MCP that list, what each calls its list, and the capability that a server has for it. */
+export const listKinds = {
+  'tools/list': { member: 'tools', capability: 'tools' },
+  'prompts/list': { member: 'prompts', capability: 'prompts' },
+  'resources/list': { member: 'resources', capability: 'resources' },
+  'resources/templates/list': { member: 'resourceTemplates', capability: 'resources' },
+} as const;
+export type ListMethod = keyof typeof listKinds;
+
+export interface CapabilityLists {
+  /** Of the backends that answer in time, in the order of the configuration. */
+  find(method: ListMethod, caller: Caller, signal: AbortSignal): Promise<BackendItems[]>;
+  /** What is remembered, however old; empty: nothing. */
+  peek(method: ListMethod, backend: Backend, caller: Caller): readonly JsonObject[];
+  /** Asked in the middle of another request to the backend, by the same connection. */
+  learn(
+    method: ListMethod,
+    backend: Backend,
+    caller: Caller,
+    link: BackendLink,
+  ): Promise<readonly JsonObject[]>;
+  /** What a backend says has changed is asked for anew. */
+  forget(backend: Backend, capability: string): void;
+  /** Tells of lists that came too late for the one who asked. */
+  onLate(listener: (backend: Backend, method: ListMethod) => void): void;
+}
+
+interface Listed {
+  readonly items: readonly JsonObject[];
+  readonly untilMs: number;
+}
+
+/** A backend that repeats its cursor for ever is left. */
+const maxPages = 100;
+/** How long a list is taken for true where the backend says nothing about it. */
+const defaultFreshMs = 5_000;
+const maxFreshMs = 300_000;
+
+export function createCapabilityLists(options: {
+  backends: readonly Backend[];
+  calls: BackendCalls;
+  health: BackendHealth;
+  elapsed: () => number;
+  log: Pick<Log, 'warn' | 'debug'>;
+  /** A backend whose account is not connected shows a tool of the name that this gives; null: nothing. */
+  connectTool: ((backend: Backend) => string) | null;
+  /** Whoever has not listed by then is not in the list. */
+  listLimitMs?: number;
+}): CapabilityLists {
+  const { backends, calls, health, elapsed, log, connectTool, listLimitMs = 5_000 } = options;
+  const remembered = new LRUCache<string, Listed>({ max: 10_000 });
+  const asked = new Map<string, Promise<Listed>>();
+  const lateListeners: ((backend: Backend, method: ListMethod) => void)[] = [];
+
+  async function ask(key: string, method: ListMethod, backend: Backend, caller: Caller): Promise<Listed> {
+    const list = (link: BackendLink) => allPages(link, method, backend);
+    return remember(key, await calls.run(backend, caller, list, { repeatable: true }));
+  }
+
+  function remember(key: string, { items, freshMs }: { items: JsonObject[]; freshMs: number }): Listed {
+    const listed = { items, untilMs: elapsed() + freshMs };
+    remembered.set(key, listed);
+    return listed;
+  }
+
+  function askOnce(key: string, method: ListMethod, backend: Backend, caller: Caller): Promise<Listed> {
+    const running = asked.get(key);
+    if (running !== undefined) return running;
+    const asking = ask(key, method, backend, caller).finally(() => {
+      if (asked.get(key) === asking) asked.delete(key);
+    });
+    asked.set(key, asking);
+    return asking;
+  }
+
+  async function listOf(
+    backend: Backend,
+    method: ListMethod,
+    caller: Caller,
+    signal: AbortSignal,
+  ): Promise<readonly JsonObject[]> {
+    const key = keyOf(backend, method, caller);
+    const known = remembered.get(key);
+    if (known !== undefined && elapsed() < known.untilMs) return known.items;
+    // Half open circuits are tried by whoever lists, too, but nobody waits for a list that was there before.
+    if (!health.isAvailable(backend)) return [];
+    const asking = askOnce(key, method, backend, caller);
+    try {
+      const inTime = await within(asking, Math.min(backend.timeoutMs, listLimitMs), signal);
+      if (inTime !== null) return inTime.items;
+      asking.then(
+        () => {
+          for (const listener of lateListeners) listener(backend, method);
+        },
+        () => {},
+      );
+      if (!signal.aborted) log.warn({ backend: backend.name, method }, 'a backend is slow and not listed');
+      return [];
+    } catch (error) {
+      if (isNotConnected(error) && method === 'tools/list' && connectTool !== null)
+        return [describeConnect(connectTool(backend), backend, error)];
+      if (!signal.aborted && !(error instanceof BackendUnavailableError))
+        log.warn({ backend: backend.name, method, error }, 'a backend is not listed');
+      return [];
+    }
+  }
+
+  return {
+    async find(method, caller, signal) {
+      return await Promise.all(
+        backends.map(async (backend) => ({ backend, items: await listOf(backend, method, caller, signal) })),
+      );
+    },
+    peek: (method, backend, caller) => remembered.get(keyOf(backend, method, caller))?.items ?? [],
+    async learn(method, backend, caller, link) {
+      return remember(keyOf(backend, method, caller), await allPages(link, method, backend)).items;
+    },
+    forget({ name }, capability) {
+      for (const [method, kind] of Object.entries(listKinds)) {
+        if (kind.capability !== capability) continue;
+        const start = startOf(name, method as ListMethod);
+        for (const key of [...remembered.keys(), ...asked.keys()])
+          if (key.startsWith(start)) {
+            remembered.delete(key);
+            asked.delete(key);
+          }
+      }
+    },
+    onLate: (listener) => {
+      lateListeners.push(listener);
+    },
+  };
+}
+
+const startOf = (backend: string, method: ListMethod) => `${JSON.stringify([backend, method]).slice(0, -1)},`;
+
+/** Whom a list is for: everybody with such a client where no person's token is sent, else one person. */
+function keyOf(
+  backend: Backend,
+  method: ListMethod,
+  { identity, client, passedHeaders, owner }: Caller,
+): string {
+  const { providers } = backend.strategy;
+  const person =
+    providers.length === 0 && Object.keys(passedHeaders).length === 0
+      ? null
+      : [
+          identity.iss,
+          identity.sub,
+          Object.keys(passedHeaders).length === 0 ? identity.tsid : owner,
+          ...providers.map((provider) => identity.upstreamTokens.get(provider)?.status ?? 'missing'),
+        ];
+  return `${startOf(backend.name, method)}${JSON.stringify([client.capabilities, person])}`;
+}
+
+async function allPages(link: BackendLink, method: ListMethod, { timeoutMs }: Backend) {
+  const { member, capability } = listKinds[method];
+  const items: JsonObject[] = [];
+  let freshMs = maxFreshMs;
+  if (!isObject(link.connection.capabilities[capability])) return { items, freshMs: defaultFreshMs };
+  let cursor: unknown;
+  for (let page = 0; page < maxPages; page += 1) {
+    const result = await link.request({
+      method,
+      params: cursor === undefined ? {} : { cursor },
+      signal: null,
+      timeoutMs,
+    });
+    const listed = result[member];
+    if (!Array.isArray(listed)) throw new BackendAnswerError('not-json-rpc');
+    items.push(...listed.filter(isObject));
+    freshMs = Math.min(freshMs, typeof result.ttlMs === 'number' ? result.ttlMs : defaultFreshMs);
+    if (typeof result.nextCursor !== 'string' || result.nextCursor === cursor) break;
+    cursor = result.nextCursor;
+  }
+  return { items, freshMs };
+}
+
+function isNotConnected(error: unknown): error is BackendAuthorizationError {
+  return (
+    error instanceof BackendAuthorizationError &&
+    error.cause instanceof UpstreamTokenNotFoundError &&
+    (error.cause.reason === 'missing' || error.cause.reason === 'reauth-required')
+  );
+}
+
+function describeConnect(
+  name: string,
+  backend: Backend,
+  { provider }: BackendAuthorizationError,
+): JsonObject {
+  return {
+    name,
+    title: `Connect ${backend.name}`,
+    description: `The tools of ${JSON.stringify(backend.name)} appear when your account at ${JSON.stringify(provider)} is connected. Call this to be told how.`,
+    inputSchema: { type: 'object', properties: {} },
+    annotations: { readOnlyHint: true },
+  };
+}
+
+/** null: it takes longer, or nobody waits any more. */
+async function within<T>(work: Promise<T>, limitMs: number, signal: AbortSignal): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined;
+  let stop: (() => void) | undefined;
+  const limit = new Promise<null>((resolve) => {
+    stop = () => resolve(null);
+    timer = setTimeout(stop, limitMs);
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', stop!);
+    // What comes later is no one's business here.
+    work.catch(() => {});
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * The answer to one request of a client over HTTP: a stream of server-sent events that begins with the first message, or
+ * one JSON document where nothing comes before the result (MCP, streamable HTTP). A long silence is filled, so
+ * that nobody in between takes the connection for dead.
+ */
+import type { ServerResponse } from 'node:http';
+import { sendJson } from '../http/respond.ts';
+import type { JsonObject, JsonRpcError, NotificationMessage, RequestId } from './json-rpc.ts';
+
+/** Where the messages for a client go before the result. */
+export interface MessageSink {
+  /** False: nobody reads any more. */
+  send(message: JsonObject): boolean;
+}
+
+export interface ClientExchange extends MessageSink, Disposable {
+  notify(notification: NotificationMessage): void;
+  finish(result: JsonObject): void;
+  fail(error: JsonRpcError): void;
+  /** Nothing is answered: the client has said that it wants nothing. */
+  end(): void;
+}
+
+const keepAliveMs = 15_000;
+/** A client that does not read is not served. */
+const maxUnreadBytes = 64 * 1024 * 1024;
+
+export function openEventStream(
+  res: ServerResponse,
+  headers: Readonly<Record<string, string>> = {},
+): MessageSink & Disposable {
+  res.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-cache, no-transform',
+    'x-accel-buffering': 'no',
+    ...headers,
+  });
+  res.flushHeaders();
+  const timer = setInterval(() => res.write(': keep-alive\n\n'), keepAliveMs);
+  timer.unref();
+  const stop = () => clearInterval(timer);
+  res.once('close', stop);
+  return {
+    send(message) {
+      if (res.destroyed || res.writableEnded) return false;
+      res.write(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
+      if (res.writableLength > maxUnreadBytes) res.destroy();
+      return true;
+    },
+    [Symbol.dispose]() {
+      stop();
+      if (!res.writableEnded) res.end();
+    },
+  };
+}
+
+export function createClientExchange(options: {
+  res: ServerResponse;
+  id: RequestId;
+  headers?: Readonly<Record<string, string>>;
+  /**
+   * The HTTP status of an answer that is an error; null: everything comes in a stream that begins at once, as from
+   * servers before 2026-07-28.
+   */
+  statusOf: ((error: JsonRpcError) => number) | null;
+}): ClientExchange {
+  const { res, id, headers = {}, statusOf } = options;
+  let stream: (MessageSink & Disposable) | null = null;
+  const open = () => {
+    stream ??= openEventStream(res, headers);
+    return stream;
+  };
+  if (statusOf === null) open();
+  const timer = setTimeout(() => {
+    if (!res.headersSent && !res.destroyed) open();
+  }, keepAliveMs);
+  timer.unref();
+
+  function answer(body: JsonObject, status: number): void {
+    clearTimeout(timer);
+    if (res.destroyed) return;
+    if (stream === null && statusOf !== null) {
+      sendJson(res, status, body, headers);
+      return;
+    }
+    const events = open();
+    events.send(body);
+    events[Symbol.dispose]();
+  }
+
+  return {
+    send: (message) => !res.destroyed && open().send(message),
+    notify: (notification) => {
+      if (!res.destroyed) open().send({ jsonrpc: '2.0', ...notification });
+    },
+    finish: (result) => answer({ jsonrpc: '2.0', id, result }, 200),
+    fail: (error) => answer({ jsonrpc: '2.0', id, error: error.error }, statusOf?.(error) ?? 200),
+    end() {
+      clearTimeout(timer);
+      if (!res.destroyed) open()[Symbol.dispose]();
+    },
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      stream?.[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,66 @@
+/**
+ * Asks each backend now and then whether it is there, as nobody: no person's token is used, and a backend that wants
+ * one (401, 403) is there. After so many silent probes it is left alone until one is answered.
+ */
+import { type Backend, BackendRejectedError } from './backend.ts';
+import type { BackendConnector } from './backend-connection.ts';
+import { BackendHttpError } from './backend-exchange.ts';
+import type { BackendHealth } from './backend-health.ts';
+import { JsonRpcError } from './json-rpc.ts';
+
+export interface ProbeSettings {
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
+
+export interface HealthProbes extends Disposable {
+  /** One round; resolves when all have answered or were given up. */
+  probe(): Promise<void>;
+}
+
+export function createHealthProbes(options: {
+  backends: readonly Backend[];
+  connector: BackendConnector;
+  health: BackendHealth;
+  gateway: { readonly name: string; readonly version: string };
+  settings: ProbeSettings;
+}): HealthProbes {
+  const { backends, connector, health, gateway, settings } = options;
+  const client = { info: { ...gateway }, capabilities: {} };
+  let running: Promise<void> | null = null;
+
+  async function isThere(backend: Backend): Promise<boolean> {
+    const brief = { ...backend, timeoutMs: Math.min(backend.timeoutMs, settings.timeoutMs) };
+    try {
+      const connection = await connector.open(brief, client, backend.strategy.forNobody());
+      await connection.close();
+      return true;
+    } catch (error) {
+      if (error instanceof BackendRejectedError) return true;
+      if (error instanceof BackendHttpError) return error.status < 500;
+      return error instanceof JsonRpcError;
+    }
+  }
+
+  async function probeAll(): Promise<void> {
+    await Promise.all(
+      backends.map(async (backend) => {
+        health.probed(backend, await isThere(backend));
+      }),
+    );
+  }
+
+  const probe = (): Promise<void> => {
+    // A round that is not over yet is not begun again.
+    running ??= probeAll().finally(() => {
+      running = null;
+    });
+    return running;
+  };
+  const timer = setInterval(() => {
+    probe().catch(() => {});
+  }, settings.intervalMs);
+  timer.unref();
+
+  return { probe, [Symbol.dispose]: () => clearInterval(timer) };
+}

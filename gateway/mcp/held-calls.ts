@@ -1,0 +1,146 @@
+/**
+ * Calls of clients of 2026-07-28 to backends of the older protocol that ask in the middle of the call. The client is
+ * answered with `input_required`, the call waits at the backend, and the client's next try brings the answers
+ * (2026-07-28, multi round-trip requests). A held call belongs to the one who made it and is let go after a while.
+ */
+import { randomUUID } from 'node:crypto';
+import type { NotificationMessage } from './json-rpc.ts';
+import { createRpcError, isObject, type JsonObject, type JsonRpcError, rpcCodes } from './json-rpc.ts';
+
+export interface CallHooks {
+  readonly signal: AbortSignal;
+  readonly onNotification: (notification: NotificationMessage) => void;
+  readonly onRequest: (method: string, params: JsonObject) => Promise<JsonObject>;
+}
+
+/** The client that waits for this round. */
+export interface Round {
+  readonly owner: string;
+  readonly signal: AbortSignal;
+  readonly onNotification: (notification: NotificationMessage) => void;
+}
+
+export type Outcome =
+  | { readonly kind: 'result'; readonly result: JsonObject }
+  | { readonly kind: 'held'; readonly id: string; readonly inputRequests: JsonObject };
+
+export interface HeldCalls {
+  begin(round: Round, run: (hooks: CallHooks) => Promise<JsonObject>): Promise<Outcome>;
+  /** @throws JsonRpcError no such call is held here for this owner */
+  goOn(id: string, round: Round, inputResponses: unknown): Promise<Outcome>;
+  close(): void;
+}
+
+interface HeldCall {
+  readonly id: string;
+  readonly owner: string;
+  readonly abort: AbortController;
+  readonly questions: Map<string, Question>;
+  readonly result: Promise<JsonObject>;
+  round: Round | null;
+  asked: PromiseWithResolvers<void>;
+  timer: NodeJS.Timeout | undefined;
+}
+
+interface Question {
+  readonly request: { readonly method: string; readonly params: JsonObject };
+  readonly answer: PromiseWithResolvers<JsonObject>;
+}
+
+export function createHeldCalls(options: { holdMs?: number; maxPerOwner?: number } = {}): HeldCalls {
+  const { holdMs = 5 * 60_000, maxPerOwner = 20 } = options;
+  const held = new Map<string, HeldCall>();
+
+  function letGo(call: HeldCall, reason: unknown): void {
+    clearTimeout(call.timer);
+    held.delete(call.id);
+    call.abort.abort(reason);
+    for (const { answer } of call.questions.values()) answer.reject(reason);
+  }
+
+  /** Until the call has a result, or asks. */
+  async function untilNext(call: HeldCall, round: Round): Promise<Outcome> {
+    const giveUp = () => letGo(call, round.signal.reason);
+    if (round.signal.aborted) giveUp();
+    round.signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      const result = await Promise.race([call.result, call.asked.promise.then(() => null)]);
+      if (result !== null) {
+        letGo(call, null);
+        return { kind: 'result', result };
+      }
+    } catch (error) {
+      letGo(call, null);
+      throw error;
+    } finally {
+      round.signal.removeEventListener('abort', giveUp);
+      call.round = null;
+    }
+    if ([...held.values()].filter(({ owner }) => owner === call.owner).length >= maxPerOwner) {
+      letGo(call, null);
+      throw createRpcError(rpcCodes.internalError, 'Too many calls wait for an answer of yours');
+    }
+    held.set(call.id, call);
+    call.timer = setTimeout(() => letGo(call, null), holdMs);
+    call.timer.unref();
+    const inputRequests = Object.fromEntries([...call.questions].map(([key, { request }]) => [key, request]));
+    return { kind: 'held', id: call.id, inputRequests };
+  }
+
+  return {
+    async begin(round, run) {
+      const abort = new AbortController();
+      const questions = new Map<string, Question>();
+      let count = 0;
+      const hooks: CallHooks = {
+        signal: abort.signal,
+        onNotification: (notification) => call.round?.onNotification(notification),
+        onRequest(method, params) {
+          count += 1;
+          const answer = Promise.withResolvers<JsonObject>();
+          questions.set(`input_${count}`, { request: { method, params }, answer });
+          // What is asked at once is asked in one round.
+          setImmediate(() => call.asked.resolve());
+          return answer.promise;
+        },
+      };
+      const call: HeldCall = {
+        id: randomUUID(),
+        owner: round.owner,
+        abort,
+        questions,
+        round,
+        asked: Promise.withResolvers(),
+        timer: undefined,
+        result: Promise.resolve().then(() => run(hooks)),
+      };
+      call.result.catch(() => {});
+      return await untilNext(call, round);
+    },
+
+    async goOn(id, round, inputResponses) {
+      const call = held.get(id);
+      if (call === undefined || call.owner !== round.owner) throw invalidState();
+      clearTimeout(call.timer);
+      held.delete(id);
+      call.round = round;
+      for (const [key, response] of Object.entries(isObject(inputResponses) ? inputResponses : {})) {
+        const question = call.questions.get(key);
+        if (question === undefined || !isObject(response)) continue;
+        call.questions.delete(key);
+        question.answer.resolve(response);
+      }
+      call.asked = Promise.withResolvers();
+      if (call.questions.size > 0) call.asked.resolve();
+      return await untilNext(call, round);
+    },
+
+    close() {
+      for (const call of [...held.values()]) letGo(call, null);
+    },
+  };
+}
+
+export function invalidState(): JsonRpcError {
+  return createRpcError(rpcCodes.invalidParams, 'Invalid requestState', { reason: 'invalid_request_state' });
+}

@@ -1,0 +1,151 @@
+/**
+ * Clients of 2025-11-25 and 2025-06-18: the `initialize` handshake, sessions, requests of ours in the streams of
+ * theirs, and one more stream for what belongs to no request.
+ */
+import type { ServerResponse } from 'node:http';
+import type { Backend } from './backend.ts';
+import type { Caller } from './caller.ts';
+import type { ChangeListeners } from './change-listeners.ts';
+import { createClientExchange, openEventStream } from './client-exchange.ts';
+import type { ClientSession } from './client-sessions.ts';
+import type { ConnectionPool } from './connection-pool.ts';
+import {
+  createRpcError,
+  type JsonObject,
+  JsonRpcError,
+  type NotificationMessage,
+  type RequestMessage,
+  rpcCodes,
+} from './json-rpc.ts';
+import { olderVersions } from './protocol.ts';
+import { offered, type Router } from './router.ts';
+
+export interface OlderRequest {
+  readonly message: RequestMessage;
+  readonly caller: Caller;
+  readonly clientId: string;
+  readonly session: ClientSession;
+  /** Of a new session. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  readonly res: ServerResponse;
+}
+
+export interface OlderStream {
+  readonly session: ClientSession;
+  readonly owner: string;
+  readonly renew: (backend: Backend) => Promise<Caller>;
+  /** Milliseconds until the caller's token is none any more. */
+  readonly validMs: number;
+  readonly signal: AbortSignal;
+  readonly res: ServerResponse;
+}
+
+export interface OlderClients {
+  serve(request: OlderRequest): Promise<void>;
+  /** Until either side ends it. */
+  stream(stream: OlderStream): Promise<void>;
+  /** To the backends with which the session speaks. */
+  notify(owner: string, notification: NotificationMessage): Promise<void>;
+  close(): void;
+}
+
+/** What a client says to a server that is not about a request of its own. */
+const passedOn = ['notifications/roots/list_changed', 'notifications/progress'];
+
+export function createOlderClients(options: {
+  gateway: { readonly name: string; readonly version: string };
+  router: Router;
+  listeners: ChangeListeners;
+  pool: ConnectionPool;
+}): OlderClients {
+  const { gateway, router, listeners, pool } = options;
+  const streams = new Set<() => void>();
+
+  function initialize({ protocolVersion }: JsonObject): JsonObject {
+    if (typeof protocolVersion !== 'string')
+      throw createRpcError(rpcCodes.invalidParams, 'Invalid params: protocolVersion must be a string');
+    return {
+      protocolVersion: olderVersions.includes(protocolVersion) ? protocolVersion : olderVersions[0],
+      capabilities: offered,
+      serverInfo: gateway,
+    };
+  }
+
+  return {
+    async serve({ message, caller, clientId, session, headers, signal, res }) {
+      using exchange = createClientExchange({ res, id: message.id, headers, statusOf: null });
+      try {
+        exchange.finish(
+          message.method === 'initialize'
+            ? initialize(message.params)
+            : await router.handle({
+                ...message,
+                caller,
+                clientId,
+                session,
+                exchange,
+                paramHeaders: {},
+                signal,
+              }),
+        );
+      } catch (error) {
+        // A request that its client has cancelled is not answered.
+        if (signal.aborted) return exchange.end();
+        if (!(error instanceof JsonRpcError)) throw error;
+        exchange.fail(error);
+      }
+    },
+
+    async stream({ session, owner, renew, validMs, signal: closed, res }) {
+      using stream = openEventStream(res);
+      const ended = new AbortController();
+      const end = () => ended.abort();
+      const signal = AbortSignal.any([closed, ended.signal]);
+      const expiry = setTimeout(end, validMs);
+      streams.add(end);
+      session.streams.add(stream);
+      try {
+        await listeners.open({
+          owner,
+          filter: () => ({
+            toolsListChanged: true,
+            promptsListChanged: true,
+            resourcesListChanged: true,
+            resourceSubscriptions: [...session.watched],
+          }),
+          renew,
+          deliver: (notification) => {
+            // One message goes on one stream.
+            if ([...session.streams].at(-1) === stream) stream.send({ jsonrpc: '2.0', ...notification });
+          },
+          onRequest: (method, params) => session.ask(stream, method, params, signal),
+          isNewer: false,
+          isOf: async (uri, backend, caller) =>
+            (await router.findResource(uri, { caller, signal }))?.backend === backend,
+          signal,
+          end,
+        });
+        for (const { backend } of await pool.opened(owner)) listeners.used(owner, backend);
+        if (!signal.aborted)
+          await new Promise<void>((resolve) => {
+            signal.addEventListener('abort', () => resolve(), { once: true });
+          });
+      } finally {
+        clearTimeout(expiry);
+        streams.delete(end);
+        session.streams.delete(stream);
+      }
+    },
+
+    async notify(owner, notification) {
+      if (!passedOn.includes(notification.method)) return;
+      for (const { connection, credentials } of await pool.opened(owner))
+        connection.notify(notification, credentials).catch(() => {});
+    },
+
+    close() {
+      for (const end of streams) end();
+    },
+  };
+}

@@ -1,0 +1,223 @@
+/**
+ * One request of a client handed to one backend, between any two protocol versions. Where the client is older and the
+ * backend newer, `input_required` becomes requests to the client in its call's own stream; where it is the other way
+ * round, the backend's requests become `input_required`; between equals both go through as they are, with the
+ * backend's state sealed.
+ */
+import { LOG_LEVEL_META_KEY } from '@modelcontextprotocol/server';
+import type { Backend } from './backend.ts';
+import type { BackendCalls, BackendLink } from './backend-call.ts';
+import type { BackendConnection } from './backend-connection.ts';
+import type { Caller } from './caller.ts';
+import type { CapabilityLists } from './capability-lists.ts';
+import type { ClientExchange } from './client-exchange.ts';
+import type { ClientSession } from './client-sessions.ts';
+import type { HeldCalls, Outcome } from './held-calls.ts';
+import { createRpcError, isObject, type JsonObject, type NotificationMessage, rpcCodes } from './json-rpc.ts';
+import type { Target } from './names.ts';
+import { paramHeadersOf } from './param-headers.ts';
+import { nameOf } from './protocol.ts';
+import type { RequestStates, StateOwner } from './request-states.ts';
+
+export interface ClientRequest {
+  readonly method: string;
+  readonly params: JsonObject;
+  readonly caller: Caller;
+  readonly clientId: string;
+  /** null: the client speaks 2026-07-28. */
+  readonly session: ClientSession | null;
+  readonly exchange: Pick<ClientExchange, 'send' | 'notify'>;
+  /** `Mcp-Param-*` as the client sent them. */
+  readonly paramHeaders: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+}
+
+export interface RequestRelay {
+  /** `params`: with the backend's own names. @throws JsonRpcError, and what the call throws */
+  relay(request: ClientRequest, target: Target, params: JsonObject): Promise<JsonObject>;
+}
+
+export interface RelayOptions {
+  readonly calls: BackendCalls;
+  readonly held: HeldCalls;
+  readonly states: RequestStates;
+  /** Of lists and resources: told to whoever listens, wherever it was heard. False: nobody does. */
+  readonly onChange: (backend: Backend, owner: string, notification: NotificationMessage) => boolean;
+  readonly lists: CapabilityLists;
+}
+
+/** The methods whose results may be `input_required`. */
+const interactive = ['tools/call', 'prompts/get', 'resources/read'];
+/** A backend that never has enough is left. */
+const maxRounds = 20;
+const changes = /^notifications\/(?:(?:tools|prompts|resources)\/list_changed|resources\/updated)$/;
+const headerMismatch = -32020;
+
+export function createRequestRelay(options: RelayOptions): RequestRelay {
+  const { calls, held, states, onChange, lists } = options;
+  const levels = new WeakMap<BackendConnection, string>();
+
+  function hear(backend: Backend, { caller, exchange, session }: ClientRequest, level: string | null) {
+    return (notification: NotificationMessage): void => {
+      const { method } = notification;
+      if (changes.test(method)) {
+        if (!onChange(backend, caller.owner, notification) && session !== null) exchange.notify(notification);
+        return;
+      }
+      // It names a request of the backend, which has another id on this side.
+      if (method === 'notifications/cancelled') return;
+      if (method === 'notifications/message' && session === null && level === null) return;
+      exchange.notify(notification);
+    };
+  }
+
+  /** A server of the older protocol keeps the level for its session; the newer is told with each request. */
+  async function setLevel({ connection, request }: BackendLink, level: string | null, timeoutMs: number) {
+    if (level === null || connection.protocol === 'newer' || levels.get(connection) === level) return;
+    if (!isObject(connection.capabilities.logging)) return;
+    levels.set(connection, level);
+    await request({ method: 'logging/setLevel', params: { level }, signal: null, timeoutMs });
+  }
+
+  async function relayOlder(
+    session: ClientSession,
+    request: ClientRequest,
+    target: Target,
+    params: JsonObject,
+  ): Promise<JsonObject> {
+    const { method, caller, exchange, signal } = request;
+    const { backend } = target;
+    const { timeoutMs } = backend;
+    const ask = (asked: string, questions: JsonObject) => session.ask(exchange, asked, questions, signal);
+    const onNotification = hear(backend, request, session.logLevel);
+
+    return await calls.run(backend, caller, async (link) => {
+      await setLevel(link, session.logLevel, timeoutMs);
+      const isNewer = link.connection.protocol === 'newer';
+      const asked = isNewer && session.logLevel !== null ? withLevel(params, session.logLevel) : params;
+      const once = (more: JsonObject, headers: Record<string, string>) =>
+        link.request({
+          method,
+          params: { ...asked, ...more },
+          signal,
+          timeoutMs,
+          onNotification,
+          onRequest: ask,
+          paramHeaders: headers,
+        });
+      let headers = isNewer ? paramHeaders(target, request, lists.peek('tools/list', backend, caller)) : {};
+      let more: JsonObject = {};
+      for (let round = 0; round < maxRounds; round += 1) {
+        const result = await once(more, headers).catch(async (error) => {
+          // Its tools have other headers than was known.
+          if (!isNewer || error?.error?.code !== headerMismatch) throw error;
+          headers = paramHeaders(target, request, await lists.learn('tools/list', backend, caller, link));
+          return await once(more, headers);
+        });
+        if (result.resultType !== 'input_required') return result;
+        more = await answersTo(result, ask);
+      }
+      throw createRpcError(rpcCodes.internalError, 'The backend asks again and again');
+    });
+  }
+
+  async function relayNewer(request: ClientRequest, target: Target, given: JsonObject): Promise<JsonObject> {
+    const { method, caller, signal, clientId } = request;
+    const { backend, name } = target;
+    const { timeoutMs } = backend;
+    const level = levelOf(given);
+    const onNotification = hear(backend, request, level);
+    const owner: StateOwner = {
+      iss: caller.identity.iss,
+      sub: caller.identity.sub,
+      clientId,
+      method,
+      name: nameOf(method, given) ?? name,
+      backend: backend.name,
+    };
+    const round = { owner: JSON.stringify(owner), signal, onNotification };
+    const run = (params: JsonObject) =>
+      held.begin(round, (hooks) =>
+        calls.run(backend, caller, async (link) => {
+          await setLevel(link, level, timeoutMs);
+          return await link.request({
+            method,
+            params,
+            timeoutMs,
+            ...hooks,
+            paramHeaders: request.paramHeaders,
+          });
+        }),
+      );
+
+    if (!interactive.includes(method))
+      return await calls.run(backend, caller, (link) =>
+        link.request({ method, params: given, signal, timeoutMs, onNotification }),
+      );
+    let outcome: Outcome;
+    if (given.requestState === undefined) {
+      outcome = await run(given);
+    } else {
+      const state = states.open(given.requestState, owner);
+      outcome =
+        state.of === 'gateway'
+          ? await held.goOn(state.call, round, given.inputResponses)
+          : await run({ ...given, requestState: state.state });
+    }
+    if (outcome.kind === 'held')
+      return {
+        resultType: 'input_required',
+        inputRequests: outcome.inputRequests,
+        requestState: states.seal({ of: 'gateway', call: outcome.id }, owner),
+      };
+    const { result } = outcome;
+    if (result.resultType !== 'input_required' || typeof result.requestState !== 'string') return result;
+    return { ...result, requestState: states.seal({ of: 'backend', state: result.requestState }, owner) };
+  }
+
+  return {
+    relay: (request, target, params) =>
+      request.session === null
+        ? relayNewer(request, target, params)
+        : relayOlder(request.session, request, target, params),
+  };
+}
+
+/** For clients that do not know of such headers. */
+function paramHeaders(
+  { name }: Target,
+  { method, params }: ClientRequest,
+  tools: readonly JsonObject[],
+): Record<string, string> {
+  if (method !== 'tools/call') return {};
+  return paramHeadersOf(tools.find((tool) => tool.name === name)?.inputSchema, params.arguments);
+}
+
+async function answersTo(
+  result: JsonObject,
+  ask: (method: string, params: JsonObject) => Promise<JsonObject>,
+): Promise<JsonObject> {
+  const questions = Object.entries(isObject(result.inputRequests) ? result.inputRequests : {});
+  const inputResponses: JsonObject = {};
+  // One after another: a person can look at one question at a time.
+  for (const [key, question] of questions) {
+    if (!isObject(question) || typeof question.method !== 'string') continue;
+    inputResponses[key] = await ask(question.method, isObject(question.params) ? question.params : {});
+  }
+  return {
+    inputResponses,
+    ...(result.requestState === undefined ? {} : { requestState: result.requestState }),
+  };
+}
+
+function levelOf({ _meta }: JsonObject): string | null {
+  const level = isObject(_meta) ? _meta[LOG_LEVEL_META_KEY] : undefined;
+  return typeof level === 'string' ? level : null;
+}
+
+function withLevel(params: JsonObject, level: string): JsonObject {
+  return {
+    ...params,
+    _meta: { ...(isObject(params._meta) ? params._meta : {}), [LOG_LEVEL_META_KEY]: level },
+  };
+}

@@ -1,0 +1,244 @@
+/**
+ * Each method of MCP to the backends that it is for: lists from all of them, everything else to the one whose name or
+ * URI it is. Results are passed on unchanged but for names, and for what the client's protocol version wants beside.
+ */
+import { SERVER_INFO_META_KEY, UriTemplate } from '@modelcontextprotocol/server';
+import type { Log } from '../../schemas/log.ts';
+import type { Backend } from './backend.ts';
+import { BackendAuthorizationError, type BackendCalls } from './backend-call.ts';
+import { type CapabilityLists, type ListMethod, listKinds } from './capability-lists.ts';
+import type { ClientSession } from './client-sessions.ts';
+import { describeFailure, errorResult } from './error-result.ts';
+import { createRpcError, isObject, type JsonObject, JsonRpcError, rpcCodes } from './json-rpc.ts';
+import type { BackendItems, Names, Resolved, Target } from './names.ts';
+import { pageOf } from './pages.ts';
+import { newerVersion } from './protocol.ts';
+import type { ClientRequest, RequestRelay } from './request-relay.ts';
+
+export interface Router {
+  /** Whose tokens the request's target needs, and no more. */
+  providersOf(method: string, params: JsonObject): readonly string[];
+  /** @throws JsonRpcError */
+  handle(request: ClientRequest): Promise<JsonObject>;
+  /** Whose resource it is; null: nobody's. */
+  findResource(uri: string, request: Pick<ClientRequest, 'caller' | 'signal'>): Promise<Target | null>;
+}
+
+export interface RouterOptions {
+  readonly gateway: { readonly name: string; readonly version: string };
+  readonly backends: readonly Backend[];
+  readonly names: Names;
+  readonly lists: CapabilityLists;
+  readonly calls: BackendCalls;
+  readonly relay: RequestRelay;
+  /** The resources that a session watches at a backend of 2026-07-28 have changed. */
+  readonly onWatch: (owner: string, backend: Backend) => void;
+  readonly log: Pick<Log, 'warn'>;
+  readonly pageSize?: number;
+}
+
+/** What the gateway offers, whatever its backends are like at the moment. */
+export const offered: JsonObject = {
+  tools: { listChanged: true },
+  resources: { listChanged: true, subscribe: true },
+  prompts: { listChanged: true },
+  completions: {},
+  logging: {},
+};
+
+export function createRouter(options: RouterOptions): Router {
+  const { gateway, backends, names, lists, calls, relay, onWatch, log, pageSize = 1_000 } = options;
+  const allProviders = [...new Set(backends.flatMap(({ strategy }) => strategy.providers))];
+
+  function resolve(method: ListMethod, found: readonly BackendItems[]): Resolved {
+    switch (method) {
+      case 'tools/list':
+        return names.resolveTools(found);
+      case 'prompts/list':
+        return names.resolvePrompts(found);
+      case 'resources/list':
+        return names.resolveResources(found, 'uri');
+      case 'resources/templates/list':
+        return names.resolveResources(found, 'uriTemplate');
+      default:
+        return method satisfies never;
+    }
+  }
+
+  async function resolved(method: ListMethod, { caller, signal }: Pick<ClientRequest, 'caller' | 'signal'>) {
+    return resolve(method, await lists.find(method, caller, signal));
+  }
+
+  async function list(method: ListMethod, request: ClientRequest): Promise<JsonObject> {
+    const { items, conflicts } = await resolved(method, request);
+    if (conflicts.length > 0)
+      log.warn({ method, names: conflicts.slice(0, 20) }, 'several backends have these names; none is shown');
+    const key =
+      method === 'resources/list' ? 'uri' : method === 'resources/templates/list' ? 'uriTemplate' : 'name';
+    const page = pageOf(items, key, request.params.cursor, pageSize);
+    return {
+      [listKinds[method].member]: page.items,
+      ...(page.nextCursor === null ? {} : { nextCursor: page.nextCursor }),
+    };
+  }
+
+  async function findNamed(
+    kind: 'tools' | 'prompts',
+    name: unknown,
+    request: ClientRequest,
+  ): Promise<Target> {
+    if (typeof name !== 'string')
+      throw createRpcError(rpcCodes.invalidParams, 'Invalid params: name must be a string');
+    const known = kind === 'tools' ? names.findTool(name) : names.findPrompt(name);
+    const target = known === undefined ? (await resolved(`${kind}/list`, request)).targets.get(name) : known;
+    if (target) return target;
+    throw createRpcError(rpcCodes.invalidParams, kind === 'tools' ? 'Unknown tool' : 'Unknown prompt');
+  }
+
+  const findResource: Router['findResource'] = async (uri, request) => {
+    if (backends.length === 1) return { backend: backends[0]!, name: uri };
+    const listed = (await resolved('resources/list', request)).targets.get(uri);
+    if (listed !== undefined) return listed;
+    const { targets } = await resolved('resources/templates/list', request);
+    for (const [template, { backend }] of targets)
+      if (template === uri || matches(template, uri)) return { backend, name: uri };
+    return null;
+  };
+
+  async function requireResource(uri: unknown, request: ClientRequest): Promise<Target> {
+    if (typeof uri !== 'string')
+      throw createRpcError(rpcCodes.invalidParams, 'Invalid params: uri must be a string');
+    const target = await findResource(uri, request);
+    if (target !== null) return target;
+    const code = request.session === null ? rpcCodes.invalidParams : rpcCodes.resourceNotFound;
+    throw createRpcError(code, 'Resource not found', { uri });
+  }
+
+  async function handTo(request: ClientRequest, target: Target, params: JsonObject): Promise<JsonObject> {
+    const { backend } = target;
+    try {
+      return await relay.relay(request, target, params);
+    } catch (error) {
+      if (error instanceof JsonRpcError || request.signal.aborted) throw error;
+      if (!(error instanceof BackendAuthorizationError))
+        log.warn(
+          { backend: backend.name, method: request.method, error },
+          'a request did not reach its backend',
+        );
+      if (request.method === 'tools/call') return errorResult(backend.name, error);
+      throw createRpcError(rpcCodes.internalError, describeFailure(backend.name, error));
+    }
+  }
+
+  async function complete(request: ClientRequest): Promise<JsonObject> {
+    const { ref } = request.params;
+    if (!isObject(ref)) throw createRpcError(rpcCodes.invalidParams, 'Invalid params: ref must be an object');
+    if (ref.type === 'ref/prompt') {
+      const target = await findNamed('prompts', ref.name, request);
+      return await handTo(request, target, { ...request.params, ref: { ...ref, name: target.name } });
+    }
+    return await handTo(request, await requireResource(ref.uri, request), request.params);
+  }
+
+  /** Backends are told with the next request to each. */
+  function setLevel({ params: { level } }: ClientRequest, session: ClientSession): JsonObject {
+    if (typeof level !== 'string' || !levels.includes(level))
+      throw createRpcError(rpcCodes.invalidParams, 'Invalid params: unknown level');
+    session.logLevel = level;
+    return {};
+  }
+
+  async function watch(request: ClientRequest, session: ClientSession): Promise<JsonObject> {
+    const { method, params, caller, signal } = request;
+    const { backend, name: uri } = await requireResource(params.uri, request);
+    const { timeoutMs } = backend;
+    try {
+      return await calls.run(backend, caller, async (link) => {
+        const isOlder = link.connection.protocol === 'older';
+        const result = isOlder ? await link.request({ method, params, signal, timeoutMs }) : {};
+        if (method === 'resources/subscribe') session.watched.add(uri);
+        else session.watched.delete(uri);
+        if (!isOlder) onWatch(caller.owner, backend);
+        return result;
+      });
+    } catch (error) {
+      if (error instanceof JsonRpcError) throw error;
+      throw createRpcError(rpcCodes.internalError, describeFailure(backend.name, error));
+    }
+  }
+
+  function discover(): JsonObject {
+    return { supportedVersions: [newerVersion], capabilities: offered };
+  }
+
+  async function answer(request: ClientRequest): Promise<JsonObject> {
+    const { method, params, session } = request;
+    if (Object.hasOwn(listKinds, method)) return await list(method as ListMethod, request);
+    switch (method) {
+      case 'tools/call': {
+        const target = await findNamed('tools', params.name, request);
+        return await handTo(request, target, { ...params, name: target.name });
+      }
+      case 'prompts/get': {
+        const target = await findNamed('prompts', params.name, request);
+        return await handTo(request, target, { ...params, name: target.name });
+      }
+      case 'resources/read':
+        return await handTo(request, await requireResource(params.uri, request), params);
+      case 'completion/complete':
+        return await complete(request);
+    }
+    if (session === null && method === 'server/discover') return discover();
+    if (session !== null) {
+      if (method === 'ping') return {};
+      if (method === 'logging/setLevel') return setLevel(request, session);
+      if (method === 'resources/subscribe' || method === 'resources/unsubscribe')
+        return await watch(request, session);
+    }
+    throw createRpcError(rpcCodes.methodNotFound, 'Method not found');
+  }
+
+  return {
+    findResource,
+
+    providersOf(method, params) {
+      if (method === 'tools/call' || method === 'prompts/get') {
+        if (typeof params.name !== 'string') return [];
+        const target = method === 'tools/call' ? names.findTool(params.name) : names.findPrompt(params.name);
+        return target === undefined ? allProviders : (target?.backend.strategy.providers ?? []);
+      }
+      return providerless.includes(method) ? [] : allProviders;
+    },
+
+    async handle(request) {
+      const result = await answer(request);
+      return request.session === null ? toNewer(request.method, result) : toOlder(result);
+    },
+  };
+
+  /** What 2026-07-28 wants in each result, where an older backend or the gateway itself has not put it. */
+  function toNewer(method: string, result: JsonObject): JsonObject {
+    const own = Object.hasOwn(listKinds, method) || method === 'server/discover';
+    return {
+      resultType: 'complete',
+      ...(own || method === 'resources/read' ? { ttlMs: 0, cacheScope: 'private' } : {}),
+      ...(own ? { _meta: { [SERVER_INFO_META_KEY]: gateway } } : {}),
+      ...result,
+    };
+  }
+}
+
+const levels = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
+const providerless = ['initialize', 'ping', 'logging/setLevel', 'server/discover'];
+
+function toOlder({ resultType, ...result }: JsonObject): JsonObject {
+  return resultType === undefined || resultType === 'complete' ? result : { ...result, resultType };
+}
+
+function matches(template: string, uri: string): boolean {
+  try {
+    return new UriTemplate(template).match(uri) !== null;
+  } catch {
+    return false;
+  }
+}
