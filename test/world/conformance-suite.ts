@@ -3,29 +3,54 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { openTemporaryFolder } from './temporary-folder.ts';
 
 /** By scenario and check: how it went. A check that a scenario makes several times is numbered. */
 export type ConformanceResults = ReadonlyMap<string, string>;
 
-export async function runServerConformance(
+export function runServerConformance(
   url: string,
   revision: '2025-11-25' | '2026-07-28',
 ): Promise<ConformanceResults> {
+  return run(['server', '--url', url, '--requirements', revision]);
+}
+
+/**
+ * @param goTo opens the address at which the person signs in; the browser ends at the client
+ */
+export function runAuthorizationConformance(
+  order: { issuer: string; clientId: string; resource: string; callbackPort: number },
+  goTo: (address: string) => Promise<void>,
+): Promise<ConformanceResults> {
+  const { issuer, clientId, resource, callbackPort } = order;
+  const args = ['authorization', '--url', issuer, '--client-id', clientId, '--resource', resource];
+  return run([...args, '--port', String(callbackPort)], async (line) => {
+    if (line.startsWith(`${issuer}/`)) await goTo(line);
+  });
+}
+
+async function run(
+  args: readonly string[],
+  onLine: (line: string) => Promise<void> = async () => {},
+): Promise<ConformanceResults> {
   using folder = openTemporaryFolder();
   const program = fileURLToPath(import.meta.resolve('@modelcontextprotocol/conformance/dist/index.js'));
-  const child = spawn(
-    process.execPath,
-    [program, 'server', '--url', url, '--requirements', revision, '-o', folder.path],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
-  await once(child, 'exit');
+  const child = spawn(process.execPath, [program, ...args, '-o', folder.path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  for await (const line of createInterface(child.stdout)) await onLine(line.trim());
+  await exited;
+  return readResults(folder.path);
+}
 
+function readResults(folder: string): ConformanceResults {
   const results = new Map<string, string>();
-  for (const name of readdirSync(folder.path)) {
-    const scenario = name.replace(/^server-/, '').replace(/-\d{4}-\d\d-\d\dT.*$/, '');
-    const checks = JSON.parse(readFileSync(join(folder.path, name, 'checks.json'), 'utf8')) as {
+  for (const name of readdirSync(folder)) {
+    const scenario = name.replace(/^(authorization-)?server-/, '').replace(/-\d{4}-\d\d-\d\dT.*$/, '');
+    const checks = JSON.parse(readFileSync(join(folder, name, 'checks.json'), 'utf8')) as {
       id: string;
       status: string;
       errorMessage?: string;
