@@ -75,6 +75,10 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
           callbackPath: new URL(callbackUrl).pathname,
         })),
         settings: settings.lifespans,
+        clients: settings.clients.map(({ secret, ...client }) => ({
+          ...client,
+          secret: secret && (secrets.get(secret.path) ?? null),
+        })),
         clientDocuments: settings.clientDocuments,
         cookieKeys: deriveFromPair(keys, 'gateway-vault', 'cookies'),
         log,

@@ -15,6 +15,7 @@ import {
   createClientDocuments,
   defaultClientDocuments,
 } from './client-documents.ts';
+import { authMethodsOf, type ConfiguredClient } from './configured-clients.ts';
 import { createMetadataDocuments, resourceMetadataPath } from './metadata.ts';
 import { createProvider } from './provider.ts';
 import {
@@ -39,6 +40,8 @@ export interface AuthorizationServerOptions {
   readonly upstreams: readonly Upstream[];
   readonly settings?: Partial<AuthorizationServerSettings>;
   readonly registrationLimit?: RegistrationLimitSettings;
+  /** Those that need not register. */
+  readonly clients?: readonly ConfiguredClient[];
   /** Null: a client id cannot be the address of its metadata. */
   readonly clientDocuments?: ClientDocumentSettings | null;
   /** The first signs, all verify. */
@@ -60,7 +63,7 @@ export class AuthorizationServerConfigurationError extends Error {
 }
 
 export function createAuthorizationServer(options: AuthorizationServerOptions): AuthorizationServer {
-  const { instance, vault, upstreams, cookieKeys, log } = options;
+  const { instance, vault, upstreams, cookieKeys, log, clients = [] } = options;
   const issuer = readIssuer(options);
   const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
   const settings = { ...defaultSettings, ...options.settings };
@@ -80,7 +83,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       resource,
       description,
       vault,
-      clientDocuments,
+      ...{ clients, clientDocuments },
       settings,
       ...{ flights, revocation },
       cookieKeys,
@@ -100,6 +103,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     const { signingKeys } = description;
     const documents = createMetadataDocuments({
       ...{ issuer: options.issuer, resource, signingKeys },
+      authMethods: authMethodsOf(clients),
       clientDocuments: clientDocuments !== null,
     });
     const answer = createRouter({

@@ -14,6 +14,8 @@ export interface MetadataOptions {
   /** The MCP endpoint: the only resource. */
   readonly resource: string;
   readonly signingKeys: readonly PublicSigningKey[];
+  /** How clients may prove themselves at the token endpoint. */
+  readonly authMethods: readonly string[];
   /** Whether a client id may be the address of its metadata. */
   readonly clientDocuments: boolean;
 }
@@ -46,7 +48,7 @@ export function resourceMetadataPath(resource: string): string {
 }
 
 function authorizationServerMetadata(options: MetadataOptions): MetadataDocument {
-  const { issuer, resource, clientDocuments } = options;
+  const { issuer, resource, authMethods, clientDocuments } = options;
   const { origin } = new URL(issuer);
   return {
     issuer,
@@ -54,13 +56,13 @@ function authorizationServerMetadata(options: MetadataOptions): MetadataDocument
     token_endpoint: origin + tokenPath,
     registration_endpoint: origin + registerPath,
     revocation_endpoint: origin + revokePath,
-    revocation_endpoint_auth_methods_supported: ['none'],
+    revocation_endpoint_auth_methods_supported: authMethods,
     jwks_uri: origin + jwksPath,
     scopes_supported: supportedScopes,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
     grant_types_supported: ['authorization_code', 'refresh_token'],
-    token_endpoint_auth_methods_supported: ['none'],
+    token_endpoint_auth_methods_supported: authMethods,
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
     client_id_metadata_document_supported: clientDocuments,

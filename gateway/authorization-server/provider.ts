@@ -18,6 +18,7 @@ import { renderPage, setPageHeaders } from '../pages/page.ts';
 import type { VaultClient } from '../vault-client.ts';
 import { createAdapterFactory } from './adapter.ts';
 import type { ClientDocuments } from './client-documents.ts';
+import { type ConfiguredClient, metadataOfClients } from './configured-clients.ts';
 import { authorizePath, interactionPath, jwksPath, registerPath, revokePath, tokenPath } from './paths.ts';
 import { assertRedirectUris } from './registration.ts';
 import type { Revocation } from './revocation.ts';
@@ -35,6 +36,7 @@ export interface ProviderOptions {
   readonly resource: string;
   readonly description: InstanceDescription;
   readonly vault: VaultClient;
+  readonly clients: readonly ConfiguredClient[];
   /** Null: a client must register. */
   readonly clientDocuments: ClientDocuments | null;
   readonly settings: AuthorizationServerSettings;
@@ -96,7 +98,8 @@ function createConfiguration(options: ProviderOptions): Configuration {
     subjectTypes: ['public'],
     scopes: [...supportedScopes],
     pkce: { required: () => true },
-    clientAuthMethods: ['none'],
+    clientAuthMethods: ['none', 'client_secret_post'],
+    clients: metadataOfClients(options.clients),
     clientDefaults: {
       // SDKs leave it out; as `web` another loopback port would be refused (RFC 8252 section 7.3).
       application_type: 'native',

@@ -18,6 +18,7 @@ import { sendJson } from '../http/respond.ts';
 import { createErrorPage, type ErrorText, errorTexts } from '../pages/error-page.ts';
 import { sendPage } from '../pages/page.ts';
 import { type ClientDocuments, isClientDocumentUrl } from './client-documents.ts';
+import { takeBasicCredentials } from './configured-clients.ts';
 import type { MetadataDocument } from './metadata.ts';
 import { authorizePath, registerPath, revokePath, tokenPath } from './paths.ts';
 import { normalizeRegistration } from './registration.ts';
@@ -74,11 +75,9 @@ export function createRouter(options: RouterOptions): Answer {
       if (!hasMediaType(request, 'application/x-www-form-urlencoded')) return library(request, response);
       const body = (await readBody(request, bodyLimit)).toString('utf8');
       const parameters = normalizeTokenParameters(body, resource);
+      takeBasicCredentials(request, parameters);
       await fetchClientOf(parameters);
-      const { authorization } = request.headers;
-      await flights.run({ parameters, authorization }, () =>
-        library(withBody(request, parameters.toString()), response),
-      );
+      await flights.run(parameters, () => library(withBody(request, parameters.toString()), response));
     },
   };
   const revoke: Route = {
@@ -86,8 +85,10 @@ export function createRouter(options: RouterOptions): Answer {
     cors: true,
     async answer(request, response) {
       if (!hasMediaType(request, 'application/x-www-form-urlencoded')) return library(request, response);
-      const body = (await readBody(request, bodyLimit)).toString('utf8');
-      await library(revocation.takeToken(request, new URLSearchParams(body)), response);
+      const parameters = new URLSearchParams((await readBody(request, bodyLimit)).toString('utf8'));
+      takeBasicCredentials(request, parameters);
+      await fetchClientOf(parameters);
+      await library(revocation.takeToken(request, parameters), response);
     },
   };
   const register: Route = {

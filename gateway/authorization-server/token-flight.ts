@@ -19,10 +19,7 @@ import { isVaultUnavailable, vaultUnavailable } from './vault-failure.ts';
 
 export interface TokenFlights {
   /** Everything of this request, the library's part included, belongs to the flight of its code or refresh token. */
-  run(
-    request: { parameters: URLSearchParams; authorization: string | undefined },
-    handle: () => Promise<void>,
-  ): Promise<void>;
+  run(parameters: URLSearchParams, handle: () => Promise<void>): Promise<void>;
   /** A middleware of the library, around everything that answers. */
   answer(ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void>;
   /** The library's order to use a token up. @throws InvalidGrant this request has no claim on it */
@@ -141,7 +138,7 @@ export function createTokenFlights({ vault, realm, log, patienceMs = 15_000 }: O
   }
 
   return {
-    run: (request, handle) => flights.run(flightOf(request), handle),
+    run: (parameters, handle) => flights.run(flightOf(parameters), handle),
 
     async answer(ctx, next) {
       const flight = flights.getStore();
@@ -170,32 +167,14 @@ export function createTokenFlights({ vault, realm, log, patienceMs = 15_000 }: O
 }
 
 /** Null for a request that names no token: the library says what is wrong with it. */
-function flightOf({
-  parameters,
-  authorization,
-}: {
-  parameters: URLSearchParams;
-  authorization: string | undefined;
-}): Flight | null {
+function flightOf(parameters: URLSearchParams): Flight | null {
   const kind = kindOf(parameters.get('grant_type'));
   const ids = parameters.getAll(kind === 'RefreshToken' ? 'refresh_token' : 'code');
-  const clientId = clientIdOf(parameters, authorization);
+  const clientId = parameters.get('client_id');
   if (kind === null || ids.length !== 1 || !ids[0] || !clientId) return null;
   parameters.sort();
-  const requestDigest = createHash('sha256')
-    .update(JSON.stringify([parameters.toString(), authorization ?? null]))
-    .digest('base64url');
+  const requestDigest = createHash('sha256').update(parameters.toString()).digest('base64url');
   return { kind, id: ids[0], flightId: createFlightId(), clientId, requestDigest };
-}
-
-/** In the body, or the user of RFC 7617 (RFC 6749 section 2.3.1). The library checks what goes with it. */
-function clientIdOf(parameters: URLSearchParams, authorization: string | undefined): string | undefined {
-  const [inBody, ...others] = parameters.getAll('client_id');
-  if (inBody !== undefined) return others.length === 0 ? inBody : undefined;
-  const [, credentials] = /^basic ([a-z0-9+/]+=*)$/i.exec(authorization ?? '') ?? [];
-  if (credentials === undefined) return undefined;
-  const [user = ''] = Buffer.from(credentials, 'base64').toString('utf8').split(':', 1);
-  return new URLSearchParams(`user=${user}`).get('user') ?? undefined;
 }
 
 function kindOf(grantType: string | null): UsableKind | null {

@@ -4,7 +4,7 @@
  * `preset_parameters` are Latchkey's own.
  */
 import * as z from 'zod';
-import { httpUrl, lifespan, text } from './fields.ts';
+import { environmentVariable, filePath, httpUrl, lifespan, text } from './fields.ts';
 import { presetNames } from './provider-presets/provider-presets.ts';
 import { oauth2UpstreamSchema, oidcUpstreamSchema } from './upstream-blocks.ts';
 
@@ -77,6 +77,50 @@ export const runConfigSchema = z
         examples: ['{access_token_lifespan: 10m, refresh_token_lifespan: 168h}'],
       })
       .prefault({}),
+    clients: z
+      .array(
+        z
+          .strictObject({
+            client_id: z
+              .string()
+              .regex(/^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$/, {
+                error: 'must be 1 to 128 letters, digits, dots, dashes, underscores or tildes',
+              })
+              .meta({
+                description: 'What the client calls itself towards Latchkey',
+                examples: ['assistant'],
+              }),
+            client_name: text('What the consent page calls it', 'The Assistant'),
+            redirect_uris: z
+              .array(httpUrl('Where the browser returns to', 'https://assistant.example.com/callback'))
+              .min(1, { error: 'needs at least one address' })
+              .meta({
+                description: 'Where the browser may return to; on loopback any port counts as the same',
+                examples: ['[https://assistant.example.com/callback]'],
+              }),
+            client_secret_env_var: environmentVariable(
+              'The environment variable of the gateway that holds the secret of a confidential client',
+              'ASSISTANT_CLIENT_SECRET',
+            ).optional(),
+            client_secret_file: filePath(
+              'The file that holds the secret of a confidential client',
+              '/run/secrets/assistant-client-secret',
+            ).optional(),
+          })
+          .meta({
+            description: 'One client',
+            examples: [
+              '{client_id: assistant, client_name: The Assistant, redirect_uris: [https://assistant.example.com/callback]}',
+            ],
+          }),
+      )
+      .meta({
+        description: 'Clients that cannot register themselves',
+        examples: [
+          '[{client_id: assistant, client_name: The Assistant, redirect_uris: [https://assistant.example.com/callback]}]',
+        ],
+      })
+      .default([]),
     cimd: z
       .strictObject({
         enabled: z

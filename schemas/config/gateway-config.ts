@@ -58,6 +58,14 @@ export interface GatewayUpstream {
   readonly callbackUrl: string;
 }
 
+export interface ConfiguredClient {
+  readonly clientId: string;
+  readonly clientName: string;
+  readonly redirectUris: readonly string[];
+  /** Null: a public client. */
+  readonly secret: SecretReference | null;
+}
+
 export interface GatewaySettings extends ProcessSettings {
   readonly name: string;
   readonly listen: { readonly host: string; readonly port: number };
@@ -66,6 +74,8 @@ export interface GatewaySettings extends ProcessSettings {
   readonly resource: string;
   readonly allowedAudiences: readonly string[];
   readonly lifespans: TokenLifespans;
+  /** Those that need not register. */
+  readonly clients: readonly ConfiguredClient[];
   /** Of clients whose id is the address of their metadata; null: there are none. */
   readonly clientDocuments: { readonly maxDocuments: number; readonly fallbackSeconds: number } | null;
   /** In the order of the chain. */
@@ -98,14 +108,29 @@ export function gatewayConfig(config: Config): GatewaySettings {
     timeoutMs: timeoutMs(config, name),
     strategy: strategyOf(config, name),
   }));
+  const clients = runConfig.clients.map((client, place) => ({
+    clientId: client.client_id,
+    clientName: client.client_name,
+    redirectUris: client.redirect_uris,
+    secret: findReference(
+      `authServer.runConfig.clients[${place}]`,
+      client,
+      'client_secret_env_var',
+      'client_secret_file',
+    ),
+  }));
   return {
-    ...processSettings(config, headerValues(backends)),
+    ...processSettings(config, [
+      ...headerValues(backends),
+      ...clients.flatMap(({ secret }) => (secret === null ? [] : [secret])),
+    ]),
     name: config.name,
     listen: config.gateway.listen,
     mcpUrl: mcpUrl(runConfig.issuer),
     resource: config.incomingAuth.oidc.resource ?? config.incomingAuth.oidc.audience,
     allowedAudiences: runConfig.allowed_audiences,
     lifespans: tokenLifespans(config),
+    clients,
     clientDocuments: runConfig.cimd.enabled
       ? {
           maxDocuments: runConfig.cimd.cache_max_size,

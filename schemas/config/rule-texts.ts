@@ -293,6 +293,17 @@ export const ruleTexts = {
     wrong: 'A header in `passthroughHeaders` belongs to the caller, to HTTP, to MCP, or to a strategy',
     instead: 'Headers that say nothing about who calls, such as `X-Request-Id`',
   },
+  'V-55': {
+    title: 'each client is named once',
+    wrong: 'Two entries of `clients` have the same `client_id`',
+    instead: 'One entry, with all redirect URIs',
+  },
+  'V-56': {
+    title: 'a client returns to a safe address',
+    wrong: 'A redirect URI of `clients` is neither https nor on loopback, or can be read in two ways',
+    instead:
+      'An https address, or http to localhost, 127.0.0.1 or [::1], without user information or fragment',
+  },
   'O-01': {
     title: 'the provider answers',
     wrong: 'An address of the provider cannot be reached, is refused, or answers with an error',

@@ -6,6 +6,7 @@ import { addressRules } from './rules/addresses.ts';
 import { aggregationRules } from './rules/aggregation.ts';
 import { authServerIntegrationRules } from './rules/auth-server-integration.ts';
 import { backendRules } from './rules/backends.ts';
+import { clientRules } from './rules/clients.ts';
 import { headerInjectionRules } from './rules/header-injection.ts';
 import { issuerRules } from './rules/issuer.ts';
 import { presetRules } from './rules/presets.ts';
@@ -19,6 +20,7 @@ const rules: readonly Rule[] = [
   ...issuerRules,
   ...upstreamRules,
   ...previousClientRules,
+  ...clientRules,
   ...presetRules,
   ...backendRules,
   ...headerInjectionRules,

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { findRedirectUriProblem } from '../../../gateway/authorization-server/registration.ts';
+import { findRedirectUriProblem } from '../../../schemas/redirect-uri.ts';
 import { redirectUri, register, registerClient, signInForTokens, startServer } from './started-server.ts';
 
 test('a client that says little is a native public client with a refresh grant', async () => {

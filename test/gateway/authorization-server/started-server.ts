@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createAuthorizationServer } from '../../../gateway/authorization-server/authorization-server.ts';
+import type { ConfiguredClient } from '../../../gateway/authorization-server/configured-clients.ts';
 import type { RegistrationLimitSettings } from '../../../gateway/authorization-server/registration-limit.ts';
 import type { AuthorizationServerSettings } from '../../../gateway/authorization-server/settings.ts';
 import { createBootId } from '../../../schemas/ids.ts';
@@ -34,6 +35,7 @@ export type StartOptions = {
   log?: Log;
   registrationLimit?: RegistrationLimitSettings;
   clientDocuments?: null;
+  clients?: readonly ConfiguredClient[];
   maxClients?: number;
   /** So many authorization servers on one vault, in turn, as behind a load balancer. */
   replicas?: number;
@@ -71,6 +73,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       cookieKeys,
       log,
       ...(options.settings ? { settings: options.settings } : {}),
+      ...(options.clients ? { clients: options.clients } : {}),
       ...(options.clientDocuments === null ? { clientDocuments: null } : {}),
       ...(options.registrationLimit ? { registrationLimit: options.registrationLimit } : {}),
     }),

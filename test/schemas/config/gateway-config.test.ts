@@ -29,6 +29,7 @@ test('holds what a gateway needs', () => {
     resource: 'https://mcp.example.com/mcp',
     allowedAudiences: ['https://mcp.example.com/mcp'],
     lifespans: { accessTokenSeconds: 300, refreshTokenSeconds: 604_800, authorizationCodeSeconds: 60 },
+    clients: [],
     clientDocuments: { maxDocuments: 256, fallbackSeconds: 300 },
     upstreams: [
       {
@@ -175,6 +176,27 @@ test('a backend is not sent anything that nobody configured, whatever its name',
   );
   assert.equal(settings.backends[0]?.strategy, { type: 'unauthenticated' });
   assert.is(settings.backends[0]?.timeoutMs, 30_000);
+});
+
+test('a client of the file is one with its secret, or without', () => {
+  const client = { client_name: 'x', redirect_uris: ['https://client.example/callback'] };
+  const config = accepted((raw) => {
+    raw.authServer.runConfig.clients = [
+      { ...client, client_id: 'open' },
+      { ...client, client_id: 'confidential', client_secret_env_var: 'CLIENT_SECRET' },
+    ];
+  });
+  const { clients, secrets } = gatewayConfig(config);
+  const path = 'authServer.runConfig.clients[1].client_secret_env_var';
+  const reference = { source: 'env', name: 'CLIENT_SECRET', path };
+  assert.equal(
+    clients.map(({ clientId, secret }) => [clientId, secret]),
+    [
+      ['open', null],
+      ['confidential', reference],
+    ],
+  );
+  assert.equal(secrets.at(-1), reference);
 });
 
 test.run();

@@ -7,6 +7,11 @@ const test = suite('configuration rules');
 
 const upstreams = 'authServer.runConfig.upstreams';
 const runConfig = (raw: Raw) => raw.authServer.runConfig;
+const client = (id: string) => ({
+  client_id: id,
+  client_name: id,
+  redirect_uris: ['https://client.example/callback'],
+});
 const oidc = (raw: Raw) => runConfig(raw).upstreams[0].oidc_config;
 const oauth2 = (raw: Raw) => runConfig(raw).upstreams[1].oauth2_config;
 const header = (raw: Raw) => raw.outgoingAuth.backends.search.headerInjection;
@@ -480,6 +485,32 @@ const cases: readonly Case[] = [
       oidc(raw).previous_clients = [{ client_id: current }, { client_id: 'other' }, { client_id: 'other' }];
     },
     told: [0, 2].map((place) => `V-36 ${upstreams}[0].oidc_config.previous_clients[${place}].client_id`),
+  },
+  {
+    rule: 'V-55',
+    what: 'a client that is named twice',
+    change: (raw) => {
+      runConfig(raw).clients = [client('assistant'), client('editor'), client('assistant')];
+    },
+    told: ['V-55 authServer.runConfig.clients[2].client_id'],
+  },
+  {
+    rule: 'V-56',
+    what: 'redirect URIs that lead elsewhere',
+    change: (raw) => {
+      const uris = ['https://editor.example/cb', 'http://editor.example/cb', 'https://a@editor.example/'];
+      runConfig(raw).clients = [{ ...client('editor'), redirect_uris: uris }];
+    },
+    told: [1, 2].map((place) => `V-56 authServer.runConfig.clients[0].redirect_uris[${place}]`),
+  },
+  {
+    rule: 'V-24',
+    what: 'two sources of the secret of a client',
+    change: (raw) => {
+      const sources = { client_secret_env_var: 'CLIENT_SECRET', client_secret_file: '/run/secrets/client' };
+      runConfig(raw).clients = [{ ...client('assistant'), ...sources }];
+    },
+    told: ['V-24 authServer.runConfig.clients[0]'],
   },
   {
     rule: 'V-24',

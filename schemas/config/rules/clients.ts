@@ -1,0 +1,60 @@
+/** What the clients must fulfil that the file names. */
+import { findRedirectUriProblem } from '../../redirect-uri.ts';
+import { runConfigPath } from './parts.ts';
+import type { Rule } from './rule.ts';
+
+/** V-24, for clients */
+const secretHasOneSource: Rule = {
+  id: 'V-24',
+  severity: 'error',
+  find: (config) =>
+    clientsOf(config)
+      .filter(
+        ({ client }) => client.client_secret_env_var !== undefined && client.client_secret_file !== undefined,
+      )
+      .map(({ path }) => ({
+        path,
+        message: 'has both `client_secret_env_var` and `client_secret_file`',
+        fix: 'keep one of the two',
+      })),
+};
+
+/** V-55 */
+const clientsAreDifferent: Rule = {
+  id: 'V-55',
+  severity: 'error',
+  find: (config) =>
+    clientsOf(config)
+      .filter(({ client, earlier }) => client.client_id !== undefined && earlier.includes(client.client_id))
+      .map(({ path }) => ({
+        path: `${path}.client_id`,
+        message: 'is the id of another client before it',
+        fix: 'keep each client id once; one client may have several redirect URIs',
+      })),
+};
+
+/** V-56 */
+const redirectUrisAreSafe: Rule = {
+  id: 'V-56',
+  severity: 'error',
+  find: (config) =>
+    clientsOf(config).flatMap(({ client, path }) =>
+      (client.redirect_uris ?? []).flatMap((uri, place) => {
+        const problem = uri === undefined ? null : findRedirectUriProblem(uri);
+        if (problem === null) return [];
+        const fix = 'write an https address, or http to localhost, 127.0.0.1 or [::1]';
+        return [{ path: `${path}.redirect_uris[${place}]`, message: problem, fix }];
+      }),
+    ),
+};
+
+function clientsOf(config: Parameters<Rule['find']>[0]) {
+  const clients = config.authServer?.runConfig?.clients ?? [];
+  return clients.flatMap((client, place) => {
+    if (client === undefined) return [];
+    const earlier = clients.slice(0, place).map((other) => other?.client_id);
+    return [{ client, earlier, path: `${runConfigPath}.clients[${place}]` }];
+  });
+}
+
+export const clientRules: readonly Rule[] = [secretHasOneSource, clientsAreDifferent, redirectUrisAreSafe];
