@@ -11,6 +11,7 @@ import { createHealth } from './health.ts';
 import { createOriginCheck } from './http/request-origin.ts';
 import { createAccessTokenVerifier } from './identity/access-token.ts';
 import { createIdentities, VaultUnavailableError } from './identity/identity.ts';
+import { createSessionGuard } from './identity/session-guard.ts';
 import type { Instance } from './instance.ts';
 import type { Backend } from './mcp/backend.ts';
 import { createMcp } from './mcp/mcp.ts';
@@ -44,6 +45,8 @@ export interface GatewayOptions {
   readonly fetchDescription: () => Promise<InstanceDescription>;
   readonly pingNats: () => Promise<unknown>;
   readonly publish: AcknowledgedPublish;
+  /** Has every session that the vault ends told from now on. */
+  readonly followEndedSessions: (onEnded: (sessionId: string) => void) => void;
   /** 32 bytes each, newest first; the same for all gateways of the instance. */
   readonly sessionIdKeys: readonly Buffer[];
   readonly bootId: string;
@@ -112,9 +115,11 @@ export function createGateway(options: GatewayOptions): Gateway {
     ...(limits.listMs === undefined ? {} : { listLimitMs: limits.listMs }),
     ...(limits.bodyBytes === undefined ? {} : { maxBodyBytes: limits.bodyBytes }),
   });
+  const guard = createSessionGuard({ mcp, mcpUrl: settings.resource });
+  options.followEndedSessions(guard.end);
   const server = createGatewayServer({
     authorizationServer: options.authorizationServer,
-    mcp,
+    mcp: guard,
     mcpPath: new URL(settings.mcpUrl).pathname,
     https: new URL(settings.mcpUrl).protocol === 'https:',
     health: createHealth({

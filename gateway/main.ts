@@ -12,11 +12,13 @@ import { RefusedError } from '../schemas/failure.ts';
 import { createBootId } from '../schemas/ids.ts';
 import { createLog, type Log } from '../schemas/log.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
+import { sessionEndedNoticeSchema } from '../schemas/messages/session-ended.ts';
 import { openNatsConnection } from '../schemas/nats-connection.ts';
 import { readRoleKeys } from '../schemas/role-key-file.ts';
 import { deriveFromPair } from '../schemas/role-keys.ts';
 import { runProcess, StartupError } from '../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../schemas/sealed-envelope.ts';
+import { noticeSubject } from '../schemas/subjects.ts';
 import { createAuthorizationServer } from './authorization-server/authorization-server.ts';
 import { createJetStreamPublish } from './facts.ts';
 import { createGateway } from './gateway.ts';
@@ -88,6 +90,7 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
       fetchDescription,
       pingNats: () => connection.flush(),
       publish: createJetStreamPublish(connection),
+      followEndedSessions: (onEnded) => followEndedSessions(connection, onEnded, log),
       sessionIdKeys: deriveFromPair(keys, 'gateway-vault', 'mcp session ids'),
       bootId,
       version: readVersion(),
@@ -112,6 +115,28 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
   } catch (error) {
     await connection.close();
     throw error;
+  }
+}
+
+function followEndedSessions(
+  connection: NatsConnection,
+  onEnded: (sessionId: string) => void,
+  log: Log,
+): void {
+  connection.subscribe(noticeSubject('session-ended'), {
+    callback(error, message) {
+      const notice = error ? null : sessionEndedNoticeSchema.safeParse(parseJson(message.data));
+      if (notice?.success) onEnded(notice.data.sessionId);
+      else log.warn({ error }, 'a notice of the vault could not be read');
+    },
+  });
+}
+
+function parseJson(data: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(data).toString());
+  } catch {
+    return null;
   }
 }
 

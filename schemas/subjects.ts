@@ -60,6 +60,9 @@ export const factSubject = (partition: number, fact: string, provider: string | 
 /** A fact that a gateway publishes. */
 export const gatewayFactSubject = (fact: string) => `latchkey.fact.gateway.${checked(fact, 'fact')}`;
 
+/** What the vault tells every gateway. */
+export const noticeSubject = (notice: string) => `latchkey.notice.${checked(notice, 'notice')}`;
+
 /** The wrapped data key of one principal, or another key of the instance. */
 export const keySubject = (name: string) => `latchkey.key.${checked(name, 'key name')}`;
 

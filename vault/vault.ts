@@ -5,8 +5,9 @@ import { type Principal, partitionOf, realmOf } from '../schemas/identity.ts';
 import { sessionIdOf } from '../schemas/ids.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import type { RefreshOutcomeDelivery } from '../schemas/messages/refresh-outcome.ts';
+import type { SessionEndedNotice } from '../schemas/messages/session-ended.ts';
 import type { EndSessionRequest } from '../schemas/messages/sign-in.ts';
-import { streamNames, streamSubjects } from '../schemas/subjects.ts';
+import { noticeSubject, streamNames, streamSubjects } from '../schemas/subjects.ts';
 import { type AuthRecords, createAuthRecords } from './authorization/auth-records.ts';
 import { openAuthStore } from './authorization/auth-store.ts';
 import { createSignIn, type ProviderSignIns, type SignIn } from './authorization/sign-in.ts';
@@ -279,7 +280,16 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     usedWithinMs: (options.refreshUsedWithinSeconds ?? 900) * 1000,
   });
 
-  const sessionEnd = createSessionEnd({ projection, grants });
+  function tellOfEnd(sessionId: string): void {
+    const notice: SessionEndedNotice = { sessionId };
+    try {
+      connection.publish(noticeSubject('session-ended'), Buffer.from(JSON.stringify(notice)));
+    } catch (error) {
+      // Gateways ask at every request.
+      onProblem(error);
+    }
+  }
+  const sessionEnd = createSessionEnd({ projection, grants, onEnded: tellOfEnd });
   const sessionIdentity = createSessionIdentity({
     ...{ projection, index, refresher, lastUses, sessionEnd, revocation, writerOf, now, onProblem },
     provider: options.identityProvider ?? null,
@@ -296,7 +306,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     }
   };
 
-  const forgetting = createForgetting({ projection, dataKeys, index, writerOf, now, assertOurs });
+  const forgetting = createForgetting({
+    ...{ projection, dataKeys, index, writerOf, now, assertOurs },
+    onSessionEnded: tellOfEnd,
+  });
   const caughtUp = async () => {
     const last = await lastSequencesOf(connection);
     await follower.caughtUp({ log: 0, keys: last.keys });

@@ -1,7 +1,7 @@
 /**
  * The embedded authorization server: ToolHive's `RunConfig` (RFC 0052 and 0053) in its snake_case, as
- * `authServer.runConfig` in the main file or alone in `authserver-config.yaml` beside it. `login_policy`, `preset` and
- * `preset_parameters` are Latchkey's own.
+ * `authServer.runConfig` in the main file or alone in `authserver-config.yaml` beside it. `login_policy`, `preset`,
+ * `preset_parameters` and `session_lifespan` are Latchkey's own.
  */
 import * as z from 'zod';
 import { environmentVariable, filePath, httpUrl, lifespan, text } from './fields.ts';
@@ -71,6 +71,10 @@ export const runConfigSchema = z
         auth_code_lifespan: lifespan('How long an authorization code of Latchkey is valid', '1m').default(
           '1m',
         ),
+        session_lifespan: lifespan(
+          'So long after signing in the person signs in again, however often tokens were refreshed',
+          '336h',
+        ).default('336h'),
       })
       .meta({
         description: 'How long what Latchkey issues is valid',

@@ -24,6 +24,8 @@ export interface TokenLifespans {
   readonly accessTokenSeconds: number;
   readonly refreshTokenSeconds: number;
   readonly authorizationCodeSeconds: number;
+  /** From the sign-in on; nothing prolongs it. */
+  readonly sessionSeconds: number;
 }
 
 /** `secrets` are those of the process beside the password of NATS. */
@@ -43,6 +45,7 @@ export function tokenLifespans(config: Config): TokenLifespans {
     accessTokenSeconds: parseDurationMs(lifespans.access_token_lifespan) / 1000,
     refreshTokenSeconds: parseDurationMs(lifespans.refresh_token_lifespan) / 1000,
     authorizationCodeSeconds: parseDurationMs(lifespans.auth_code_lifespan) / 1000,
+    sessionSeconds: Math.floor(parseDurationMs(lifespans.session_lifespan) / 1000),
   };
 }
 

@@ -30,6 +30,7 @@ export const keysOfLatchkey: readonly string[] = [
   'linking',
   'outgoingAuth.default.headerInjection.headerValueFile',
   'outgoingAuth.backends.*.headerInjection.headerValueFile',
+  'authServer.runConfig.token_lifespans.session_lifespan',
   'authServer.runConfig.upstreams[].login_policy',
   'authServer.runConfig.upstreams[].preset',
   'authServer.runConfig.upstreams[].preset_parameters',

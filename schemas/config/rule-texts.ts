@@ -195,7 +195,7 @@ export const ruleTexts = {
   'V-28': {
     title: 'lifetimes are safe',
     wrong:
-      'An access token lives longer than 60 minutes, a code longer than 10, or a refresh token no longer than an access token',
+      'An access token lives longer than 60 minutes, a code longer than 10, a session longer than 31 days, or a refresh token or session no longer than an access token',
     instead: '`access_token_lifespan: 10m`, `auth_code_lifespan: 1m`, `refresh_token_lifespan: 168h`',
   },
   'V-29': {

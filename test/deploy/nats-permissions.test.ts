@@ -182,6 +182,7 @@ const vaultsOwn = [
   'latchkey.log.0.grt_x',
   'latchkey.fact.0.tokens-granted.gitlab',
   'latchkey.key.alice',
+  'latchkey.notice.session-ended',
   '$KV.AUTH.Client.x',
   '$KV.LEASES.boot_x',
   'latchkey.provider.gitlab.refresh',
@@ -349,6 +350,24 @@ test('a gateway reports a fact and is told that it is stored; a repeated one is 
     await treasure.assertUntouched();
   } finally {
     await gateway.close();
+  }
+});
+
+test('gateways hear of a session that ended, from the vault and nobody else', async () => {
+  await using nats = await openDeployedNats();
+  const [vault, gateway] = [await connectAs(nats, 'vault'), await connectAs(nats, 'gateway')];
+  try {
+    const heard: string[] = [];
+    gateway.subscribe('latchkey.notice.*', { callback: (_, message) => void heard.push(message.string()) });
+    await gateway.flush();
+    gateway.publish('latchkey.notice.session-ended', 'of a gateway');
+    await gateway.flush();
+    vault.publish('latchkey.notice.session-ended', 'of the vault');
+    await vault.flush();
+    for (let wait = 0; heard.length === 0 && wait < 250; wait++) await sleep(20);
+    assert.equal(heard, ['of the vault']);
+  } finally {
+    await Promise.all([vault.close(), gateway.close()]);
   }
 });
 

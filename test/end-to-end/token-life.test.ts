@@ -20,7 +20,7 @@ import { Browser } from '../world/browser.ts';
 import { type Installation, openInstallation } from '../world/installation.ts';
 import { connectAsPerson } from '../world/mcp-client.ts';
 import { alice, walkThroughSignIn } from '../world/person.ts';
-import { assertEnded, factsOf, initialize } from '../world/session-watch.ts';
+import { assertEnded, factsOf, initialize, listenForEnds } from '../world/session-watch.ts';
 
 const test = suite('token life');
 
@@ -100,8 +100,10 @@ for (const kind of ['access_token', 'refresh_token'] as const) {
     const { kept } = connection;
     const client = { client_id: kept.clientInformation!.client_id };
     const tokens = { ...kept.tokens! };
+    const told = await listenForEnds(installation);
     assert.is((await revoke(installation, client, tokens[kind]!)).status, 200);
     await assertEnded(installation, tokens.access_token);
+    assert.equal(await told(), [decodeJwt(tokens.access_token).tsid], 'the notice to all gateways');
     // The SDK refreshes upon 401, hears invalid_grant, and sends the person to sign in.
     await using again = await connectAsPerson({ mcpUrl, person: alice, kept });
     assert.is(again.oauth.signIns, 1);

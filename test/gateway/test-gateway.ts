@@ -23,6 +23,8 @@ export interface TestGateway extends AsyncDisposable {
   /** Everything that was logged. */
   readonly logged: () => string;
   readonly gateway: Gateway;
+  /** As the vault tells of it. */
+  endSession(sessionId: string): void;
 }
 
 export interface TestGatewayOptions {
@@ -57,6 +59,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     signingKeys: [signer.publicKey],
     ...options.description,
   };
+  let endSession: (sessionId: string) => void = () => {};
   const gateway = createGateway({
     settings: {
       name: 'latchkey',
@@ -98,6 +101,9 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       (async (_subject, body) => {
         facts.push(JSON.parse(Buffer.from(body).toString()));
       }),
+    followEndedSessions: (onEnded) => {
+      endSession = onEnded;
+    },
     sessionIdKeys: options.sessionIdKeys ?? [Buffer.alloc(32, 7)],
     bootId: createBootId(),
     version: '0.0.0',
@@ -116,6 +122,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     description,
     logged: () => lines.join(''),
     gateway,
+    endSession: (sessionId) => endSession(sessionId),
     [Symbol.asyncDispose]: () => gateway.close(200),
   };
 }

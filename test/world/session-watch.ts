@@ -2,6 +2,8 @@
 import { connect } from 'nats';
 import * as assert from 'uvu/assert';
 import type { VaultFact } from '../../schemas/events/facts.ts';
+import type { SessionEndedNotice } from '../../schemas/messages/session-ended.ts';
+import { noticeSubject } from '../../schemas/subjects.ts';
 import { type Installation, natsToken } from './installation.ts';
 
 /** A first request of an MCP client; the balancer takes the gateways in turn. */
@@ -35,6 +37,21 @@ export async function assertEnded(installation: Installation, token: string): Pr
     assert.is(status, 401, which);
     assert.match(challenge, 'error="invalid_token"', which);
   }
+}
+
+/** @returns a function that says of which sessions gateways were told until it is called, and ends the listening */
+export async function listenForEnds({ nats }: Installation): Promise<() => Promise<string[]>> {
+  const connection = await connect({ servers: nats.url, token: natsToken });
+  const ended: string[] = [];
+  connection.subscribe(noticeSubject('session-ended'), {
+    callback: (_, message) => void ended.push(message.json<SessionEndedNotice>().sessionId),
+  });
+  await connection.flush();
+  return async () => {
+    await connection.flush();
+    await connection.close();
+    return ended;
+  };
 }
 
 export async function factsOf({ nats }: Installation, sessionId: string): Promise<VaultFact[]> {

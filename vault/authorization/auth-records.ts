@@ -136,7 +136,10 @@ export function createAuthRecords({
       return findById(kind, z.string().parse(record.value));
     },
 
-    findUse: find,
+    async findUse(kind, id) {
+      const record = await find(kind, id);
+      return record && { ...record, use: record.use ?? usedBefore(record.payload) };
+    },
 
     async writeUse(kind, id, { payload, revision, writtenBy }, use, expiresAt) {
       const consumed = use?.status === 'answered' ? { consumed: Math.floor(use.at / 1000) } : {};
@@ -146,4 +149,9 @@ export function createAuthRecords({
 
     delete: (kind, id) => store.delete(kind, id),
   };
+}
+
+/** Records that were written without flights say only that they were used, and nothing can be had for them again. */
+function usedBefore({ consumed }: Payload): TokenUse | null {
+  return typeof consumed === 'number' ? { status: 'answered', flightId: 'none', at: consumed * 1000 } : null;
 }

@@ -26,6 +26,7 @@ interface Options {
   readonly writerOf: (partition: number) => PartitionWriter;
   readonly now: () => number;
   readonly assertOurs: (partition: number, principal: Principal) => void;
+  readonly onSessionEnded: (sessionId: string) => void;
 }
 
 type ForgottenMetadata = Extract<
@@ -38,7 +39,7 @@ const changesAtOnce = 200;
 const reason = 'user-forgotten';
 
 export function createForgetting(options: Options): Forgetting {
-  const { projection, dataKeys, index, writerOf, now, assertOurs } = options;
+  const { projection, dataKeys, index, writerOf, now, assertOurs, onSessionEnded } = options;
   const forgetting = new Set<string>();
 
   function tombstonesOf(principalKey: string): Change[] {
@@ -98,6 +99,7 @@ export function createForgetting(options: Options): Forgetting {
           });
         }
         await dataKeys.destroy(principalKey);
+        for (const { sessionId } of sessions) onSessionEnded(sessionId);
         return { sessions: sessions.length, grants: grants.length };
       } finally {
         forgetting.delete(principalKey);

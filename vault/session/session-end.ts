@@ -30,9 +30,12 @@ interface Ending {
 export function createSessionEnd({
   projection,
   grants,
+  onEnded,
 }: {
   projection: Projection;
   grants: GrantStore;
+  /** The log has it. */
+  onEnded: (sessionId: string) => void;
 }): SessionEnd {
   function grantIdsOf(sessionId: string): string[] {
     const session = projection.findSession(sessionId);
@@ -63,16 +66,18 @@ export function createSessionEnd({
   }
 
   /** Grants come with their session and never later: those of now are those that it ends with. */
-  function end(writer: PartitionWriter, command: ExpireSession | EndSession): Promise<Ending | null> {
+  async function end(writer: PartitionWriter, command: ExpireSession | EndSession): Promise<Ending | null> {
     const { sessionId } = command;
     const grantIds = grantIdsOf(sessionId);
-    return writer.execute({
+    const ending = await writer.execute({
       aggregates: [sessionId, ...grantIds],
       decide: () => {
-        const ending = endingOf(command, grantIds);
-        return { changes: ending?.changes ?? [], result: ending };
+        const decided = endingOf(command, grantIds);
+        return { changes: decided?.changes ?? [], result: decided };
       },
     });
+    if (ending) onEnded(sessionId);
+    return ending;
   }
 
   return {

@@ -98,6 +98,7 @@ const lifetimesAreSafe: Rule = {
     const access = lifespans?.access_token_lifespan;
     const refresh = lifespans?.refresh_token_lifespan;
     const code = lifespans?.auth_code_lifespan;
+    const session = lifespans?.session_lifespan;
     return [
       ...longerThan(
         access,
@@ -114,6 +115,7 @@ const lifetimesAreSafe: Rule = {
         '1m',
       ),
       ...shorterThanAccess(refresh, access),
+      ...sessionOutOfBounds(session, access),
     ];
   },
 };
@@ -147,6 +149,24 @@ function shorterThanAccess(refresh: string | undefined, access: string | undefin
       fix: 'write for example `refresh_token_lifespan: 168h`',
     },
   ];
+}
+
+/** The vault keeps no session for longer. */
+const longestSessionMs = 31 * 24 * 3_600_000;
+
+function sessionOutOfBounds(session: string | undefined, access: string | undefined): Finding[] {
+  const sessionMs = session === undefined ? null : findDurationMs(session);
+  if (sessionMs === null) return [];
+  const finding = (message: string) => ({
+    path: `${runConfigPath}.token_lifespans.session_lifespan`,
+    message,
+    fix: 'write for example `session_lifespan: 336h`',
+  });
+  if (sessionMs > longestSessionMs)
+    return [finding('is longer than 744 hours, the longest life of a session')];
+  return sessionMs < Math.max(60_000, findDurationMs(access ?? '10m') ?? 0)
+    ? [finding('is shorter than a minute, or than an access token lives')]
+    : [];
 }
 
 /** V-32 */

@@ -28,7 +28,12 @@ test('holds what a gateway needs', () => {
     mcpUrl: 'https://mcp.example.com/mcp',
     resource: 'https://mcp.example.com/mcp',
     allowedAudiences: ['https://mcp.example.com/mcp'],
-    lifespans: { accessTokenSeconds: 300, refreshTokenSeconds: 604_800, authorizationCodeSeconds: 60 },
+    lifespans: {
+      accessTokenSeconds: 300,
+      refreshTokenSeconds: 604_800,
+      authorizationCodeSeconds: 60,
+      sessionSeconds: 1_209_600,
+    },
     clients: [],
     clientDocuments: { maxDocuments: 256, fallbackSeconds: 300 },
     upstreams: [

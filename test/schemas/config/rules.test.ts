@@ -586,13 +586,23 @@ const cases: readonly Case[] = [
         access_token_lifespan: '61m',
         refresh_token_lifespan: '1h',
         auth_code_lifespan: '10m1s',
+        session_lifespan: '745h',
       };
     },
     told: [
       'V-28 authServer.runConfig.token_lifespans.access_token_lifespan',
       'V-28 authServer.runConfig.token_lifespans.auth_code_lifespan',
       'V-28 authServer.runConfig.token_lifespans.refresh_token_lifespan',
+      'V-28 authServer.runConfig.token_lifespans.session_lifespan',
     ],
+  },
+  {
+    rule: 'V-28',
+    what: 'a session that ends before its first access token',
+    change: (raw) => {
+      runConfig(raw).token_lifespans = { access_token_lifespan: '10m', session_lifespan: '9m' };
+    },
+    told: ['V-28 authServer.runConfig.token_lifespans.session_lifespan'],
   },
   {
     rule: 'V-28',

@@ -20,7 +20,12 @@ test('holds what a vault worker needs, and no address or secret of a provider or
       nats: null,
       secrets: [],
       allowedAudiences: ['https://mcp.example.com/mcp'],
-      lifespans: { accessTokenSeconds: 300, refreshTokenSeconds: 604_800, authorizationCodeSeconds: 60 },
+      lifespans: {
+        accessTokenSeconds: 300,
+        refreshTokenSeconds: 604_800,
+        authorizationCodeSeconds: 60,
+        sessionSeconds: 1_209_600,
+      },
       providers: [
         { name: 'corporate', loginPolicy: 'required', refreshTokenReuse: { policy: 'revokes' } },
         {

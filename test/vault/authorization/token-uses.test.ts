@@ -79,6 +79,13 @@ test('a used token is known as such as long as its Grant, and nothing of it afte
   assert.is((await w.tokenUses.begin(first())).status, 'unknown');
 });
 
+test('a token that a version without flights has used up is used', async () => {
+  await using w = await openWorld();
+  const consumed = Math.floor(Date.now() / 1000);
+  await w.records.put('RefreshToken', 'refresh-0', { ...tokenPayload, consumed }, lasting(600));
+  assert.is((await w.tokenUses.begin(useOf('refresh-0', 'RefreshToken'))).status, 'used');
+});
+
 test('a flight that failed leaves the token as it was', async () => {
   await using w = await openWorld();
   const failed = first();

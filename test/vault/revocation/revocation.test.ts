@@ -5,6 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RefusedError } from '../../../schemas/failure.ts';
+import { Secret } from '../../../schemas/secret.ts';
 import { signIn, tokenSet } from '../../world/vault.ts';
 import { eventually, openLinkWorld, refusalOf } from '../linking/link-world.ts';
 import { refreshedTo } from '../refresh/refresh-world.ts';
@@ -157,6 +158,21 @@ test('a session that is ended goes with its grants in one step, and linked accou
   const again = await signIn(w.t, uid, 'alice');
   assert.is(await w.lookUp(again, 'github'), 'github-access-token-clear');
   assert.is(await w.lookUp(again, 'corporate'), 'corporate-2-access-token-clear');
+});
+
+test('an access token ends its own session, for the client that it was issued to, and as long as it is valid', async () => {
+  const { w, alice } = await openWorld();
+  await using _ = w;
+  const { partition, accessToken } = alice;
+  const end = (clientId: string, token = accessToken) =>
+    w.t.vault.endSession(partition, { accessToken: token, clientId });
+  assert.equal(await end('another-client'), { status: 'not-found' });
+  assert.is(await refusalOf(() => end('client-1', new Secret('no.access.token'))), 'unauthorized');
+  assert.is((await w.lookUp(alice, 'corporate')) !== 'missing', true, 'it lives');
+  w.clock.aheadMs = hour / 2;
+  assert.is(await refusalOf(() => end('client-1')), 'unauthorized', 'it has expired');
+  assert.equal(await end('client-1', w.tokenOf(alice)), { status: 'ended' });
+  assert.is(await refusalOf(() => end('client-1', w.tokenOf(alice))), 'session-ended');
 });
 
 test('a session that was ended is not opened again by a repetition', async () => {

@@ -71,7 +71,7 @@ commandLine('refuses unknown and incomplete commands, stray words and options wi
     [['vualt'], /^latchkey: unknown command "vualt": see `latchkey --help`\n$/],
     [
       ['keys'],
-      /^latchkey: `keys` is not complete: use `latchkey keys init` or `latchkey keys rotate` or `latchkey keys retire`\n$/,
+      /^latchkey: `keys` is not complete: use `latchkey keys init` or `latchkey keys rotate` or `latchkey keys rotate-signing` or `latchkey keys retire`\n$/,
     ],
     [['keys', 'retire', '--keys', 'k', 'a', 'b'], /^latchkey: keys retire: takes one KEY-ID: see [^\n]*\n$/],
     [['keys', 'rotate'], /^latchkey: keys rotate: needs --keys or --data: see [^\n]*\n$/],
