@@ -56,6 +56,8 @@ export interface GatewayOptions {
     /** Whoever has not listed its tools by then is not in the list. */
     readonly listMs?: number;
     readonly bodyBytes?: number;
+    /** One message of a backend. */
+    readonly messageBytes?: number;
   };
 }
 
@@ -110,6 +112,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     now,
     log,
     ...(limits.listMs === undefined ? {} : { listLimitMs: limits.listMs }),
+    ...(limits.messageBytes === undefined ? {} : { maxMessageBytes: limits.messageBytes }),
     ...(limits.bodyBytes === undefined ? {} : { maxBodyBytes: limits.bodyBytes }),
   });
   const server = createGatewayServer({

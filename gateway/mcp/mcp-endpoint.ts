@@ -290,7 +290,9 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   };
 
   function answerError(res: ServerResponse, error: unknown): void {
-    if (res.headersSent || res.destroyed) {
+    // Its client has gone away, which is no failure.
+    if (res.destroyed || res.socket?.destroyed !== false) return;
+    if (res.headersSent) {
       log.error({ error }, 'an MCP request failed inside');
       res.destroy();
       return;
