@@ -13,7 +13,9 @@ import { createAccessTokenVerifier } from './identity/access-token.ts';
 import { createIdentities, VaultUnavailableError } from './identity/identity.ts';
 import type { Instance } from './instance.ts';
 import type { Backend } from './mcp/backend.ts';
+import type { SessionStore } from './mcp/client-sessions.ts';
 import { createMcp } from './mcp/mcp.ts';
+import type { Peers } from './mcp/peers.ts';
 import { createHomePage } from './pages/home-page.ts';
 import { createGatewayServer, type RequestHandler } from './server.ts';
 import { createHeaderInjection } from './strategies/header-injection.ts';
@@ -47,6 +49,10 @@ export interface GatewayOptions {
   /** 32 bytes each, newest first; the same for all gateways of the instance. */
   readonly sessionIdKeys: readonly Buffer[];
   readonly bootId: string;
+  /** The other gateways. */
+  readonly peers: Peers;
+  /** Where sessions of the older protocol are kept. */
+  readonly sessionStore: SessionStore;
   readonly version: string;
   readonly log: Log;
   readonly now?: () => number;
@@ -107,7 +113,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
     showConnectTool: settings.connectTool,
     sessionIdKeys: options.sessionIdKeys,
-    bootId: options.bootId,
+    peers: options.peers,
+    sessionStore: options.sessionStore,
     facts,
     now,
     log,

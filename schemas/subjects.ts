@@ -60,6 +60,10 @@ export const factSubject = (partition: number, fact: string, provider: string | 
 /** A fact that a gateway publishes. */
 export const gatewayFactSubject = (fact: string) => `latchkey.fact.gateway.${checked(fact, 'fact')}`;
 
+/** What gateways say to one of them, named by its boot id, or to all. */
+export const gatewaySubject = (to: string, operation: string) =>
+  `latchkey.gateway.${checked(to, 'boot id')}.${operation === '*' ? '*' : checked(operation, 'operation')}`;
+
 /** The wrapped data key of one principal, or another key of the instance. */
 export const keySubject = (name: string) => `latchkey.key.${checked(name, 'key name')}`;
 

@@ -98,8 +98,8 @@ export function createChangeListeners(options: {
       const isReady = () => {
         health.succeeded(backend);
         onReady();
-        // A session has said so itself.
-        if (connection.protocol === 'newer' || !listening.isNewer) return;
+        if (connection.protocol === 'newer') return;
+        // Also for a session that has said so itself, for it may have been to another gateway.
         for (const uri of uris)
           request({
             method: 'resources/subscribe',

@@ -22,7 +22,13 @@ export interface Round {
 
 export type Outcome =
   | { readonly kind: 'result'; readonly result: JsonObject }
-  | { readonly kind: 'held'; readonly id: string; readonly inputRequests: JsonObject };
+  | {
+      readonly kind: 'held';
+      readonly id: string;
+      /** Of the gateway that holds it. */
+      readonly bootId: string;
+      readonly inputRequests: JsonObject;
+    };
 
 export interface HeldCalls {
   begin(round: Round, run: (hooks: CallHooks) => Promise<JsonObject>): Promise<Outcome>;
@@ -47,8 +53,12 @@ interface Question {
   readonly answer: PromiseWithResolvers<JsonObject>;
 }
 
-export function createHeldCalls(options: { holdMs?: number; maxPerOwner?: number } = {}): HeldCalls {
-  const { holdMs = 5 * 60_000, maxPerOwner = 20 } = options;
+export function createHeldCalls(options: {
+  bootId: string;
+  holdMs?: number;
+  maxPerOwner?: number;
+}): HeldCalls {
+  const { bootId, holdMs = 5 * 60_000, maxPerOwner = 20 } = options;
   const held = new Map<string, HeldCall>();
 
   function letGo(call: HeldCall, reason: unknown): void {
@@ -84,7 +94,7 @@ export function createHeldCalls(options: { holdMs?: number; maxPerOwner?: number
     call.timer = setTimeout(() => letGo(call, null), holdMs);
     call.timer.unref();
     const inputRequests = Object.fromEntries([...call.questions].map(([key, { request }]) => [key, request]));
-    return { kind: 'held', id: call.id, inputRequests };
+    return { kind: 'held', id: call.id, bootId, inputRequests };
   }
 
   return {
