@@ -85,6 +85,8 @@ export function createMcp(options: McpOptions): Mcp {
     elapsed,
     log,
     connectTool: options.showConnectTool ? names.connectTool : null,
+    // From now on whoever listens waits for the account to be connected.
+    onNotConnected: (owner, backend) => listeners.used(owner, backend),
     ...(options.listLimitMs === undefined ? {} : { listLimitMs: options.listLimitMs }),
   });
   const listeners = createChangeListeners({ backends, calls, lists, health });

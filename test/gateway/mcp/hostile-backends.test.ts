@@ -113,11 +113,11 @@ test('a backend may be silent for its time limit, and each message begins that a
         params: { level: 'info', data: count },
       };
       res.write(`data: ${JSON.stringify(note)}\n\n`);
-      if (count < 8) return;
+      if (count < 7) return;
       clearInterval(timer);
       const result = { resultType: 'complete', content: [{ type: 'text', text: 'slow but there' }] };
       res.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`);
-    }, 100);
+    }, 400);
   });
   await using client = await connectClient(clientKinds[0], gateway.url, await gateway.signer.sign());
   assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'slow but there');
