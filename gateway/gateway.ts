@@ -14,7 +14,9 @@ import { createIdentities, VaultUnavailableError } from './identity/identity.ts'
 import { createSessionGuard } from './identity/session-guard.ts';
 import type { Instance } from './instance.ts';
 import type { Backend } from './mcp/backend.ts';
+import type { SessionStore } from './mcp/client-sessions.ts';
 import { createMcp } from './mcp/mcp.ts';
+import type { Peers } from './mcp/peers.ts';
 import { createHomePage } from './pages/home-page.ts';
 import { createGatewayServer, type RequestHandler } from './server.ts';
 import { createHeaderInjection } from './strategies/header-injection.ts';
@@ -50,6 +52,10 @@ export interface GatewayOptions {
   /** 32 bytes each, newest first; the same for all gateways of the instance. */
   readonly sessionIdKeys: readonly Buffer[];
   readonly bootId: string;
+  /** The other gateways. */
+  readonly peers: Peers;
+  /** Where sessions of the older protocol are kept. */
+  readonly sessionStore: SessionStore;
   readonly version: string;
   readonly log: Log;
   readonly now?: () => number;
@@ -59,6 +65,8 @@ export interface GatewayOptions {
     /** Whoever has not listed its tools by then is not in the list. */
     readonly listMs?: number;
     readonly bodyBytes?: number;
+    /** One message of a backend. */
+    readonly messageBytes?: number;
   };
 }
 
@@ -108,11 +116,13 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
     showConnectTool: settings.connectTool,
     sessionIdKeys: options.sessionIdKeys,
-    bootId: options.bootId,
+    peers: options.peers,
+    sessionStore: options.sessionStore,
     facts,
     now,
     log,
     ...(limits.listMs === undefined ? {} : { listLimitMs: limits.listMs }),
+    ...(limits.messageBytes === undefined ? {} : { maxMessageBytes: limits.messageBytes }),
     ...(limits.bodyBytes === undefined ? {} : { maxBodyBytes: limits.bodyBytes }),
   });
   const guard = createSessionGuard({ mcp, mcpUrl: settings.resource });

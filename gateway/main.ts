@@ -23,6 +23,8 @@ import { createAuthorizationServer } from './authorization-server/authorization-
 import { createJetStreamPublish } from './facts.ts';
 import { createGateway } from './gateway.ts';
 import { createInstance } from './instance.ts';
+import { createNatsPeers } from './mcp/nats-peers.ts';
+import { createVaultSessionStore } from './mcp/vault-session-store.ts';
 import { createVaultClient, fetchInstanceDescription } from './vault-client.ts';
 
 /** How long the vault may take to answer the first question. */
@@ -61,6 +63,13 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
     const fetchDescription = () => fetchInstanceDescription(bus, 1_000);
     const instance = createInstance({ description, fetchDescription, elapsed: () => performance.now() });
     const vault = createVaultClient(bus, description.partitions);
+    const peers = createNatsPeers({
+      connection,
+      bootId,
+      keys: deriveFromPair(keys, 'gateway-vault', 'between gateways'),
+      now: Date.now,
+      log,
+    });
     const gateway = createGateway({
       settings,
       secrets,
@@ -93,6 +102,8 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
       followEndedSessions: (onEnded) => followEndedSessions(connection, onEnded, log),
       sessionIdKeys: deriveFromPair(keys, 'gateway-vault', 'mcp session ids'),
       bootId,
+      peers,
+      sessionStore: createVaultSessionStore(vault),
       version: readVersion(),
       log,
     });
@@ -109,6 +120,7 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
       async stop() {
         clearInterval(freshness);
         await gateway.close(drainLimitMs);
+        peers[Symbol.dispose]();
         await closeConnection(connection, log);
       },
     };

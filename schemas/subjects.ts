@@ -63,6 +63,10 @@ export const gatewayFactSubject = (fact: string) => `latchkey.fact.gateway.${che
 /** What the vault tells every gateway. */
 export const noticeSubject = (notice: string) => `latchkey.notice.${checked(notice, 'notice')}`;
 
+/** What gateways say to one of them, named by its boot id, or to all. */
+export const gatewaySubject = (to: string, operation: string) =>
+  `latchkey.gateway.${checked(to, 'boot id')}.${operation === '*' ? '*' : checked(operation, 'operation')}`;
+
 /** The wrapped data key of one principal, or another key of the instance. */
 export const keySubject = (name: string) => `latchkey.key.${checked(name, 'key name')}`;
 

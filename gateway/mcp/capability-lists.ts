@@ -60,10 +60,12 @@ export function createCapabilityLists(options: {
   log: Pick<Log, 'warn' | 'debug'>;
   /** A backend whose account is not connected shows a tool of the name that this gives; null: nothing. */
   connectTool: ((backend: Backend) => string) | null;
+  /** Told of whoever could not be listed for want of an account. */
+  onNotConnected: (owner: string, backend: Backend) => void;
   /** Whoever has not listed by then is not in the list. */
   listLimitMs?: number;
 }): CapabilityLists {
-  const { backends, calls, health, elapsed, log, connectTool, listLimitMs = 5_000 } = options;
+  const { backends, calls, health, elapsed, log, connectTool, onNotConnected, listLimitMs = 5_000 } = options;
   const remembered = new LRUCache<string, Listed>({ max: 10_000 });
   const asked = new Map<string, Promise<Listed>>();
   const lateListeners: ((backend: Backend, method: ListMethod) => void)[] = [];
@@ -113,8 +115,12 @@ export function createCapabilityLists(options: {
       if (!signal.aborted) log.warn({ backend: backend.name, method }, 'a backend is slow and not listed');
       return [];
     } catch (error) {
-      if (isNotConnected(error) && method === 'tools/list' && connectTool !== null)
-        return [describeConnect(connectTool(backend), backend, error)];
+      if (isNotConnected(error)) {
+        onNotConnected(caller.owner, backend);
+        return method === 'tools/list' && connectTool !== null
+          ? [describeConnect(connectTool(backend), backend, error)]
+          : [];
+      }
       if (!signal.aborted && !(error instanceof BackendUnavailableError))
         log.warn({ backend: backend.name, method, error }, 'a backend is not listed');
       return [];

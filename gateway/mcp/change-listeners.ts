@@ -81,6 +81,11 @@ export function createChangeListeners(options: {
     deliver(feeding, notification);
   }
 
+  /** What the backend has for this person now was not there before. */
+  function tellAll(backend: Backend, feeding: Feeding): void {
+    for (const method of Object.keys(capabilityOf)) hear(backend, feeding, { method });
+  }
+
   async function listenOnce(
     backend: Backend,
     feeding: Feeding,
@@ -98,8 +103,8 @@ export function createChangeListeners(options: {
       const isReady = () => {
         health.succeeded(backend);
         onReady();
-        // A session has said so itself.
-        if (connection.protocol === 'newer' || !listening.isNewer) return;
+        if (connection.protocol === 'newer') return;
+        // Also for a session that has said so itself, for it may have been to another gateway.
         for (const uri of uris)
           request({
             method: 'resources/subscribe',
@@ -136,6 +141,7 @@ export function createChangeListeners(options: {
   async function feed(backend: Backend, feeding: Feeding, onReady: () => void): Promise<void> {
     const { listening, feeds } = feeding;
     let pauseMs = firstPauseMs;
+    let wasNotConnected = false;
     while (!listening.signal.aborted) {
       const abort = new AbortController();
       feeds.set(backend.name, abort);
@@ -144,9 +150,13 @@ export function createChangeListeners(options: {
         const end = await listenOnce(backend, feeding, signal, () => {
           pauseMs = firstPauseMs;
           onReady();
+          if (wasNotConnected) tellAll(backend, feeding);
+          wasNotConnected = false;
         });
         if (end === 'not-offered') {
           onReady();
+          if (wasNotConnected) tellAll(backend, feeding);
+          wasNotConnected = false;
           // Until the client wants something else.
           await pause(longestPauseMs * 10, signal);
           continue;
@@ -154,8 +164,7 @@ export function createChangeListeners(options: {
       } catch (error) {
         onReady();
         if (isEnded(error)) return listening.end();
-        // An account that is connected later is seen then.
-        if (isNotConnected(error)) pauseMs = firstPauseMs * 4;
+        wasNotConnected ||= isNotConnected(error);
       }
       if (abort.signal.aborted) continue;
       await pause(pauseMs * (0.75 + Math.random() / 2), signal);

@@ -1,6 +1,7 @@
 /**
  * Sessions of clients of the older protocol, as far as this gateway has something to do for them: the streams on which
- * they listen, what they were asked and have not answered yet, the level of logging and the resources they watch.
+ * they listen, what they were asked and have not answered yet, the level of logging and the resources they watch. The last
+ * two are kept where every gateway finds them, and that a session has ended.
  */
 import { LRUCache } from 'lru-cache';
 import type { MessageSink } from './client-exchange.ts';
@@ -24,18 +25,43 @@ export interface ClientSession {
   answer(message: JsonObject): boolean;
 }
 
-export interface ClientSessions {
-  of(id: string, client: ClientProfile): ClientSession;
-  find(id: string): ClientSession | null;
-  end(id: string): void;
+/** What is kept of a session where every gateway finds it. */
+export interface SessionState {
+  readonly logLevel: string | null;
+  readonly watched: readonly string[];
+  readonly ended: boolean;
 }
 
-export function createClientSessions(options: { bootId: string; maxSessions?: number }): ClientSessions {
-  const { bootId, maxSessions = 50_000 } = options;
+export interface SessionStore {
+  put(id: string, state: SessionState): Promise<void>;
+  /** null: nothing was kept, for there was nothing to keep. */
+  find(id: string): Promise<SessionState | null>;
+}
+
+export interface ClientSessions {
+  begin(id: string, client: ClientProfile): ClientSession;
+  /** As it was left at whichever gateway. null: it has ended. @throws what the store throws */
+  open(id: string, client: ClientProfile): Promise<ClientSession | null>;
+  find(id: string): ClientSession | null;
+  /** The level or the watched resources are others. */
+  keep(session: ClientSession): Promise<void>;
+  /** Another gateway has kept this. */
+  learn(id: string, state: SessionState): void;
+  end(id: string): Promise<void>;
+}
+
+export function createClientSessions(options: {
+  bootId: string;
+  store: SessionStore;
+  maxSessions?: number;
+}): ClientSessions {
+  const { bootId, store, maxSessions = 50_000 } = options;
   const sessions = new LRUCache<string, ClientSession>({ max: maxSessions });
   let asked = 0;
 
-  function open(id: string, client: ClientProfile): ClientSession {
+  const ended = new LRUCache<string, true>({ max: maxSessions });
+
+  function create(id: string, client: ClientProfile): ClientSession {
     const waiting = new Map<string, PromiseWithResolvers<JsonObject>>();
     return {
       id,
@@ -81,17 +107,44 @@ export function createClientSessions(options: { bootId: string; maxSessions?: nu
     };
   }
 
+  function begin(id: string, client: ClientProfile): ClientSession {
+    const session = create(id, client);
+    sessions.set(id, session);
+    return session;
+  }
+
+  function learn(id: string, { logLevel, watched, ended: isOver }: SessionState): void {
+    if (isOver) {
+      ended.set(id, true);
+      sessions.delete(id);
+      return;
+    }
+    const session = sessions.get(id);
+    if (session === undefined) return;
+    session.logLevel = logLevel;
+    session.watched.clear();
+    for (const uri of watched) session.watched.add(uri);
+  }
+
   return {
-    of(id, client) {
+    begin,
+    async open(id, client) {
       const known = sessions.get(id);
       if (known !== undefined) return known;
-      const session = open(id, client);
-      sessions.set(id, session);
+      if (ended.has(id)) return null;
+      const kept = await store.find(id);
+      if (kept?.ended) ended.set(id, true);
+      if (ended.has(id)) return null;
+      const session = sessions.get(id) ?? begin(id, client);
+      if (kept !== null) learn(id, kept);
       return session;
     },
     find: (id) => sessions.get(id) ?? null,
-    end: (id) => {
-      sessions.delete(id);
+    keep: ({ id, logLevel, watched }) => store.put(id, { logLevel, watched: [...watched], ended: false }),
+    learn,
+    async end(id) {
+      learn(id, { logLevel: null, watched: [], ended: true });
+      await store.put(id, { logLevel: null, watched: [], ended: true });
     },
   };
 }

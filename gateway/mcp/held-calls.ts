@@ -22,7 +22,13 @@ export interface Round {
 
 export type Outcome =
   | { readonly kind: 'result'; readonly result: JsonObject }
-  | { readonly kind: 'held'; readonly id: string; readonly inputRequests: JsonObject };
+  | {
+      readonly kind: 'held';
+      readonly id: string;
+      /** Of the gateway that holds it. */
+      readonly bootId: string;
+      readonly inputRequests: JsonObject;
+    };
 
 export interface HeldCalls {
   begin(round: Round, run: (hooks: CallHooks) => Promise<JsonObject>): Promise<Outcome>;
@@ -47,11 +53,18 @@ interface Question {
   readonly answer: PromiseWithResolvers<JsonObject>;
 }
 
-export function createHeldCalls(options: { holdMs?: number; maxPerOwner?: number } = {}): HeldCalls {
-  const { holdMs = 5 * 60_000, maxPerOwner = 20 } = options;
+export function createHeldCalls(options: {
+  bootId: string;
+  holdMs?: number;
+  maxPerOwner?: number;
+}): HeldCalls {
+  const { bootId, holdMs = 5 * 60_000, maxPerOwner = 20 } = options;
   const held = new Map<string, HeldCall>();
 
-  function letGo(call: HeldCall, reason: unknown): void {
+  function letGo(
+    call: HeldCall,
+    reason: unknown = new DOMException('The call was let go', 'AbortError'),
+  ): void {
     clearTimeout(call.timer);
     held.delete(call.id);
     call.abort.abort(reason);
@@ -66,25 +79,25 @@ export function createHeldCalls(options: { holdMs?: number; maxPerOwner?: number
     try {
       const result = await Promise.race([call.result, call.asked.promise.then(() => null)]);
       if (result !== null) {
-        letGo(call, null);
+        letGo(call);
         return { kind: 'result', result };
       }
     } catch (error) {
-      letGo(call, null);
+      letGo(call);
       throw error;
     } finally {
       round.signal.removeEventListener('abort', giveUp);
       call.round = null;
     }
     if ([...held.values()].filter(({ owner }) => owner === call.owner).length >= maxPerOwner) {
-      letGo(call, null);
+      letGo(call);
       throw createRpcError(rpcCodes.internalError, 'Too many calls wait for an answer of yours');
     }
     held.set(call.id, call);
-    call.timer = setTimeout(() => letGo(call, null), holdMs);
+    call.timer = setTimeout(() => letGo(call), holdMs);
     call.timer.unref();
     const inputRequests = Object.fromEntries([...call.questions].map(([key, { request }]) => [key, request]));
-    return { kind: 'held', id: call.id, inputRequests };
+    return { kind: 'held', id: call.id, bootId, inputRequests };
   }
 
   return {
@@ -136,7 +149,7 @@ export function createHeldCalls(options: { holdMs?: number; maxPerOwner?: number
     },
 
     close() {
-      for (const call of [...held.values()]) letGo(call, null);
+      for (const call of [...held.values()]) letGo(call);
     },
   };
 }

@@ -21,8 +21,9 @@ import type { OlderClients } from './older-clients.ts';
 import { type ClientProfile, newerVersion, olderVersions, profileOfMeta, toProfile } from './protocol.ts';
 import { accepts, acceptsBoth, findHeaderFault, headerOf, paramHeadersIn } from './request-headers.ts';
 import type { Router } from './router.ts';
-import { createRunningRequests } from './running-requests.ts';
+import type { RunningRequests } from './running-requests.ts';
 import type { SessionIds } from './session-ids.ts';
+import type { SharedSessions } from './shared-sessions.ts';
 
 export interface McpEndpoint {
   handle(req: IncomingMessage, res: ServerResponse): Promise<void>;
@@ -41,6 +42,8 @@ export interface McpEndpointOptions {
   readonly identities: Identities;
   readonly sessionIds: SessionIds;
   readonly sessions: ClientSessions;
+  readonly shared: SharedSessions;
+  readonly running: RunningRequests;
   readonly pool: ConnectionPool;
   readonly router: Router;
   readonly newerClients: NewerClients;
@@ -63,10 +66,9 @@ const notAcceptable = {
 };
 
 export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
-  const { mcpUrl, realm, verifier, identities, sessionIds, sessions, pool, router, log } = options;
+  const { mcpUrl, realm, verifier, identities, sessionIds, sessions, shared, running, router, log } = options;
   const { newerClients, olderClients } = options;
   const maxBodyBytes = options.maxBodyBytes ?? 4 * 1024 * 1024;
-  const running = createRunningRequests();
 
   async function authenticate(req: IncomingMessage): Promise<AccessToken> {
     return await verifier.verify(req.headersDistinct.authorization ?? []);
@@ -162,13 +164,16 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   }
 
   /** null: it was answered that there is no such session. */
-  function findSession(req: IncomingMessage, res: ServerResponse, token: AccessToken) {
+  async function findSession(req: IncomingMessage, res: ServerResponse, token: AccessToken) {
     const sessionId = headerOf(req, 'mcp-session-id');
     const client = sessionId === null ? null : sessionIds.open(sessionId, { iss: realm, sub: token.sub });
-    if (sessionId === null) sendJsonRpcError(res, 400, sessionHeaderMissing);
-    else if (client === null) sendJsonRpcError(res, 404, sessionUnknown);
-    else return sessions.of(sessionId, client);
-    return null;
+    if (sessionId === null) {
+      sendJsonRpcError(res, 400, sessionHeaderMissing);
+      return null;
+    }
+    const session = client === null ? null : await sessions.open(sessionId, client);
+    if (session === null) sendJsonRpcError(res, 404, sessionUnknown);
+    return session;
   }
 
   function isVersionKnown(req: IncomingMessage, res: ServerResponse): boolean {
@@ -188,7 +193,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   ): Promise<void> {
     const message = findRequest(body);
     const begun = opensSession && message !== null ? openSession(token, message.params) : null;
-    const session = begun ?? findSession(req, res, token);
+    const session = begun ?? (await findSession(req, res, token));
     if (session === null || (begun === null && !isVersionKnown(req, res))) return;
     const { id: owner, client } = session;
     const providers = message === null ? [] : router.providersOf(message.method, message.params);
@@ -196,9 +201,9 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
 
     if (message === null) {
       const notification = findNotification(body);
-      if (notification === null) session.answer(body);
+      if (notification === null) await shared.answer(session, body);
       else if (notification.method === 'notifications/cancelled')
-        running.cancel(owner, notification.params?.requestId);
+        shared.cancel(owner, notification.params?.requestId);
       else await olderClients.notify(owner, notification);
       res.writeHead(202).end();
       return;
@@ -218,7 +223,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   function openSession(token: AccessToken, { clientInfo, capabilities }: JsonObject) {
     const principal = { iss: realm, sub: token.sub };
     const id = sessionIds.create(principal, toProfile(clientInfo, capabilities));
-    return sessions.of(id, sessionIds.open(id, principal)!);
+    return sessions.begin(id, sessionIds.open(id, principal)!);
   }
 
   async function listen(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -228,7 +233,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
         code: rpcCodes.refused,
         message: 'Not Acceptable: Client must accept text/event-stream',
       });
-    const session = findSession(req, res, token);
+    const session = await findSession(req, res, token);
     if (session === null || !isVersionKnown(req, res)) return;
     const find = (providers: readonly string[]) =>
       findCaller(req, token, session.id, session.client, providers);
@@ -245,13 +250,9 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   }
 
   async function endSession(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const session = findSession(req, res, await authenticate(req));
+    const session = await findSession(req, res, await authenticate(req));
     if (session === null) return;
-    const { id } = session;
-    sessionIds.end(id);
-    sessions.end(id);
-    running.cancelAll(id);
-    pool.end(id);
+    await shared.end(session.id);
     res.writeHead(204).end();
   }
 
@@ -285,12 +286,14 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
       olderClients.close();
     },
     async close() {
-      await pool.close();
+      await options.pool.close();
     },
   };
 
   function answerError(res: ServerResponse, error: unknown): void {
-    if (res.headersSent || res.destroyed) {
+    // Its client has gone away, which is no failure.
+    if (res.destroyed || res.socket?.destroyed !== false) return;
+    if (res.headersSent) {
       log.error({ error }, 'an MCP request failed inside');
       res.destroy();
       return;

@@ -7,7 +7,7 @@ import { createBackendConnector } from './backend-connection.ts';
 import { type BackendStatus, createBackendHealth, type HealthSettings } from './backend-health.ts';
 import { createCapabilityLists, listKinds } from './capability-lists.ts';
 import { createChangeListeners } from './change-listeners.ts';
-import { createClientSessions } from './client-sessions.ts';
+import { createClientSessions, type SessionStore } from './client-sessions.ts';
 import { createConnectionPool } from './connection-pool.ts';
 import { createHealthProbes, type ProbeSettings } from './health-probes.ts';
 import { createHeldCalls } from './held-calls.ts';
@@ -15,10 +15,13 @@ import { createMcpEndpoint, type McpEndpoint, type McpEndpointOptions } from './
 import { type Aggregation, createNames } from './names.ts';
 import { createNewerClients } from './newer-clients.ts';
 import { createOlderClients } from './older-clients.ts';
+import type { Peers } from './peers.ts';
 import { createRequestRelay } from './request-relay.ts';
 import { createRequestStates } from './request-states.ts';
 import { createRouter } from './router.ts';
+import { createRunningRequests } from './running-requests.ts';
 import { createSessionIds } from './session-ids.ts';
+import { createSharedSessions } from './shared-sessions.ts';
 
 export interface McpOptions
   extends Pick<
@@ -41,7 +44,8 @@ export interface McpOptions
   readonly showConnectTool: boolean;
   /** 32 bytes each, newest first; the same for all gateways of the instance. */
   readonly sessionIdKeys: readonly Buffer[];
-  readonly bootId: string;
+  readonly peers: Peers;
+  readonly sessionStore: SessionStore;
   readonly facts: GatewayFacts;
   readonly log: Log;
   /** Whoever has not listed by then is not in the list. */
@@ -57,7 +61,8 @@ export interface Mcp extends McpEndpoint {
 }
 
 export function createMcp(options: McpOptions): Mcp {
-  const { backends, gateway, facts, log, now, sessionIdKeys, bootId } = options;
+  const { backends, gateway, facts, log, now, sessionIdKeys, peers } = options;
+  const { bootId } = peers;
   const elapsed = () => performance.now();
   const names = createNames(backends, options.aggregation);
   const connector = createBackendConnector(
@@ -71,7 +76,7 @@ export function createMcp(options: McpOptions): Mcp {
     health,
     facts,
     log,
-    onUse: (owner, backend) => listeners.used(owner, backend),
+    onUse: (owner, backend) => shared.used(owner, backend),
   });
   const lists = createCapabilityLists({
     backends,
@@ -80,6 +85,8 @@ export function createMcp(options: McpOptions): Mcp {
     elapsed,
     log,
     connectTool: options.showConnectTool ? names.connectTool : null,
+    // From now on whoever listens waits for the account to be connected.
+    onNotConnected: (owner, backend) => listeners.used(owner, backend),
     ...(options.listLimitMs === undefined ? {} : { listLimitMs: options.listLimitMs }),
   });
   const listeners = createChangeListeners({ backends, calls, lists, health });
@@ -87,10 +94,11 @@ export function createMcp(options: McpOptions): Mcp {
   health.onRecovery((backend) => {
     for (const capability of ['tools', 'prompts', 'resources']) listeners.changed(backend, capability);
   });
-  const held = createHeldCalls();
+  const held = createHeldCalls({ bootId });
   const relay = createRequestRelay({
     calls,
     held,
+    peers,
     states: createRequestStates({ keys: sessionIdKeys, now }),
     onChange: (backend, owner, notification) => listeners.heard(backend, owner, notification),
     lists,
@@ -102,18 +110,30 @@ export function createMcp(options: McpOptions): Mcp {
     lists,
     calls,
     relay,
+    onSessionChange: (session) => shared.changed(session),
     onWatch: (owner, backend) => listeners.restart(owner, backend),
     log,
     ...(options.pageSize === undefined ? {} : { pageSize: options.pageSize }),
   });
+  const sessions = createClientSessions({ bootId, store: options.sessionStore });
+  const running = createRunningRequests();
+  const shared = createSharedSessions({ backends, sessions, peers, running, listeners, pool, log });
   const endpoint = createMcpEndpoint({
     ...options,
     sessionIds: createSessionIds({ keys: sessionIdKeys, now }),
-    sessions: createClientSessions({ bootId }),
+    sessions,
+    shared,
+    running,
     pool,
     router,
     newerClients: createNewerClients({ gateway, router, listeners }),
-    olderClients: createOlderClients({ gateway, router, listeners, pool }),
+    olderClients: createOlderClients({
+      gateway,
+      router,
+      listeners,
+      pool,
+      onListen: (owner) => shared.listens(owner),
+    }),
   });
 
   return {

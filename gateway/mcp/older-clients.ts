@@ -58,8 +58,10 @@ export function createOlderClients(options: {
   router: Router;
   listeners: ChangeListeners;
   pool: ConnectionPool;
+  /** A stream of the session was opened. */
+  onListen: (owner: string) => Promise<void>;
 }): OlderClients {
-  const { gateway, router, listeners, pool } = options;
+  const { gateway, router, listeners, pool, onListen } = options;
   const streams = new Set<() => void>();
 
   function initialize({ protocolVersion }: JsonObject): JsonObject {
@@ -126,7 +128,7 @@ export function createOlderClients(options: {
           signal,
           end,
         });
-        for (const { backend } of await pool.opened(owner)) listeners.used(owner, backend);
+        await onListen(owner);
         if (!signal.aborted)
           await new Promise<void>((resolve) => {
             signal.addEventListener('abort', () => resolve(), { once: true });

@@ -12,10 +12,18 @@ import type { Caller } from './caller.ts';
 import type { CapabilityLists } from './capability-lists.ts';
 import type { ClientExchange } from './client-exchange.ts';
 import type { ClientSession } from './client-sessions.ts';
-import type { HeldCalls, Outcome } from './held-calls.ts';
-import { createRpcError, isObject, type JsonObject, type NotificationMessage, rpcCodes } from './json-rpc.ts';
+import { type HeldCalls, invalidState, type Outcome, type Round } from './held-calls.ts';
+import {
+  createRpcError,
+  isObject,
+  type JsonObject,
+  JsonRpcError,
+  type NotificationMessage,
+  rpcCodes,
+} from './json-rpc.ts';
 import type { Target } from './names.ts';
 import { paramHeadersOf } from './param-headers.ts';
+import type { Peers } from './peers.ts';
 import { nameOf } from './protocol.ts';
 import type { RequestStates, StateOwner } from './request-states.ts';
 
@@ -40,6 +48,7 @@ export interface RequestRelay {
 export interface RelayOptions {
   readonly calls: BackendCalls;
   readonly held: HeldCalls;
+  readonly peers: Peers;
   readonly states: RequestStates;
   /** Of lists and resources: told to whoever listens, wherever it was heard. False: nobody does. */
   readonly onChange: (backend: Backend, owner: string, notification: NotificationMessage) => boolean;
@@ -54,7 +63,7 @@ const changes = /^notifications\/(?:(?:tools|prompts|resources)\/list_changed|re
 const headerMismatch = -32020;
 
 export function createRequestRelay(options: RelayOptions): RequestRelay {
-  const { calls, held, states, onChange, lists } = options;
+  const { calls, held, peers, states, onChange, lists } = options;
   const levels = new WeakMap<BackendConnection, string>();
 
   function hear(backend: Backend, { caller, exchange, session }: ClientRequest, level: string | null) {
@@ -77,6 +86,31 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
     if (!isObject(connection.capabilities.logging)) return;
     levels.set(connection, level);
     await request({ method: 'logging/setLevel', params: { level }, signal: null, timeoutMs });
+  }
+
+  peers.serve('go-on', async ({ call, owner, inputResponses }) => {
+    const round = {
+      owner: String(owner),
+      signal: new AbortController().signal,
+      // The client waits elsewhere, and what comes before the result is lost on the way.
+      onNotification: () => {},
+    };
+    try {
+      return { outcome: { ...(await held.goOn(String(call), round, inputResponses)) } };
+    } catch (error) {
+      if (error instanceof JsonRpcError) return { error: error.error };
+      throw error;
+    }
+  });
+
+  /** The call is held by the gateway that made it, which may be another than the one that is asked to go on. */
+  async function goOn(bootId: string, call: string, round: Round, inputResponses: unknown): Promise<Outcome> {
+    if (bootId === peers.bootId) return await held.goOn(call, round, inputResponses);
+    const answer = await peers.ask(bootId, 'go-on', { call, owner: round.owner, inputResponses });
+    if (isObject(answer?.outcome)) return answer.outcome as unknown as Outcome;
+    throw isObject(answer?.error)
+      ? new JsonRpcError(answer.error as JsonObject & { code: number })
+      : invalidState();
   }
 
   async function relayOlder(
@@ -161,14 +195,14 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
       const state = states.open(given.requestState, owner);
       outcome =
         state.of === 'gateway'
-          ? await held.goOn(state.call, round, given.inputResponses)
+          ? await goOn(state.bootId, state.call, round, given.inputResponses)
           : await run({ ...given, requestState: state.state });
     }
     if (outcome.kind === 'held')
       return {
         resultType: 'input_required',
         inputRequests: outcome.inputRequests,
-        requestState: states.seal({ of: 'gateway', call: outcome.id }, owner),
+        requestState: states.seal({ of: 'gateway', call: outcome.id, bootId: outcome.bootId }, owner),
       };
     const { result } = outcome;
     if (result.resultType !== 'input_required' || typeof result.requestState !== 'string') return result;

@@ -21,7 +21,7 @@ export type RequestState =
   /** The backend's own. */
   | { readonly of: 'backend'; readonly state: string }
   /** A call that this or another gateway holds. */
-  | { readonly of: 'gateway'; readonly call: string };
+  | { readonly of: 'gateway'; readonly call: string; readonly bootId: string };
 
 export interface RequestStates {
   seal(state: RequestState, owner: StateOwner): string;

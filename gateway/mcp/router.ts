@@ -31,6 +31,8 @@ export interface RouterOptions {
   readonly lists: CapabilityLists;
   readonly calls: BackendCalls;
   readonly relay: RequestRelay;
+  /** Its level or its resources are others. */
+  readonly onSessionChange: (session: ClientSession) => Promise<void>;
   /** The resources that a session watches at a backend of 2026-07-28 have changed. */
   readonly onWatch: (owner: string, backend: Backend) => void;
   readonly log: Pick<Log, 'warn'>;
@@ -47,7 +49,18 @@ export const offered: JsonObject = {
 };
 
 export function createRouter(options: RouterOptions): Router {
-  const { gateway, backends, names, lists, calls, relay, onWatch, log, pageSize = 1_000 } = options;
+  const {
+    gateway,
+    backends,
+    names,
+    lists,
+    calls,
+    relay,
+    onSessionChange,
+    onWatch,
+    log,
+    pageSize = 1_000,
+  } = options;
   const allProviders = [...new Set(backends.flatMap(({ strategy }) => strategy.providers))];
 
   function resolve(method: ListMethod, found: readonly BackendItems[]): Resolved {
@@ -141,10 +154,11 @@ export function createRouter(options: RouterOptions): Router {
   }
 
   /** Backends are told with the next request to each. */
-  function setLevel({ params: { level } }: ClientRequest, session: ClientSession): JsonObject {
+  async function setLevel({ params: { level } }: ClientRequest, session: ClientSession): Promise<JsonObject> {
     if (typeof level !== 'string' || !levels.includes(level))
       throw createRpcError(rpcCodes.invalidParams, 'Invalid params: unknown level');
     session.logLevel = level;
+    await onSessionChange(session);
     return {};
   }
 
@@ -158,6 +172,7 @@ export function createRouter(options: RouterOptions): Router {
         const result = isOlder ? await link.request({ method, params, signal, timeoutMs }) : {};
         if (method === 'resources/subscribe') session.watched.add(uri);
         else session.watched.delete(uri);
+        await onSessionChange(session);
         if (!isOlder) onWatch(caller.owner, backend);
         return result;
       });
@@ -191,7 +206,7 @@ export function createRouter(options: RouterOptions): Router {
     if (session === null && method === 'server/discover') return discover();
     if (session !== null) {
       if (method === 'ping') return {};
-      if (method === 'logging/setLevel') return setLevel(request, session);
+      if (method === 'logging/setLevel') return await setLevel(request, session);
       if (method === 'resources/subscribe' || method === 'resources/unsubscribe')
         return await watch(request, session);
     }

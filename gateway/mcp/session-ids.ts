@@ -6,7 +6,6 @@
  * access token.
  */
 import { createSecretKey } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import type { Principal } from '../../schemas/identity.ts';
 import { isObject } from './json-rpc.ts';
 import { type ClientProfile, toProfile } from './protocol.ts';
@@ -16,11 +15,10 @@ export interface SessionIds {
   create(principal: Principal, client: ClientProfile): string;
   /** null for another person's id as for one that never was. */
   open(id: string, principal: Principal): ClientProfile | null;
-  end(id: string): void;
 }
 
 const prefix = 'mcs_';
-const lifetimeMs = 30 * 24 * 3_600_000;
+export const sessionLifetimeMs = 30 * 24 * 3_600_000;
 /** An id travels as a header with each request. */
 const maxLength = 2_048;
 const maxTextLength = 200;
@@ -33,8 +31,6 @@ export function createSessionIds(options: {
 }): SessionIds {
   const keys = options.keys.map((key) => createSecretKey(key));
   if (keys.length === 0) throw new TypeError('session ids need a key');
-  /** A client that ended its session is told so; after a restart its id would only open an empty session. */
-  const ended = new LRUCache<string, true>({ max: 10_000 });
 
   return {
     create(principal, client) {
@@ -46,14 +42,11 @@ export function createSessionIds(options: {
       return id.length <= maxLength ? id : seal(toProfile(shortened(client).info, {}));
     },
     open(id, principal) {
-      if (!id.startsWith(prefix) || id.length > maxLength || ended.has(id)) return null;
+      if (!id.startsWith(prefix) || id.length > maxLength) return null;
       const text = openSealed(id.slice(prefix.length), boundTo(principal), keys);
       const parsed: unknown = text === null ? null : JSON.parse(text);
-      if (!isObject(parsed) || options.now() - (parsed.at as number) >= lifetimeMs) return null;
+      if (!isObject(parsed) || options.now() - (parsed.at as number) >= sessionLifetimeMs) return null;
       return toProfile(parsed.info, parsed.capabilities);
-    },
-    end(id) {
-      ended.set(id, true);
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
  * `latchkey.auth.*-record`: the state of the authorization server (clients, interactions, codes, refresh
- * tokens, grants, ...). `id` is the bearer value of the record; the vault keeps it only as an HMAC, and the
+ * tokens, grants, ...) and of MCP sessions. `id` is the bearer value of the record; the vault keeps it only as an HMAC, and the
  * payload sealed. Any vault worker answers.
  */
 import * as z from 'zod';
@@ -21,6 +21,8 @@ export const authRecordKinds = [
   'DeviceCode',
   'PushedAuthorizationRequest',
   'BackchannelAuthenticationRequest',
+  // What a gateway keeps of a session of the MCP protocol before 2026-07-28.
+  'McpSession',
 ] as const;
 
 export const authRecordKindSchema = z.enum(authRecordKinds);

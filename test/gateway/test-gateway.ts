@@ -5,6 +5,8 @@ import { StreamableHTTPClientTransport as OlderTransport } from '@modelcontextpr
 import { pino } from 'pino';
 import { createGateway, type Gateway, type GatewayOptions } from '../../gateway/gateway.ts';
 import { createInstance } from '../../gateway/instance.ts';
+import type { SessionState, SessionStore } from '../../gateway/mcp/client-sessions.ts';
+import type { Peers } from '../../gateway/mcp/peers.ts';
 import type { BackendStrategy, GatewaySettings, GatewayTools } from '../../schemas/config/gateway-config.ts';
 import type { GatewayFact } from '../../schemas/events/facts.ts';
 import { realmOf } from '../../schemas/identity.ts';
@@ -37,6 +39,10 @@ export interface TestGatewayOptions {
     tools?: GatewayTools;
   }[];
   readonly settings?: Partial<GatewaySettings>;
+  /** Absent: it is the only gateway. */
+  readonly peers?: (bootId: string) => Peers;
+  /** Given: shared with other gateways. */
+  readonly sessionStore?: SessionStore;
   readonly signer?: TestSigner;
   readonly vault?: FakeVault;
   readonly sessionIdKeys?: readonly Buffer[];
@@ -45,12 +51,22 @@ export interface TestGatewayOptions {
   readonly description?: Partial<InstanceDescription>;
 }
 
+/** In memory, and shared by the gateways to which it is given. */
+export function createSessionStore(): SessionStore {
+  const kept = new Map<string, SessionState>();
+  return {
+    put: async (id, state) => void kept.set(id, state),
+    find: async (id) => kept.get(id) ?? null,
+  };
+}
+
 export async function startTestGateway(options: TestGatewayOptions): Promise<TestGateway> {
   const signer = options.signer ?? (await createTestSigner());
   const vault = options.vault ?? createFakeVault();
   const facts: GatewayFact[] = [];
   const lines: string[] = [];
   const instanceId = createInstanceId();
+  const bootId = createBootId();
   const description: InstanceDescription = {
     instanceId,
     issuer,
@@ -105,7 +121,9 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       endSession = onEnded;
     },
     sessionIdKeys: options.sessionIdKeys ?? [Buffer.alloc(32, 7)],
-    bootId: createBootId(),
+    bootId,
+    peers: options.peers?.(bootId) ?? { bootId, ask: async () => null, tell: () => {}, serve: () => {} },
+    sessionStore: options.sessionStore ?? createSessionStore(),
     version: '0.0.0',
     log: pino(
       { level: 'debug', serializers: { error: describeError, err: describeError } },

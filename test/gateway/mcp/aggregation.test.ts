@@ -2,6 +2,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { Client as OlderClient } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport as OlderTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { okAnswer } from '../fake-vault.ts';
@@ -155,6 +157,46 @@ test('a backend that is not connected shows one tool that says how, and its own 
   }
 });
 
+test('whoever listens is told when an account has been connected', async () => {
+  await using git = await startTestBackend();
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'git', url: git.url, strategy: gitlab }],
+  });
+  gateway.vault.hold('usr_anna', 'gitlab', { status: 'missing' });
+  const told = Promise.withResolvers<void>();
+  const client = await watchTools(gateway, () => told.resolve());
+  assert.equal(namesOf(await client.listTools()), ['git_connect']);
+  gateway.vault.hold('usr_anna', 'gitlab', okAnswer('token'));
+  await told.promise;
+  const { tools } = await client.listTools({}, { cacheMode: 'bypass' });
+  assert.ok(tools.some(({ name }) => name === 'git_whoami'));
+  await client.close();
+
+  const older = Promise.withResolvers<void>();
+  gateway.vault.hold('usr_anna', 'gitlab', { status: 'missing' });
+  const session = new OlderClient({ name: 'watcher', version: '1' });
+  session.fallbackNotificationHandler = async ({ method }) => {
+    if (method === 'notifications/tools/list_changed') older.resolve();
+  };
+  const headers = { authorization: `Bearer ${await gateway.signer.sign()}` };
+  const transport = new OlderTransport(new URL(gateway.url), { requestInit: { headers } });
+  await session.connect(transport as Parameters<typeof session.connect>[0]);
+  let waiting = true;
+  older.promise.then(() => {
+    waiting = false;
+  });
+  await session.listTools();
+  gateway.vault.hold('usr_anna', 'gitlab', okAnswer('token'));
+  // Its stream may have been opened only after its first list.
+  while (waiting) {
+    await Promise.race([older.promise, new Promise((resolve) => setTimeout(resolve, 500))]);
+    gateway.vault.hold('usr_anna', 'gitlab', { status: 'missing' });
+    if (waiting) await session.listTools();
+    gateway.vault.hold('usr_anna', 'gitlab', okAnswer('token'));
+  }
+  await session.close();
+});
+
 test('lists of two people are never mixed, and one that depends on nobody is asked once', async () => {
   await using own = await startTestBackend();
   // It says nothing about how long its list holds; one of 2026-07-28 does.
@@ -167,12 +209,17 @@ test('lists of two people are never mixed, and one that depends on nobody is ask
   });
   gateway.vault.hold('usr_anna', 'gitlab', okAnswer('of-anna'));
   const lists = ({ requests }: TestBackend) => requests.filter(({ body }) => body.includes('"tools/list"'));
-  for (const sub of ['usr_anna', 'usr_ben', 'usr_anna']) {
-    await using client = await connectClient(clientKinds[2], gateway.url, await gateway.signer.sign({ sub }));
-    const names = namesOf(await client.listTools());
-    assert.is(names.includes('own_whoami'), sub === 'usr_anna');
-    assert.is(names.includes('own_connect'), sub !== 'usr_anna');
+  const people = ['usr_anna', 'usr_ben', 'usr_anna'];
+  const clients = await Promise.all(
+    people.map(async (sub) => connectClient(clientKinds[2], gateway.url, await gateway.signer.sign({ sub }))),
+  );
+  for (const [index, listed] of (await Promise.all(clients.map((client) => client.listTools()))).entries()) {
+    const names = namesOf(listed);
+    assert.is(names.includes('own_whoami'), people[index] === 'usr_anna');
+    assert.is(names.includes('own_connect'), people[index] !== 'usr_anna');
+    assert.ok(names.includes('open_whoami'));
   }
+  for (const client of clients) await client[Symbol.asyncDispose]();
   assert.ok(lists(own).every(({ headers }) => headers.authorization === 'Bearer of-anna'));
   assert.is(lists(open).length, 1);
 });

@@ -4,7 +4,13 @@ import * as assert from 'uvu/assert';
 import { NoRespondersError, RefusedError } from '../../../schemas/failure.ts';
 import { createTestSigner } from '../signing.ts';
 import { startTestBackend } from '../test-backend.ts';
-import { clientKinds, connectClient, startTestGateway, type TestGateway } from '../test-gateway.ts';
+import {
+  clientKinds,
+  connectClient,
+  createSessionStore,
+  startTestGateway,
+  type TestGateway,
+} from '../test-gateway.ts';
 
 const test = suite('gateway/mcp refusals');
 const metadata =
@@ -158,8 +164,10 @@ test('a session is kept by a refreshed token, and is unknown to another person',
 
 test('a session lives on at another gateway of the instance, and ends by DELETE', async () => {
   const signer = await createTestSigner();
-  await using first = await startTestGateway({ backends: [], signer });
-  await using second = await startTestGateway({ backends: [], signer, description: first.description });
+  const sessionStore = createSessionStore();
+  await using first = await startTestGateway({ backends: [], signer, sessionStore });
+  const { description } = first;
+  await using second = await startTestGateway({ backends: [], signer, description, sessionStore });
   const authorization = `Bearer ${await signer.sign()}`;
   const session = await openSession(first, await signer.sign());
   const ping = { jsonrpc: '2.0', id: 2, method: 'ping' };
@@ -170,6 +178,8 @@ test('a session lives on at another gateway of the instance, and ends by DELETE'
   assert.is((await post(second, ping, headers)).status, 200);
   assert.is((await post(second, null, headers, 'DELETE')).status, 204);
   assert.is((await post(second, ping, headers)).status, 404);
+  await using third = await startTestGateway({ backends: [], signer, description, sessionStore });
+  assert.is((await post(third, ping, headers)).status, 404, 'also at a gateway that was started later');
 });
 
 test('malformed requests get their specified errors', async () => {

@@ -1,0 +1,226 @@
+/** Backends that hang, reset, babble, send too much or change: the caller is told, and nothing else suffers. */
+import type { ServerResponse } from 'node:http';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { startTestBackend, type TestBackend } from '../test-backend.ts';
+import { clientKinds, connectClient, startTestGateway, textOf } from '../test-gateway.ts';
+
+const test = suite('gateway/mcp hostile backends');
+
+/** Answers tool calls, and nothing else. */
+function onCall(backend: TestBackend, answer: (res: ServerResponse, id: unknown) => void): void {
+  backend.intercept = (_req, res, body) => {
+    if (!body.includes('"tools/call"')) return false;
+    answer(res, JSON.parse(body).id);
+    return true;
+  };
+}
+
+const json = (res: ServerResponse, body: string) =>
+  res.writeHead(200, { 'content-type': 'application/json' }).end(body);
+const events = (res: ServerResponse) => res.writeHead(200, { 'content-type': 'text/event-stream' });
+
+for (const kind of clientKinds)
+  test(`${kind}: what is no answer is an error result, and the next call works`, async () => {
+    await using backend = await startTestBackend();
+    await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    const answers: [string, (res: ServerResponse, id: unknown) => void][] = [
+      ['nothing', (res) => res.writeHead(200).end()],
+      ['no content', (res) => res.writeHead(204).end()],
+      ['no JSON', (res) => json(res, 'secret words')],
+      ['half a JSON', (res, id) => json(res, `{"jsonrpc":"2.0","id":${id},"result":{"content"`)],
+      ['a number', (res) => json(res, '7')],
+      ['a list of numbers', (res) => json(res, '[1,2]')],
+      ['null', (res) => json(res, 'null')],
+      ['a result that is no object', (res, id) => json(res, `{"jsonrpc":"2.0","id":${id},"result":[]}`)],
+      ['the result of another', (res) => json(res, '{"jsonrpc":"2.0","id":"x","result":{}}')],
+      ['a page', (res) => res.writeHead(200, { 'content-type': 'text/html' }).end('<p>secret words')],
+      ['a stream without a result', (res) => events(res).end(': nothing\n\n')],
+      ['a stream of rubbish', (res) => events(res).end('data: {secret words\n\n')],
+      ['a stream that ends in an event', (res, id) => events(res).end(`data: {"id":${id}`)],
+      ['a status of its own', (res) => res.writeHead(599).end('secret words')],
+      ['too many requests', (res) => res.writeHead(429, { 'retry-after': '1' }).end()],
+      ['a reset', (res) => res.socket?.resetAndDestroy()],
+      [
+        'a reset in the middle',
+        (res) => {
+          events(res).write('data: {"jsonrpc":"2.0","method":"notifications/message","params":{}}\n\n');
+          setImmediate(() => res.socket?.resetAndDestroy());
+        },
+      ],
+    ];
+    for (const [what, answer] of answers) {
+      onCall(backend, answer);
+      const result = await client.callTool({ name: 'b_whoami' });
+      assert.is(result.isError, true, what);
+      assert.match(textOf(result), /^The backend "b"/, what);
+      backend.intercept = () => false;
+      assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'nothing', what);
+    }
+    assert.not.match(gateway.logged(), /secret words/);
+  });
+
+test('a message that is too large is left in the middle, in one piece as in a stream', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'b', url: backend.url }],
+    limits: { messageBytes: 1_000_000 },
+  });
+  const hundredMegabytes = 100_000_000;
+  let sent = 0;
+  const pour = (res: ServerResponse) => {
+    const chunk = 'x'.repeat(64 * 1024);
+    const more = () => {
+      while (sent < hundredMegabytes && !res.destroyed) {
+        sent += chunk.length;
+        if (!res.write(chunk)) return void res.once('drain', more);
+      }
+      res.end();
+    };
+    more();
+  };
+  for (const kind of clientKinds) {
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    for (const start of [
+      (res: ServerResponse) => res.writeHead(200, { 'content-type': 'application/json' }).write('{"a":"'),
+      (res: ServerResponse) => events(res).write('data: '),
+    ]) {
+      sent = 0;
+      onCall(backend, (res) => {
+        start(res);
+        pour(res);
+      });
+      assert.match(textOf(await client.callTool({ name: 'b_whoami' })), /larger than this gateway passes on/);
+      assert.ok(sent < hundredMegabytes / 2, `${sent} bytes were sent`);
+    }
+  }
+});
+
+test('a backend may be silent for its time limit, and each message begins that anew', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'b', url: backend.url, timeoutMs: 400 }],
+  });
+  onCall(backend, (res, id) => {
+    events(res);
+    let count = 0;
+    const timer = setInterval(() => {
+      count += 1;
+      const note = {
+        jsonrpc: '2.0',
+        method: 'notifications/message',
+        params: { level: 'info', data: count },
+      };
+      res.write(`data: ${JSON.stringify(note)}\n\n`);
+      if (count < 7) return;
+      clearInterval(timer);
+      const result = { resultType: 'complete', content: [{ type: 'text', text: 'slow but there' }] };
+      res.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`);
+    }, 400);
+  });
+  await using client = await connectClient(clientKinds[0], gateway.url, await gateway.signer.sign());
+  assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'slow but there');
+});
+
+test('requests of a backend that its protocol does not have reach nobody', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+  onCall(backend, (res, id) => {
+    events(res).write(
+      `data: {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"messages":[]}}\n\n`,
+    );
+    const result = { resultType: 'complete', content: [{ type: 'text', text: 'done' }] };
+    res.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`);
+  });
+  for (const kind of clientKinds) {
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'done');
+  }
+});
+
+test('the first message goes out when it has come in', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+  const heard = Promise.withResolvers<void>();
+  onCall(backend, (res, id) => {
+    const progress = { progressToken: 'p', progress: 1 };
+    events(res).write(
+      `data: ${JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params: progress })}\n\n`,
+    );
+    // The result comes only after the client has heard what was before it.
+    heard.promise.then(() => {
+      const result = { resultType: 'complete', content: [] };
+      res.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`);
+    });
+  });
+  const response = await fetch(gateway.url, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${await gateway.signer.sign()}`,
+      accept: 'application/json, text/event-stream',
+      'content-type': 'application/json',
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': 'tools/call',
+      'mcp-name': 'b_whoami',
+    },
+    body: JSON.stringify({
+      jsonrpc: '2.0',
+      id: 5,
+      method: 'tools/call',
+      params: {
+        name: 'b_whoami',
+        _meta: {
+          progressToken: 'p',
+          'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+          'io.modelcontextprotocol/clientInfo': { name: 'c', version: '1' },
+          'io.modelcontextprotocol/clientCapabilities': {},
+        },
+      },
+    }),
+  });
+  assert.is(response.headers.get('content-type'), 'text/event-stream');
+  let text = '';
+  for await (const chunk of response.body!) {
+    text += Buffer.from(chunk).toString();
+    if (text.includes('notifications/progress')) heard.resolve();
+  }
+  assert.match(text, '"id":5');
+});
+
+test('a client of 2026-07-28 that goes away ends its request at the backend', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+  const ended = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  onCall(backend, (res) => {
+    res.once('close', () => ended.resolve());
+    begun.resolve();
+  });
+  await using client = await connectClient(clientKinds[2], gateway.url, await gateway.signer.sign());
+  client.callTool({ name: 'b_whoami' }).catch(() => {});
+  await begun.promise;
+  await client[Symbol.asyncDispose]();
+  await ended.promise;
+});
+
+test('tools that come and go are listed as they are', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+  await using client = await connectClient(clientKinds[0], gateway.url, await gateway.signer.sign());
+  for (const names of [['x'], ['x', 'y'], [], ['z']]) {
+    backend.intercept = (_req, res, body) => {
+      if (!body.includes('"tools/list"')) return false;
+      const tools = names.map((name) => ({ name, inputSchema: { type: 'object' } }));
+      const result = { resultType: 'complete', ttlMs: 0, cacheScope: 'private', tools };
+      json(res, JSON.stringify({ jsonrpc: '2.0', id: JSON.parse(body).id, result }));
+      return true;
+    };
+    assert.equal(
+      (await client.listTools()).tools.map(({ name }) => name),
+      names.map((name) => `b_${name}`),
+    );
+  }
+});
+
+test.run();
