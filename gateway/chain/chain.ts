@@ -118,32 +118,39 @@ export function createChain(options: ChainOptions): Chain {
         log.info({ provider: upstream.name, code: error.code }, 'callback refused');
         return showError(response, 400, errorTexts.expired);
       }
+      // There the chain goes on, and only there can the client be told that it ended; loaded again it does the same.
       const used = cookies.expire(legId, callbackPathOf(upstream));
-      const end = interactionEndPath(outcome.interactionUid);
-      if (outcome.status !== 'next-leg') return redirect(response, end, [used]);
-      const leg = await beginLeg(outcome.interactionUid);
-      // Only at the end of the interaction can the client be told.
-      if (leg === null) return redirect(response, end, [used]);
-      redirect(response, leg.authorizationUrl, [used, cookieOf(leg)]);
+      redirect(response, interactionEndPath(outcome.interactionUid), [used]);
     }),
 
     finish: withPages(async (request, response, uid) => {
-      const interaction = await findInteraction(request, response, uid);
-      const chain = await vault.findChain(uid);
-      switch (chain.status) {
-        case 'open': {
-          if (chain.visited.length === 0) return completeAgain(request, response, interaction);
-          const leg = await beginLeg(uid);
-          if (leg !== null) return redirect(response, leg.authorizationUrl, [cookieOf(leg)]);
-          return end(request, response, 'temporarily_unavailable', 'a sign-in provider cannot be reached');
-        }
-        case 'failed':
-          return end(request, response, chain.error, describeFailure(chain.error, chain.provider));
-        case 'complete':
-          return complete(request, response, interaction, chain.principal);
-      }
+      await goOn(request, response, await findInteraction(request, response, uid));
     }),
   };
+
+  async function goOn(
+    request: IncomingMessage,
+    response: ServerResponse,
+    interaction: Interaction,
+  ): Promise<void> {
+    const { uid } = interaction;
+    const chain = await vault.findChain(uid);
+    switch (chain.status) {
+      case 'open': {
+        const { principal } = chain;
+        if (principal === null) return completeAgain(request, response, interaction);
+        const { status } = await vault.skipLinked(uid, principal);
+        const leg = status === 'next-leg' ? await beginLeg(uid) : null;
+        if (leg !== null) return redirect(response, leg.authorizationUrl, [cookieOf(leg)]);
+        // The chain is over, with or without the providers that were left.
+        return goOn(request, response, interaction);
+      }
+      case 'failed':
+        return end(request, response, chain.error, describeFailure(chain.error, chain.provider));
+      case 'complete':
+        return complete(request, response, interaction, chain.principal);
+    }
+  }
 
   async function startChain(request: IncomingMessage, response: ServerResponse, uid: string): Promise<void> {
     const { status } = await vault.findChain(uid);
@@ -155,7 +162,7 @@ export function createChain(options: ChainOptions): Chain {
     continueTo(response, await provider.interactionResult(request, response, result, unmerged));
   }
 
-  /** Null where the provider cannot be reached. */
+  /** Null where a provider cannot be reached and no other one is left to go to. */
   async function beginLeg(uid: string): Promise<BeginLegResponse | null> {
     try {
       return await vault.beginLeg(uid);

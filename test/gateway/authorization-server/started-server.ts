@@ -23,8 +23,8 @@ export type StartedServer = AsyncDisposable & {
   resource: string;
   resourceMetadataUrl: string;
   vault: InMemoryVault;
-  /** What the played providers answer. */
-  answers: { code: string; error: string | null };
+  /** What the played providers answer; `errors` by provider. */
+  answers: { code: string; error: string | null; errors: Map<string, string> };
 };
 
 export type StartOptions = {
@@ -42,12 +42,14 @@ export type StartOptions = {
 };
 
 export async function startServer(options: StartOptions = {}): Promise<StartedServer> {
-  const answers: StartedServer['answers'] = { code: 'alice', error: null };
+  const answers: StartedServer['answers'] = { code: 'alice', error: null, errors: new Map() };
   const upstreams = await listen((request, response) => {
     const url = new URL(request.url ?? '/', 'http://upstream');
     const target = new URL(url.searchParams.get('redirect_uri') ?? '');
     target.searchParams.set('state', url.searchParams.get('state') ?? '');
-    if (answers.error) target.searchParams.set('error', answers.error);
+    // Its path says which provider it is.
+    const error = answers.errors.get(url.pathname.split('/')[1] ?? '') ?? answers.error;
+    if (error) target.searchParams.set('error', error);
     else target.searchParams.set('code', answers.code);
     response.writeHead(302, { location: target.href }).end();
   });

@@ -10,6 +10,7 @@ test('holds what a vault worker needs, and no address or secret of a provider or
     vaultConfig(
       accepted((raw) => {
         raw.operational.logLevel = 'debug';
+        raw.authServer.runConfig.upstreams[1].login_policy = 'on_demand';
         raw.authServer.runConfig.upstreams[1].oauth2_config.refresh_token_reuse = 'leeway 1m30s';
         delete raw.nats;
       }),
@@ -22,10 +23,10 @@ test('holds what a vault worker needs, and no address or secret of a provider or
       allowedAudiences: ['https://mcp.example.com/mcp'],
       lifespans: { accessTokenSeconds: 300, refreshTokenSeconds: 604_800, authorizationCodeSeconds: 60 },
       providers: [
-        { name: 'corporate', loginPolicy: 'required', refreshTokenReuse: { policy: 'revokes' } },
+        { name: 'corporate', loginPolicy: 'required', refreshTokenReuse: null },
         {
           name: 'gitlab',
-          loginPolicy: 'required',
+          loginPolicy: 'on_demand',
           refreshTokenReuse: { policy: 'leeway', leewayMs: 90_000 },
         },
       ],
