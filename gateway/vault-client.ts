@@ -54,7 +54,7 @@ export interface VaultClient {
 
   beginLeg(interactionUid: string): Promise<BeginLegResponse>;
   completeLeg(request: {
-    provider: string;
+    providers: readonly string[];
     parameters: Record<string, Secret>;
     browserBinding: Secret | null;
   }): Promise<CompleteLegResponse>;
@@ -137,7 +137,7 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
     async completeLeg(request) {
       // With nobody there the browser is told sooner than a slow provider would need.
       await askAny(describeInstance, {});
-      return askAny(completeLeg, request, providerTimeoutMs);
+      return askAny(completeLeg, { ...request, providers: [...request.providers] }, providerTimeoutMs);
     },
     findChain: (interactionUid) => askAny(findChain, { interactionUid }),
     skipLinked: (interactionUid, principal) =>

@@ -23,7 +23,7 @@ import { sendPage } from '../pages/page.ts';
 import type { BeginLegResponse, VaultClient } from '../vault-client.ts';
 import { createDerivedValues } from './derived-values.ts';
 import { createLegCookies } from './leg-cookie.ts';
-import { callbackPathOf, mapCallbackPaths, type Upstream } from './upstream.ts';
+import { type Callback, callbackPathOf, mapCallbackPaths, type Upstream } from './upstream.ts';
 
 export interface ChainOptions {
   readonly issuer: URL;
@@ -39,7 +39,7 @@ export interface ChainOptions {
 }
 
 export interface Chain {
-  findByCallbackPath(path: string): Upstream | null;
+  findByCallbackPath(path: string): Callback | null;
   /** `GET /oauth/interaction/<uid>` */
   ask(request: IncomingMessage, response: ServerResponse, uid: string): Promise<void>;
   /** `POST /oauth/interaction/<uid>` */
@@ -48,7 +48,7 @@ export interface Chain {
   receive(
     request: IncomingMessage,
     response: ServerResponse,
-    upstream: Upstream,
+    callback: Callback,
     search: string,
   ): Promise<void>;
   /** `GET /oauth/interaction/<uid>/done` */
@@ -103,23 +103,24 @@ export function createChain(options: ChainOptions): Chain {
       }
     }),
 
-    receive: withPages(async (request, response, upstream, search) => {
+    receive: withPages(async (request, response, { path, upstreams: called }, search) => {
       const parameters = readCallbackParameters(search);
       const state = parameters?.state?.reveal();
       if (parameters === null || state === undefined) return showError(response, 400, errorTexts.expired);
       const legId = legIdOf(state);
+      const providers = called.map(({ name }) => name);
       let outcome: Awaited<ReturnType<VaultClient['completeLeg']>>;
       try {
         const browserBinding = cookies.find(request, legId);
-        outcome = await vault.completeLeg({ provider: upstream.name, parameters, browserBinding });
+        outcome = await vault.completeLeg({ providers, parameters, browserBinding });
       } catch (error) {
         // Nothing was consumed: the right browser can still bring the right answer.
         if (!(error instanceof RefusedError) || isVaultUnavailable(error)) throw error;
-        log.info({ provider: upstream.name, code: error.code }, 'callback refused');
+        log.info({ providers, code: error.code }, 'callback refused');
         return showError(response, 400, errorTexts.expired);
       }
       // There the chain goes on, and only there can the client be told that it ended; loaded again it does the same.
-      const used = cookies.expire(legId, callbackPathOf(upstream));
+      const used = cookies.expire(legId, path);
       redirect(response, interactionEndPath(outcome.interactionUid), [used]);
     }),
 

@@ -43,8 +43,8 @@ export const beginLeg = defineOperation(
 export const completeLeg = defineOperation(
   'complete-leg',
   z.object({
-    /** The provider in the path of the callback that was reached. */
-    provider: providerNameSchema,
+    /** Whose callback was reached; more than one only where they share a `redirect_uri`. */
+    providers: z.array(providerNameSchema).min(1),
     /** The callback's query parameters as they came: code or error, state, iss. Sealed in transit. */
     parameters: z.record(z.string(), secretSchema),
     /** The value of the leg's cookie; null if the browser sent none. */

@@ -235,8 +235,12 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
 
     async completeLeg(request) {
       enter('completeLeg');
-      const { provider, parameters, browserBinding } = overTheBus(completeLeg, {
-        provider: request.provider,
+      const {
+        providers: called,
+        parameters,
+        browserBinding,
+      } = overTheBus(completeLeg, {
+        providers: [...request.providers],
         parameters: Object.fromEntries(
           Object.entries(request.parameters).map(([key, value]) => [key, value.reveal()]),
         ),
@@ -244,7 +248,8 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       });
       const leg = legs.get(parameters.state?.reveal() ?? '');
       if (!leg || leg.used) throw new RefusedError('not-found', 'unknown leg');
-      if (leg.provider !== provider)
+      const { provider } = leg;
+      if (!called.includes(provider))
         throw new RefusedError('invalid-request', 'callback of another provider');
       if (browserBinding?.reveal() !== leg.binding)
         throw new RefusedError('invalid-request', 'another browser');

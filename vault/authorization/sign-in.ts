@@ -44,7 +44,11 @@ export interface SignIn {
     interactionUid: string,
   ): Promise<{ provider: string; authorizationUrl: string; legId: string; browserBinding: Secret }>;
   completeLeg(
-    request: { provider: string; parameters: Record<string, Secret>; browserBinding: Secret | null },
+    request: {
+      providers: readonly string[];
+      parameters: Record<string, Secret>;
+      browserBinding: Secret | null;
+    },
     commandId: string,
   ): Promise<{ interactionUid: string; status: LegStatus }>;
   findChain(interactionUid: string): Promise<Chain>;
@@ -264,18 +268,18 @@ export function createSignIn({
       };
     },
 
-    async completeLeg({ provider, parameters, browserBinding }, commandId) {
+    async completeLeg({ providers: called, parameters, browserBinding }, commandId) {
       const state = parameters.state?.reveal();
       const record = state === undefined ? null : await store.find('leg', state);
       if (!record) throw unknownLeg();
       const leg = legSchema.parse(record.value);
-      if (leg.provider !== provider) {
+      const { interactionUid, provider } = leg;
+      if (!called.includes(provider)) {
         throw new RefusedError('invalid-request', 'the answer came to the callback of another provider');
       }
       if (!browserBinding || !matches(browserBinding.reveal(), leg.bindingHash)) {
         throw new RefusedError('invalid-request', 'this browser did not begin the sign-in');
       }
-      const { interactionUid } = leg;
       const { chain, revision } = await readChain(interactionUid);
       if (leg.claimedBy !== null) {
         if (leg.claimedBy !== commandId) throw unknownLeg();

@@ -30,6 +30,8 @@ export type StartedServer = AsyncDisposable & {
 export type StartOptions = {
   settings?: Partial<AuthorizationServerSettings>;
   providers?: string[];
+  /** All of them come back to this path. */
+  sharedCallbackPath?: string;
   /** How clients see it, if a TLS proxy stands in front. */
   publicIssuer?: string;
   log?: Log;
@@ -62,6 +64,9 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
     issuer,
     providers,
     maxClients: options.maxClients,
+    ...(options.sharedCallbackPath !== undefined && {
+      callbackUrl: () => issuer + options.sharedCallbackPath,
+    }),
     authorizationEndpoint: (provider) => `http://127.0.0.1:${upstreams.port}/${provider}/authorize`,
   });
   const cookieKeys = [randomBytes(32)];
@@ -71,7 +76,11 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       issuer,
       instance: vault,
       vault,
-      upstreams: providers.map((name) => ({ name, displayName: `The ${name} account` })),
+      upstreams: providers.map((name) => ({
+        name,
+        displayName: `The ${name} account`,
+        ...(options.sharedCallbackPath !== undefined && { callbackPath: options.sharedCallbackPath }),
+      })),
       cookieKeys,
       log,
       ...(options.settings ? { settings: options.settings } : {}),

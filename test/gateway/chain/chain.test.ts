@@ -12,11 +12,15 @@ import {
 } from '../authorization-server/started-server.ts';
 
 /** A browser that has approved and stands before the callback of the first provider. */
-async function standBeforeCallback(server: StartedServer, browser = new Browser()) {
+async function standBeforeCallback(
+  server: StartedServer,
+  browser = new Browser(),
+  path = '/oauth/callback/',
+) {
   const client = await registerClient(server);
   await browser.goto(authorizationUrl(server, client, createVerifier()), { stopAt: redirectUri });
   const consent = browser.page.url.href;
-  await browser.submit({}, { button: 'approve', stopAt: `${server.issuer}/oauth/callback/` });
+  await browser.submit({}, { button: 'approve', stopAt: `${server.issuer}${path}` });
   return { client, browser, consent, callback: browser.page.url };
 }
 
@@ -216,6 +220,22 @@ for (const request of ['skipLinked', 'beginLeg'] as const) {
     assert.type(browser.page.url.searchParams.get('code'), 'string');
   });
 }
+
+test('providers that share one callback path are told apart by state and cookie', async () => {
+  await using server = await startServer({ sharedCallbackPath: '/oauth/callback' });
+  const browser = new Browser();
+  const first = await standBeforeCallback(server, browser, '/oauth/callback');
+  const second = await standBeforeCallback(server, browser, '/oauth/callback');
+  assert.is((await new Browser().goto(first.callback)).status, 400, 'another browser');
+  const own = new URL(first.callback);
+  own.pathname = '/oauth/callback/corporate';
+  assert.is((await browser.goto(own, { stopAt: redirectUri })).status, 404, 'a path that is nobody’s');
+  for (const { callback } of [first, second]) {
+    await browser.goto(callback, { stopAt: redirectUri });
+    assert.type(browser.page.url.searchParams.get('code'), 'string');
+  }
+  assert.equal(browser.cookies.find(new URL(`${server.issuer}/oauth/callback`)), []);
+});
 
 test('the end of a chain that has not begun is its consent page', async () => {
   await using server = await startServer();

@@ -20,7 +20,7 @@ async function walkLeg(w: LinkWorld, answer: Record<string, string> = {}, intera
   const parameters = Object.fromEntries(
     Object.entries({ ...answer, state }).map(([name, value]) => [name, new Secret(value)]),
   );
-  const request = { provider, parameters, browserBinding };
+  const request = { providers: [provider], parameters, browserBinding };
   const commandId = createCommandId();
   const complete = () => legs.completeLeg(request, commandId);
   return { provider, complete, status: (await complete()).status };
