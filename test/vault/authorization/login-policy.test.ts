@@ -4,7 +4,7 @@ import { RefusedError } from '../../../schemas/failure.ts';
 import { type Principal, partitionOf } from '../../../schemas/identity.ts';
 import { createCommandId } from '../../../schemas/ids.ts';
 import { Secret } from '../../../schemas/secret.ts';
-import { signIn, tokenSet } from '../../world/vault.ts';
+import { openTestVault, tokenSet } from '../../world/vault.ts';
 import { type LinkWorld, openLinkWorld, refusalOf } from '../linking/link-world.ts';
 
 const test = suite('login-policy');
@@ -171,11 +171,35 @@ test('an error with an issuer in it is believed only if the provider’s worker 
   }
 });
 
-test('the same name at another provider is somebody else', async () => {
-  await using w = await openLinkWorld({ chain: ['corporate'] });
-  await using other = await openLinkWorld({ chain: ['gitlab'] });
-  const [one, two] = [await signIn(w.t, uid, 'alice'), await signIn(other.t, uid, 'alice')];
-  assert.is.not(one.principal.sub, two.principal.sub);
+test('the same name at another provider is somebody else, and a later leg keeps its own', async () => {
+  await using w = await openLinkWorld({ chain: ['corporate', 'gitlab'] });
+  await using other = await openTestVault({ url: w.nats.url, chain: ['gitlab'], keyRing: w.t.keyRing });
+  const leg = await other.vault.signIn.beginLeg('interaction-uid-0002');
+  const state = new Secret(new URL(leg.authorizationUrl).searchParams.get('state')!);
+  const parameters = { state, code: new Secret('alice') };
+  const request = { providers: ['gitlab'], parameters, browserBinding: leg.browserBinding };
+  await other.vault.signIn.completeLeg(request, createCommandId());
+  const atGitlab = await other.vault.signIn.findChain('interaction-uid-0002');
+
+  await walkLeg(w, { code: 'alice' });
+  await walkLeg(w, { code: 'alice-at-gitlab' });
+  const atCorporate = await w.t.vault.signIn.findChain(uid);
+  assert.ok(atCorporate.status === 'complete' && atGitlab.status === 'complete');
+  assert.is(atCorporate.principal.iss, atGitlab.principal.iss);
+  assert.is.not(atCorporate.principal.sub, atGitlab.principal.sub);
+  assert.equal(
+    atCorporate.collected.map(({ account }) => account.subject),
+    ['alice', 'alice-at-gitlab'],
+  );
+});
+
+test('the grant of a later provider has the subject of that provider', async () => {
+  await using w = await openLinkWorld({ chain: ['corporate', 'gitlab'] });
+  await walkLeg(w, { code: 'alice' });
+  await walkLeg(w, { code: 'alice-at-gitlab' });
+  const person = await openSession(w);
+  await w.lookUp(person, 'gitlab', { rejected: { gitlab: 1 } });
+  assert.is((await w.order(1)).grant.account.subject, 'alice-at-gitlab');
 });
 
 test('what an abandoned sign-in collected goes from the bucket ten minutes after its last leg', async () => {

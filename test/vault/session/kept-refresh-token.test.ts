@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RefreshTokenReuse } from '../../../schemas/config/refresh-token-reuse.ts';
 import { type SignedIn, signIn, tokenSet } from '../../world/vault.ts';
-import { type LinkWorld, minute, openLinkWorld } from '../linking/link-world.ts';
+import { eventually, type LinkWorld, minute, openLinkWorld } from '../linking/link-world.ts';
 
 const test = suite('kept-refresh-token');
 
@@ -83,6 +83,20 @@ for (const reuse of [
     assert.is(await sentAfterExpiry(w, again), 'reauth-required');
   });
 }
+
+test('what one session shares with another is not revoked at the provider before both have ended', async () => {
+  await using w = await openLinkWorld();
+  const first = await signInWith(w, 'first-of-all', true);
+  const second = await signInWith(w, 'second-time', false);
+  const end = ({ partition, principal }: SignedIn, grantId: string) =>
+    w.t.vault.endSession(partition, { principal, grantId, reason: 'revoked' });
+  assert.equal(await end(first, 'grant-of-interaction-of-first-of-all'), { status: 'ended' });
+  assert.equal(w.revokedTokens, []);
+  assert.is(await sentAfterExpiry(w, second), 'first-of-all-refresh-token-clear');
+  assert.equal(await end(second, 'grant-of-interaction-of-second-time'), { status: 'ended' });
+  await eventually(() => w.revokedTokens.length > 0);
+  assert.equal(w.revokedTokens, ['second-time-access-token-clear']);
+});
 
 test('an account that is linked again without a refresh token keeps its former one', async () => {
   await using w = await openLinkWorld();
