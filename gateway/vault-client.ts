@@ -26,6 +26,7 @@ import {
   findChain,
   openSession,
   signAccessToken,
+  skipLinked,
 } from '../schemas/messages/sign-in.ts';
 import { type BegunTokenUse, beginTokenUse, endTokenUse } from '../schemas/messages/token-use.ts';
 import type { Secret } from '../schemas/secret.ts';
@@ -53,11 +54,12 @@ export interface VaultClient {
 
   beginLeg(interactionUid: string): Promise<BeginLegResponse>;
   completeLeg(request: {
-    provider: string;
+    providers: readonly string[];
     parameters: Record<string, Secret>;
     browserBinding: Secret | null;
   }): Promise<CompleteLegResponse>;
   findChain(interactionUid: string): Promise<FindChainResponse>;
+  skipLinked(interactionUid: string, principal: Principal): Promise<SkipLinkedResponse>;
   openSession(request: {
     interactionUid: string;
     principal: Principal;
@@ -75,6 +77,7 @@ type ResponseOf<T> = T extends Operation<infer _, infer Response> ? Response : n
 export type BeginLegResponse = ResponseOf<typeof beginLeg>;
 export type CompleteLegResponse = ResponseOf<typeof completeLeg>;
 export type FindChainResponse = ResponseOf<typeof findChain>;
+export type SkipLinkedResponse = ResponseOf<typeof skipLinked>;
 
 /** Budget of a request that has the vault speak with a provider; others are short. */
 const providerTimeoutMs = 30_000;
@@ -134,9 +137,16 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
     async completeLeg(request) {
       // With nobody there the browser is told sooner than a slow provider would need.
       await askAny(describeInstance, {});
-      return askAny(completeLeg, request, providerTimeoutMs);
+      return askAny(completeLeg, { ...request, providers: [...request.providers] }, providerTimeoutMs);
     },
     findChain: (interactionUid) => askAny(findChain, { interactionUid }),
+    skipLinked: (interactionUid, principal) =>
+      bus.request(
+        skipLinked,
+        toOwner(skipLinked, principal),
+        { interactionUid, principal },
+        { timeoutMs: stateTimeoutMs },
+      ),
     openSession: (request) =>
       bus.request(openSession, toOwner(openSession, request.principal), request, {
         timeoutMs: stateTimeoutMs,

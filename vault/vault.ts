@@ -10,6 +10,7 @@ import type { EndSessionRequest } from '../schemas/messages/sign-in.ts';
 import { noticeSubject, streamNames, streamSubjects } from '../schemas/subjects.ts';
 import { type AuthRecords, createAuthRecords } from './authorization/auth-records.ts';
 import { openAuthStore } from './authorization/auth-store.ts';
+import type { LegStatus } from './authorization/chain-rules.ts';
 import { createSignIn, type ProviderSignIns, type SignIn } from './authorization/sign-in.ts';
 import { createTokenUses, type TokenUses } from './authorization/token-uses.ts';
 import { createCallerIdentification } from './caller.ts';
@@ -46,6 +47,7 @@ import { createIdentityIndex } from './sealing/identity-index.ts';
 import type { KeyRing } from './sealing/key-ring.ts';
 import { createKeyRotation } from './sealing/key-rotation.ts';
 import { openWrappedKeyStore } from './sealing/wrapped-key-store.ts';
+import { createKeepRefreshToken } from './session/kept-refresh-token.ts';
 import type { EndSession } from './session/session.ts';
 import { createSessionEnd } from './session/session-end.ts';
 import { createSessionIdentity } from './session/session-identity.ts';
@@ -62,6 +64,11 @@ export interface Vault extends AsyncDisposable {
   readonly signIn: SignIn;
   readonly commands: CommandMemory;
   readonly findUpstreamTokens: LookUp;
+  /** Passes over the providers of a chain at which its person has a linked account that still serves. */
+  skipLinked(
+    partition: number,
+    request: { interactionUid: string; principal: Principal },
+  ): Promise<{ status: LegStatus }>;
   readonly openSession: OpenSessionFromChain;
   readonly linker: AccountLinker;
   /** Takes the session of an authorization server's grant away, with all that it holds. */
@@ -101,6 +108,8 @@ export interface VaultOptions {
   readonly signingKeyMs?: number;
   /** The providers of the sign-in chain, in order. */
   readonly chain: readonly string[];
+  /** Those of the chain without which a sign-in goes on. */
+  readonly optional?: readonly string[];
   /** The provider whose final no ends sessions; by default none is asked. */
   readonly identityProvider?: string;
   /** The providers at which accounts can be linked. */
@@ -342,12 +351,17 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     forgetChain: (interactionUid) => signIn.forgetChain(interactionUid),
     isForgetting: forgetting.isForgetting,
     assertOurs,
+    keepRefreshToken: createKeepRefreshToken({
+      ...{ projection, grants },
+      reuse: options.refreshTokenReuse ?? new Map(),
+    }),
   });
 
   const signIn = createSignIn({
     store,
     providers: options.providers,
     chain: options.chain,
+    optional: options.optional ?? [],
     principalOf: (provider, subject) => ({ iss: realm, sub: index.userId(provider, subject) }),
     now,
     onProblem,
@@ -429,6 +443,18 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       confirm: sessionIdentity.confirm,
       refreshAheadSeconds: options.refreshAheadSeconds,
     }),
+
+    async skipLinked(partition, { interactionUid, principal }) {
+      assertOurs(partition, principal);
+      const principalKey = index.principalKey(principal);
+      const at = now();
+      const isLinked = (provider: string) => {
+        const grant = projection.findGrant(index.linkedGrantId(principalKey, provider));
+        if (grant === null || grant.refreshStatus === 'reauth-required') return false;
+        return grant.refreshable || grant.expiresAt === null || grant.expiresAt > at;
+      };
+      return { status: await signIn.skipLinked(interactionUid, principal, isLinked) };
+    },
 
     openSession,
     linker,

@@ -146,11 +146,11 @@ export function createRouter(options: RouterOptions): Answer {
   }
 
   function findCallback(path: string): Route | null {
-    const upstream = chain.findByCallbackPath(path);
-    if (upstream === null) return null;
+    const callback = chain.findByCallbackPath(path);
+    if (callback === null) return null;
     return {
       methods: ['GET'],
-      answer: (request, response, { search }) => chain.receive(request, response, upstream, search),
+      answer: (request, response, { search }) => chain.receive(request, response, callback, search),
     };
   }
 

@@ -23,7 +23,7 @@ import { sendPage } from '../pages/page.ts';
 import type { BeginLegResponse, VaultClient } from '../vault-client.ts';
 import { createDerivedValues } from './derived-values.ts';
 import { createLegCookies } from './leg-cookie.ts';
-import { callbackPathOf, mapCallbackPaths, type Upstream } from './upstream.ts';
+import { type Callback, callbackPathOf, mapCallbackPaths, type Upstream } from './upstream.ts';
 
 export interface ChainOptions {
   readonly issuer: URL;
@@ -39,7 +39,7 @@ export interface ChainOptions {
 }
 
 export interface Chain {
-  findByCallbackPath(path: string): Upstream | null;
+  findByCallbackPath(path: string): Callback | null;
   /** `GET /oauth/interaction/<uid>` */
   ask(request: IncomingMessage, response: ServerResponse, uid: string): Promise<void>;
   /** `POST /oauth/interaction/<uid>` */
@@ -48,7 +48,7 @@ export interface Chain {
   receive(
     request: IncomingMessage,
     response: ServerResponse,
-    upstream: Upstream,
+    callback: Callback,
     search: string,
   ): Promise<void>;
   /** `GET /oauth/interaction/<uid>/done` */
@@ -103,47 +103,55 @@ export function createChain(options: ChainOptions): Chain {
       }
     }),
 
-    receive: withPages(async (request, response, upstream, search) => {
+    receive: withPages(async (request, response, { path, upstreams: called }, search) => {
       const parameters = readCallbackParameters(search);
       const state = parameters?.state?.reveal();
       if (parameters === null || state === undefined) return showError(response, 400, errorTexts.expired);
       const legId = legIdOf(state);
+      const providers = called.map(({ name }) => name);
       let outcome: Awaited<ReturnType<VaultClient['completeLeg']>>;
       try {
         const browserBinding = cookies.find(request, legId);
-        outcome = await vault.completeLeg({ provider: upstream.name, parameters, browserBinding });
+        outcome = await vault.completeLeg({ providers, parameters, browserBinding });
       } catch (error) {
         // Nothing was consumed: the right browser can still bring the right answer.
         if (!(error instanceof RefusedError) || isVaultUnavailable(error)) throw error;
-        log.info({ provider: upstream.name, code: error.code }, 'callback refused');
+        log.info({ providers, code: error.code }, 'callback refused');
         return showError(response, 400, errorTexts.expired);
       }
-      const used = cookies.expire(legId, callbackPathOf(upstream));
-      const end = interactionEndPath(outcome.interactionUid);
-      if (outcome.status !== 'next-leg') return redirect(response, end, [used]);
-      const leg = await beginLeg(outcome.interactionUid);
-      // Only at the end of the interaction can the client be told.
-      if (leg === null) return redirect(response, end, [used]);
-      redirect(response, leg.authorizationUrl, [used, cookieOf(leg)]);
+      // There the chain goes on, and only there can the client be told that it ended; loaded again it does the same.
+      const used = cookies.expire(legId, path);
+      redirect(response, interactionEndPath(outcome.interactionUid), [used]);
     }),
 
     finish: withPages(async (request, response, uid) => {
-      const interaction = await findInteraction(request, response, uid);
-      const chain = await vault.findChain(uid);
-      switch (chain.status) {
-        case 'open': {
-          if (chain.visited.length === 0) return completeAgain(request, response, interaction);
-          const leg = await beginLeg(uid);
-          if (leg !== null) return redirect(response, leg.authorizationUrl, [cookieOf(leg)]);
-          return end(request, response, 'temporarily_unavailable', 'a sign-in provider cannot be reached');
-        }
-        case 'failed':
-          return end(request, response, chain.error, describeFailure(chain.error, chain.provider));
-        case 'complete':
-          return complete(request, response, interaction, chain.principal);
-      }
+      await goOn(request, response, await findInteraction(request, response, uid));
     }),
   };
+
+  async function goOn(
+    request: IncomingMessage,
+    response: ServerResponse,
+    interaction: Interaction,
+  ): Promise<void> {
+    const { uid } = interaction;
+    const chain = await vault.findChain(uid);
+    switch (chain.status) {
+      case 'open': {
+        const { principal } = chain;
+        if (principal === null) return completeAgain(request, response, interaction);
+        const { status } = await vault.skipLinked(uid, principal);
+        const leg = status === 'next-leg' ? await beginLeg(uid) : null;
+        if (leg !== null) return redirect(response, leg.authorizationUrl, [cookieOf(leg)]);
+        // The chain is over, with or without the providers that were left.
+        return goOn(request, response, interaction);
+      }
+      case 'failed':
+        return end(request, response, chain.error, describeFailure(chain.error, chain.provider));
+      case 'complete':
+        return complete(request, response, interaction, chain.principal);
+    }
+  }
 
   async function startChain(request: IncomingMessage, response: ServerResponse, uid: string): Promise<void> {
     const { status } = await vault.findChain(uid);
@@ -155,7 +163,7 @@ export function createChain(options: ChainOptions): Chain {
     continueTo(response, await provider.interactionResult(request, response, result, unmerged));
   }
 
-  /** Null where the provider cannot be reached. */
+  /** Null where a provider cannot be reached and no other one is left to go to. */
   async function beginLeg(uid: string): Promise<BeginLegResponse | null> {
     try {
       return await vault.beginLeg(uid);

@@ -20,23 +20,34 @@ export class CallbackPathError extends Error {
   readonly code = 'callback-path';
 }
 
+/** Where the browser comes back to. */
+export interface Callback {
+  readonly path: string;
+  /** More than one only where the configuration has them share the path. */
+  readonly upstreams: readonly Upstream[];
+}
+
 export function callbackPathOf(upstream: Upstream): string {
   return upstream.callbackPath ?? `${callbackPath}/${upstream.name}`;
 }
 
-/** One path per provider, so that the answer of one cannot be taken for another's (RFC 9700 section 4.4). */
-export function mapCallbackPaths(upstreams: readonly Upstream[]): ReadonlyMap<string, Upstream> {
-  const paths = new Map<string, Upstream>();
+/**
+ * One path per provider, so that the answer of one cannot be taken for another's (RFC 9700 section 4.4). Those that are
+ * configured with `/oauth/callback` share it; then `state`, and `iss` where there is one, tell their answers apart.
+ */
+export function mapCallbackPaths(upstreams: readonly Upstream[]): ReadonlyMap<string, Callback> {
+  const paths = new Map<string, Callback>();
   for (const upstream of upstreams) {
     const path = callbackPathOf(upstream);
-    const other = paths.get(path);
-    if (other)
+    const others = paths.get(path)?.upstreams ?? [];
+    const [other] = others;
+    if (other && path !== callbackPath)
       throw new CallbackPathError(`${other.name} and ${upstream.name} have the same callback path ${path}`);
     if (!path.startsWith('/oauth/'))
       throw new CallbackPathError(`the callback path of ${upstream.name} must begin with /oauth/`);
     if (takenPaths.test(path))
       throw new CallbackPathError(`the callback path of ${upstream.name} is taken: ${path}`);
-    paths.set(path, upstream);
+    paths.set(path, { path, upstreams: [...others, upstream] });
   }
   return paths;
 }

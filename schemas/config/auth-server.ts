@@ -26,8 +26,12 @@ const upstreamSchema = z
       .meta({ description: 'What the preset must know', examples: ['{host: gitlab.example.com}'] })
       .optional(),
     login_policy: z
-      .enum(['required'])
-      .meta({ description: 'Whether signing in needs this provider', examples: ['required'] })
+      .enum(['required', 'optional', 'on_demand'])
+      .meta({
+        description:
+          'Whether signing in needs this provider: `required`; `optional`, so that a failure there is passed over; or `on_demand`, so that signing in does not lead there and its account is linked when it is first needed',
+        examples: ['required', 'optional', 'on_demand'],
+      })
       .default('required'),
     oidc_config: oidcUpstreamSchema.optional(),
     oauth2_config: oauth2UpstreamSchema.optional(),
@@ -155,6 +159,7 @@ export const runConfigSchema = z
   });
 type RunConfig = z.infer<typeof runConfigSchema>;
 export type Upstream = RunConfig['upstreams'][number];
+export type LoginPolicy = Upstream['login_policy'];
 
 /** ToolHive gives a lone provider without a name this one. */
 export const loneUpstreamName = 'default';

@@ -1,5 +1,5 @@
 /** The part of the configuration that a gateway needs: no client secret and no endpoint of a provider. */
-import { loneUpstreamName, type Upstream } from './auth-server.ts';
+import { type LoginPolicy, loneUpstreamName, type Upstream } from './auth-server.ts';
 import type { Config } from './config.ts';
 import { parseDurationMs } from './duration.ts';
 import { formatPath } from './problem.ts';
@@ -53,7 +53,7 @@ export interface GatewayUpstream {
   readonly displayName: string;
   readonly host: string;
   readonly scopes: readonly string[];
-  readonly loginPolicy: 'required';
+  readonly loginPolicy: LoginPolicy;
   /** Where the provider sends the browser back to. */
   readonly callbackUrl: string;
 }

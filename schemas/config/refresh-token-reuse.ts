@@ -19,9 +19,10 @@ export const refreshTokenReuseSchema = z
     error: 'must be `revokes`, `tolerant` or `leeway` with a duration',
   });
 
-/** For text that the schema has accepted. What nobody said is taken for the strictest. */
-export function parseRefreshTokenReuse(text: string | undefined): RefreshTokenReuse {
-  if (text === undefined || text === 'revokes') return { policy: 'revokes' };
+/** For text that the schema has accepted; null where nobody said it. */
+export function parseRefreshTokenReuse(text: string | undefined): RefreshTokenReuse | null {
+  if (text === undefined) return null;
+  if (text === 'revokes') return { policy: 'revokes' };
   if (text === 'tolerant') return { policy: 'tolerant' };
   return { policy: 'leeway', leewayMs: parseDurationMs(text.slice('leeway '.length)) };
 }

@@ -98,7 +98,6 @@ const strategyTypes: Record<string, Refusal> = {
   obo: absent('obo', usable),
   xaa: absent('xaa', usable),
 };
-const loginPolicies = (policy: string) => notYet(policy, 'write `login_policy: required`');
 
 const refusedValues: Record<string, Record<string, Refusal>> = {
   'incomingAuth.type': {
@@ -118,10 +117,6 @@ const refusedValues: Record<string, Record<string, Refusal>> = {
   },
   'backends[].transport': {
     sse: absent('sse', 'write `transport: streamable-http` and the URL of that transport'),
-  },
-  'authServer.runConfig.upstreams[].login_policy': {
-    optional: loginPolicies('optional'),
-    on_demand: loginPolicies('on_demand'),
   },
 };
 

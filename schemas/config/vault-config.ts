@@ -1,5 +1,5 @@
 /** The part of the configuration that a vault worker needs: names and lifetimes, but no address of a provider or backend. */
-import { loneUpstreamName } from './auth-server.ts';
+import { type LoginPolicy, loneUpstreamName } from './auth-server.ts';
 import type { Config } from './config.ts';
 import {
   clientBlock,
@@ -12,15 +12,15 @@ import { parseRefreshTokenReuse, type RefreshTokenReuse } from './refresh-token-
 
 export interface VaultProviderSettings {
   readonly name: string;
-  readonly loginPolicy: 'required';
-  /** What the provider does with a refresh token that was used before. */
-  readonly refreshTokenReuse: RefreshTokenReuse;
+  readonly loginPolicy: LoginPolicy;
+  /** What the provider does with a refresh token that was used before; null: nobody said. */
+  readonly refreshTokenReuse: RefreshTokenReuse | null;
 }
 
 export interface VaultSettings extends ProcessSettings {
   readonly allowedAudiences: readonly string[];
   readonly lifespans: TokenLifespans;
-  /** In the order of the chain; the first gives the identity. */
+  /** In the order of the chain, those on demand too; the first gives the identity. */
   readonly providers: readonly VaultProviderSettings[];
   /** `env:NAME` or `file:PATH`; null: beside the key file. */
   readonly keyRing: string | null;

@@ -10,6 +10,7 @@ import { timestampSchema } from '../token.ts';
 export const vaultFactNames = [
   'session-opened',
   'session-ended',
+  'provider-skipped',
   'tokens-granted',
   'grant-linked',
   'grant-used',

@@ -3,7 +3,7 @@
  * nonce and PKCE verifier (RFC 7636) are made and kept on its side, and no upstream token passes the gateway.
  *
  * `latchkey.auth.begin-leg`, `complete-leg`, `find-chain`: any vault worker.
- * `latchkey.vault.<partition>.open-session`, `end-session`, `sign-access-token`: the owner of the principal's partition.
+ * `latchkey.vault.<partition>.skip-linked`, `open-session`, `end-session`, `sign-access-token`: the owner of the principal's partition.
  */
 import * as z from 'zod';
 import { principalSchema } from '../identity.ts';
@@ -14,6 +14,9 @@ import { defineOperation } from './operation.ts';
 
 /** The uid of the authorization server's interaction; one chain belongs to one interaction. */
 const interactionUidSchema = z.string().min(16).max(256);
+
+/** `next-leg`: begin the next one. `complete`: no provider is left. `failed`: the flow is over. */
+const legStatusSchema = z.enum(['next-leg', 'complete', 'failed']);
 
 /**
  * Prepares the next open leg of the interaction's chain (the first one, if none was begun) and gives the
@@ -40,8 +43,8 @@ export const beginLeg = defineOperation(
 export const completeLeg = defineOperation(
   'complete-leg',
   z.object({
-    /** The provider in the path of the callback that was reached. */
-    provider: providerNameSchema,
+    /** Whose callback was reached; more than one only where they share a `redirect_uri`. */
+    providers: z.array(providerNameSchema).min(1),
     /** The callback's query parameters as they came: code or error, state, iss. Sealed in transit. */
     parameters: z.record(z.string(), secretSchema),
     /** The value of the leg's cookie; null if the browser sent none. */
@@ -49,14 +52,13 @@ export const completeLeg = defineOperation(
   }),
   z.object({
     interactionUid: interactionUidSchema,
-    /** `next-leg`: begin the next one. `complete`: every provider was visited. `failed`: the flow is over. */
-    status: z.enum(['next-leg', 'complete', 'failed']),
+    status: legStatusSchema,
   }),
 );
 
 const chainProgressSchema = z.discriminatedUnion('status', [
-  /** `visited` is empty before the first leg has come back. */
-  z.object({ status: z.literal('open'), visited: z.array(providerNameSchema) }),
+  /** `principal` is null before the first leg of a sign-in has come back. */
+  z.object({ status: z.literal('open'), principal: principalSchema.nullable() }),
   z.object({ status: z.literal('complete'), principal: principalSchema }),
   z.object({
     status: z.literal('failed'),
@@ -74,7 +76,17 @@ export const findChain = defineOperation(
 );
 
 /**
- * Turns a complete chain into a session with one grant per provider. The session id is derived from the
+ * Takes the providers at which this person has a linked account out of what is left of their chain; before each leg but
+ * the first, for only then it is known who signs in. Refused with `not-found` if the chain is not theirs.
+ */
+export const skipLinked = defineOperation(
+  'skip-linked',
+  z.object({ interactionUid: interactionUidSchema, principal: principalSchema }),
+  z.object({ status: legStatusSchema }),
+);
+
+/**
+ * Turns a complete chain into a session with one grant per provider that was visited. The session id is derived from the
  * authorization server's grant id. Repeated for the same interaction it gives the same session.
  */
 export const openSession = defineOperation(

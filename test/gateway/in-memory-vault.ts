@@ -22,6 +22,7 @@ import {
   openSession,
   type SessionEndReason,
   signAccessToken,
+  skipLinked,
 } from '../../schemas/messages/sign-in.ts';
 import { beginTokenUse, endTokenUse } from '../../schemas/messages/token-use.ts';
 import { createAuthRecords } from '../../vault/authorization/auth-records.ts';
@@ -33,6 +34,7 @@ type Row = { kind: string; id: string; payload: Payload; expiresAt: number; used
 type Kept = { kind: string; id: string; value: unknown; expiresAt: number | null; revision: number };
 type ChainState = {
   visited: string[];
+  skipped: string[];
   failed: null | { provider: string; error: 'access_denied' | 'server_error' | 'temporarily_unavailable' };
   sub: string | null;
 };
@@ -53,6 +55,10 @@ export type InMemoryVault = VaultClient & {
   readonly clientDocuments: Map<string, ClientMetadataDocument | FailureCode>;
   /** Providers that cannot be reached. */
   readonly unreachable: Set<string>;
+  /** Providers without which a sign-in goes on. */
+  readonly optional: Set<string>;
+  /** Providers at which everybody has a linked account. */
+  readonly linked: Set<string>;
   /** The next so many requests of this kind find nobody. */
   failNext(name: Name, times?: number): void;
   /** A new key signs; the former ones still verify. */
@@ -106,6 +112,8 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
   const calls = new Map<Name, number>();
   const failures = new Map<Name, number>();
   const unreachable = new Set<string>();
+  const optional = new Set<string>();
+  const linked = new Set<string>();
 
   const enter = (name: Name) => {
     calls.set(name, (calls.get(name) ?? 0) + 1);
@@ -114,9 +122,18 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     if (left > 0 || vault.away) throw new NoRespondersError(`nobody answers ${name}`);
   };
   const chainOf = (uid: string): ChainState => {
-    const chain = chains.get(uid) ?? { visited: [], failed: null, sub: null };
+    const chain = chains.get(uid) ?? { visited: [], skipped: [], failed: null, sub: null };
     chains.set(uid, chain);
     return chain;
+  };
+
+  const nextOf = ({ failed, visited, skipped }: ChainState) =>
+    failed ? undefined : providers.find((provider) => ![...visited, ...skipped].includes(provider));
+  const statusOf = (chain: ChainState) =>
+    chain.failed ? 'failed' : nextOf(chain) === undefined ? 'complete' : 'next-leg';
+  const fail = (chain: ChainState, provider: string, error: NonNullable<ChainState['failed']>['error']) => {
+    if (optional.has(provider)) chain.skipped.push(provider);
+    else chain.failed = { provider, error };
   };
 
   const vault: InMemoryVault = {
@@ -133,6 +150,8 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     ended,
     calls,
     unreachable,
+    optional,
+    linked,
     away: false,
     clientDocuments: new Map(),
     failNext: (name, times = 1) => void failures.set(name, times),
@@ -191,11 +210,14 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       enter('beginLeg');
       overTheBus(beginLeg, { interactionUid });
       const chain = chainOf(interactionUid);
-      const provider = chain.failed ? undefined : providers[chain.visited.length];
+      let provider = nextOf(chain);
       if (provider === undefined) throw new RefusedError('invalid-request', 'no open leg');
-      if (unreachable.has(provider)) {
-        chain.failed = { provider, error: 'temporarily_unavailable' };
-        throw new RefusedError('upstream-unavailable', `the provider ${provider} cannot be reached`);
+      while (unreachable.has(provider)) {
+        fail(chain, provider, 'temporarily_unavailable');
+        const next = nextOf(chain);
+        if (next === undefined)
+          throw new RefusedError('upstream-unavailable', `the provider ${provider} cannot be reached`);
+        provider = next;
       }
       const state = randomBytes(32).toString('base64url');
       const binding = randomBytes(32).toString('base64url');
@@ -213,8 +235,12 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
 
     async completeLeg(request) {
       enter('completeLeg');
-      const { provider, parameters, browserBinding } = overTheBus(completeLeg, {
-        provider: request.provider,
+      const {
+        providers: called,
+        parameters,
+        browserBinding,
+      } = overTheBus(completeLeg, {
+        providers: [...request.providers],
         parameters: Object.fromEntries(
           Object.entries(request.parameters).map(([key, value]) => [key, value.reveal()]),
         ),
@@ -222,7 +248,8 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       });
       const leg = legs.get(parameters.state?.reveal() ?? '');
       if (!leg || leg.used) throw new RefusedError('not-found', 'unknown leg');
-      if (leg.provider !== provider)
+      const { provider } = leg;
+      if (!called.includes(provider))
         throw new RefusedError('invalid-request', 'callback of another provider');
       if (browserBinding?.reveal() !== leg.binding)
         throw new RefusedError('invalid-request', 'another browser');
@@ -231,24 +258,30 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       const code = parameters.code?.reveal();
       if (code === undefined) {
         const error = parameters.error?.reveal() === 'access_denied' ? 'access_denied' : 'server_error';
-        chain.failed = { provider, error };
-        return { interactionUid: leg.uid, status: 'failed' };
+        fail(chain, provider, error);
+        return { interactionUid: leg.uid, status: statusOf(chain) };
       }
       chain.visited.push(provider);
       // The codes of the played providers say who signed in.
       chain.sub ??= derivedId('usr', createHmac('sha256', 'people').update(`${provider} ${code}`).digest());
-      return {
-        interactionUid: leg.uid,
-        status: chain.visited.length === providers.length ? 'complete' : 'next-leg',
-      };
+      return { interactionUid: leg.uid, status: statusOf(chain) };
     },
 
     async findChain(interactionUid) {
       enter('findChain');
-      const { visited, failed, sub } = chainOf(interactionUid);
-      if (failed) return answered(findChain, { status: 'failed', ...failed });
-      if (visited.length < providers.length) return answered(findChain, { status: 'open', visited });
-      return answered(findChain, { status: 'complete', principal: { iss: realm, sub } });
+      const chain = chainOf(interactionUid);
+      if (chain.failed) return answered(findChain, { status: 'failed', ...chain.failed });
+      const principal = chain.sub === null ? null : { iss: realm, sub: chain.sub };
+      return answered(findChain, { status: nextOf(chain) ? 'open' : 'complete', principal });
+    },
+
+    async skipLinked(interactionUid, principal) {
+      enter('skipLinked');
+      overTheBus(skipLinked, { interactionUid, principal });
+      const chain = chainOf(interactionUid);
+      if (chain.sub !== principal.sub) throw new RefusedError('not-found', 'the sign-in is not theirs');
+      for (const provider of linked) if (!chain.visited.includes(provider)) chain.skipped.push(provider);
+      return answered(skipLinked, { status: statusOf(chain) });
     },
 
     async openSession(request) {
@@ -257,7 +290,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       const sessionId = sessionIdOf(grantId);
       if (sessions.get(sessionId)?.sub === principal.sub) return answered(openSession, { sessionId });
       const chain = chainOf(interactionUid);
-      if (chain.sub !== principal.sub || chain.visited.length < providers.length)
+      if (chain.sub !== principal.sub || statusOf(chain) !== 'complete')
         throw new RefusedError('not-found', 'there is no complete sign-in of this person');
       sessions.set(sessionId, { sub: principal.sub, clientId });
       chains.delete(interactionUid);

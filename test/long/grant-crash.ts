@@ -85,7 +85,7 @@ async function completeLink(cluster: VaultCluster, person: SignedInPerson, name:
   const { authorizationUrl, provider, browserBinding } = await cluster.client.beginLeg(interactionUid);
   const state = new Secret(new URL(authorizationUrl).searchParams.get('state')!);
   const parameters = { state, code: new Secret(`${name}@${Date.now() + hour}`) };
-  const { status } = await cluster.client.completeLeg({ provider, parameters, browserBinding });
+  const { status } = await cluster.client.completeLeg({ providers: [provider], parameters, browserBinding });
   assert.is(status, 'complete');
   return interactionUid;
 }

@@ -57,7 +57,7 @@ export async function openGatewaySide(
         [...new URL(url).searchParams].map(([name, value]) => [name, new Secret(value)]),
       );
       const { provider, browserBinding } = leg;
-      const completed = { provider, parameters, browserBinding };
+      const completed = { providers: [provider], parameters, browserBinding };
       const { status } = await bus.request(completeLeg, toAny(completeLeg), completed, options);
       assert.is(status, 'complete');
       const confirm = { accessToken, interactionUid, confirmed: true };

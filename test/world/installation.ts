@@ -25,6 +25,8 @@ export interface InstallationOptions {
   readonly keyRingInEnvironment?: boolean;
   readonly providerWorkers?: number;
   readonly gitlabAccessTokenSeconds?: number;
+  /** In place of `required`, for the second provider. */
+  readonly gitlabLoginPolicy?: 'optional' | 'on_demand';
   /** Not there when everything starts; `openProvider` starts them. */
   readonly providersDown?: readonly ProviderName[];
   /** A gateway dies in the middle of a refresh when `killNextSigner` was called. */
@@ -99,6 +101,11 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     everything: 1,
   };
   const demo = writeDemoConfiguration({ dataDir: folder, ports });
+  if (options.gitlabLoginPolicy !== undefined) {
+    const text = readFileSync(demo.file, 'utf8');
+    const line = `      - name: gitlab\n        login_policy: ${options.gitlabLoginPolicy}\n`;
+    writeFileSync(demo.file, text.replace('      - name: gitlab\n', line));
+  }
   const gatewayFiles = gatewayPorts.map((port, index) => {
     const file = join(folder, `gateway-${index}.yaml`);
     writeFileSync(file, readFileSync(demo.file, 'utf8').replace(`port: ${front}`, `port: ${port}`));

@@ -16,7 +16,7 @@ export async function completeLink(
   const state = new Secret(new URL(leg.authorizationUrl).searchParams.get('state')!);
   const { status } = await vault.signIn.completeLeg(
     {
-      provider: leg.provider,
+      providers: [leg.provider],
       parameters: { state, ...(subject !== undefined && { code: new Secret(subject) }) },
       browserBinding: leg.browserBinding,
     },

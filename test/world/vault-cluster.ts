@@ -238,7 +238,7 @@ export async function openVaultCluster(options: VaultClusterOptions): Promise<Va
         const code = expiresAt === undefined ? name : `${name}@${expiresAt}`;
         const parameters = await authorize(leg.authorizationUrl, code);
         const { provider, browserBinding } = leg;
-        const { status } = await client.completeLeg({ provider, parameters, browserBinding });
+        const { status } = await client.completeLeg({ providers: [provider], parameters, browserBinding });
         if (status === 'complete') break;
         if (status === 'failed') throw new Error('the chain failed');
       }

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { RefreshTokenReuse } from '../../schemas/config/refresh-token-reuse.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import { type Principal, partitionOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId, sessionIdOf } from '../../schemas/ids.ts';
@@ -104,6 +105,8 @@ export interface TestVault extends AsyncDisposable {
 export interface TestVaultOptions {
   readonly url: string;
   readonly chain?: readonly string[];
+  readonly optional?: readonly string[];
+  readonly refreshTokenReuse?: ReadonlyMap<string, RefreshTokenReuse>;
   /** By default those of the chain. */
   readonly linkable?: readonly string[];
   /** By default signing keys are not rotated by their age. */
@@ -135,7 +138,9 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
   const connection = await openNatsConnection({ servers: [url], role: 'vault', bootId: worker });
   const vault = await openVault({
     ...{ connection, folder, worker, chain, providers, issuer },
+    optional: options.optional ?? [],
     linkable: options.linkable ?? chain,
+    ...(options.refreshTokenReuse !== undefined && { refreshTokenReuse: options.refreshTokenReuse }),
     ...(options.identityProvider !== undefined && { identityProvider: options.identityProvider }),
     ...(options.signingKeyMs !== undefined && { signingKeyMs: options.signingKeyMs }),
     keepLinkedAlive: true,
@@ -201,7 +206,7 @@ export async function signIn(
     const state = new Secret(new URL(leg.authorizationUrl).searchParams.get('state')!);
     const { status } = await vault.signIn.completeLeg(
       {
-        provider: leg.provider,
+        providers: [leg.provider],
         parameters: { state, ...(subject !== undefined && { code: new Secret(subject) }) },
         browserBinding: leg.browserBinding,
       },

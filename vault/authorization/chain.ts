@@ -24,6 +24,15 @@ const collectedSchema = z.object({
 });
 export type Collected = z.infer<typeof collectedSchema>;
 
+/** Why a provider has no part in a sign-in: what became of its leg, or an account that is linked there. */
+const skippedSchema = z.object({
+  provider: providerNameSchema,
+  reason: z.enum(['access_denied', 'server_error', 'temporarily_unavailable', 'linked']),
+});
+export type Skipped = z.infer<typeof skippedSchema>;
+
+const skipped = z.array(skippedSchema).default([]);
+
 export const chainErrorSchema = z.enum(['access_denied', 'server_error', 'temporarily_unavailable']);
 
 /** null: a sign-in. Else the one provider at which the principal, who is known from the beginning, links an account. */
@@ -35,12 +44,14 @@ export const chainSchema = z.discriminatedUnion('status', [
     link,
     principal: principalSchema.nullable(),
     collected: z.array(collectedSchema),
+    skipped,
   }),
   z.object({
     status: z.literal('complete'),
     link,
     principal: principalSchema,
     collected: z.array(collectedSchema).min(1),
+    skipped,
   }),
   z.object({ status: z.literal('failed'), link, provider: providerNameSchema, error: chainErrorSchema }),
   /** The account is linked; its tokens lie in its grant. */
@@ -52,6 +63,7 @@ export const chainSchema = z.discriminatedUnion('status', [
   }),
 ]);
 export type Chain = z.infer<typeof chainSchema>;
+export type OpenChain = Extract<Chain, { status: 'open' }>;
 export type CompleteChain = Extract<Chain, { status: 'complete' }>;
 export type LinkedChain = Extract<Chain, { status: 'linked' }>;
 export type ChainFailure = Extract<Chain, { status: 'failed' }>;

@@ -23,7 +23,9 @@ import {
   type LinkedChain,
   legLifetimeMs,
   legSchema,
+  type OpenChain,
 } from './chain.ts';
+import { createChainRules, isChainOf, isPassed, type LegStatus, statusOf } from './chain-rules.ts';
 
 /** What a provider worker does for a sign-in. */
 export interface ProviderSignIns {
@@ -37,17 +39,28 @@ export interface ProviderSignIns {
   revoke(provider: string, tokens: TokenSet, registration: ClientRegistration): Promise<void>;
 }
 
-type LegStatus = NonNullable<Leg['outcome']>;
-
 export interface SignIn {
   beginLeg(
     interactionUid: string,
   ): Promise<{ provider: string; authorizationUrl: string; legId: string; browserBinding: Secret }>;
   completeLeg(
-    request: { provider: string; parameters: Record<string, Secret>; browserBinding: Secret | null },
+    request: {
+      providers: readonly string[];
+      parameters: Record<string, Secret>;
+      browserBinding: Secret | null;
+    },
     commandId: string,
   ): Promise<{ interactionUid: string; status: LegStatus }>;
   findChain(interactionUid: string): Promise<Chain>;
+  /**
+   * Passes over the providers at which this person has a linked account.
+   * @throws RefusedError `not-found` the sign-in is not theirs
+   */
+  skipLinked(
+    interactionUid: string,
+    principal: Principal,
+    isLinked: (provider: string) => boolean,
+  ): Promise<LegStatus>;
   forgetChain(interactionUid: string): Promise<void>;
   /** Begins the chain of a link, which has one leg. */
   beginLink(principal: Principal, provider: string): Promise<{ interactionUid: string }>;
@@ -60,6 +73,8 @@ interface Options {
   readonly providers: ProviderSignIns;
   /** The providers of the chain, in order; the first gives the identity. */
   readonly chain: readonly string[];
+  /** Those of the chain without which a sign-in goes on; never the first. */
+  readonly optional: readonly string[];
   readonly principalOf: (provider: string, subject: string) => Principal;
   readonly now: () => number;
   readonly onProblem: (error: unknown) => void;
@@ -69,16 +84,20 @@ interface Options {
 const keepPatienceMs = 20_000;
 const keepPauseMs = 250;
 
-const emptyChain: Chain = { status: 'open', link: null, principal: null, collected: [] };
+const emptyChain: OpenChain = { status: 'open', link: null, principal: null, collected: [], skipped: [] };
 
 export function createSignIn({
   store,
   providers,
   chain: order,
+  optional,
   principalOf,
   now,
   onProblem,
 }: Options): SignIn {
+  const rules = createChainRules(order, optional);
+  const { nextOf } = rules;
+
   async function readChain(uid: string): Promise<{ chain: Chain; revision: number }> {
     const record = await store.find('chain', uid);
     // A sign-in begins with its first leg; a link is begun for somebody.
@@ -102,18 +121,22 @@ export function createSignIn({
     );
   }
 
-  /** Ends the flow: what it collected is removed here and, where the provider can, there. */
-  async function fail(uid: string, provider: string, error: ChainFailure['error']): Promise<'failed'> {
+  /**
+   * Goes on without an optional provider. Without another one the flow ends: what it collected is removed here and, where
+   * the provider can, there.
+   */
+  async function fail(uid: string, provider: string, error: ChainFailure['error']): Promise<LegStatus> {
     const { chain, revision } = await readChain(uid);
     if (chain.status === 'linked') throw unknownLeg();
+    const left = rules.fail(chain, provider, error);
     try {
-      await writeChain(uid, { status: 'failed', link: chain.link, provider, error }, revision);
+      if (left !== chain) await writeChain(uid, left, revision);
     } catch (conflict) {
       if (isConflict(conflict)) return fail(uid, provider, error);
       throw conflict;
     }
-    if (chain.status !== 'failed') chain.collected.forEach(revoke);
-    return 'failed';
+    if (left.status === 'failed' && chain.status !== 'failed') chain.collected.forEach(revoke);
+    return statusOf(left);
   }
 
   function revoke({ provider, tokens, registration }: Collected): void {
@@ -124,14 +147,19 @@ export function createSignIn({
     const { interactionUid: uid, provider } = leg;
     const at = now();
     const refused = parameters.error?.reveal();
-    if (refused !== undefined) return fail(uid, provider, errorOfCallback(refused));
+    // Whose `iss` is in it (RFC 9207 section 2.4) only the provider's worker can tell.
+    if (refused !== undefined && parameters.iss === undefined)
+      return fail(uid, provider, errorOfCallback(refused));
     let collected: Collected;
     try {
       const given = await providers.exchange(provider, leg.secrets, parameters);
       collected = { provider, at, ...given, collectedBy: leg.claimedBy };
     } catch (error) {
+      const { code } = error as RefusedError;
+      if (refused !== undefined && code === 'upstream-refused')
+        return fail(uid, provider, errorOfCallback(refused));
       onProblem(error);
-      return fail(uid, provider, errorOfFailure((error as RefusedError).code));
+      return fail(uid, provider, errorOfFailure(code));
     }
     return keep(uid, collected);
   }
@@ -164,44 +192,61 @@ export function createSignIn({
     // Another worker told the gateway of it, and the session has them now.
     if (revision === 0 && mayBeStored) throw unknownLeg();
     // The answer to an earlier attempt was lost.
-    if (holds(chain, collected)) return chain.status === 'complete' ? 'complete' : 'next-leg';
+    if (holds(chain, collected)) return statusOf(chain);
     if (chain.status !== 'open' || revision === 0 || nextOf(chain) !== collected.provider) {
       // The chain is over, or another leg of the same provider was faster; what this one got has no place.
       revoke(collected);
       throw unknownLeg();
     }
     const principal = chain.principal ?? principalOf(collected.provider, collected.account.subject);
-    const all = [...chain.collected, collected];
-    const status = all.length === orderOf(chain).length ? 'complete' : 'open';
-    await writeChain(uid, { status, link: chain.link, principal, collected: all }, revision);
-    return status === 'complete' ? 'complete' : 'next-leg';
+    const kept = rules.collect(chain, collected, principal);
+    await writeChain(uid, kept, revision);
+    return statusOf(kept);
   }
-
-  /** The provider whose leg comes next; none where the chain is complete or failed. */
-  const nextOf = (chain: Chain) =>
-    chain.status === 'open' ? orderOf(chain)[chain.collected.length] : undefined;
-
-  const orderOf = ({ link }: Chain): readonly string[] => (link === null ? order : [link]);
 
   /** What a leg came to, where the worker that completed it did not live to write it down. */
   function outcomeIn(chain: Chain, provider: string): LegStatus | null {
+    if ('collected' in chain && !isPassed(chain, provider)) return null;
+    return statusOf(chain);
+  }
+
+  async function skipLinked(
+    uid: string,
+    principal: Principal,
+    isLinked: (provider: string) => boolean,
+  ): Promise<LegStatus> {
+    const { chain, revision } = await readChain(uid);
     if (chain.status === 'failed') return 'failed';
-    if (chain.status === 'linked') return 'complete';
-    if (!chain.collected.some((collected) => collected.provider === provider)) return null;
-    return chain.status === 'complete' ? 'complete' : 'next-leg';
+    if (chain.status === 'linked' || chain.link !== null || !isChainOf(chain, principal)) throw unknownLeg();
+    const left = chain.status === 'open' ? rules.skipLinked(chain, isLinked) : chain;
+    try {
+      if (left !== chain) await writeChain(uid, left, revision);
+    } catch (error) {
+      if (isConflict(error)) return skipLinked(uid, principal, isLinked);
+      throw error;
+    }
+    return statusOf(left);
+  }
+
+  /** At the first provider that can be reached, as long as those before it are optional. */
+  async function authorizeNext(uid: string) {
+    const { chain, revision } = await readChain(uid);
+    const provider = nextOf(chain);
+    if (provider === undefined)
+      throw new RefusedError('invalid-request', 'this sign-in or link has no open leg');
+    try {
+      return { chain, revision, provider, ...(await providers.authorize(provider)) };
+    } catch (error) {
+      onProblem(error);
+      if ((await fail(uid, provider, 'temporarily_unavailable')) !== 'next-leg')
+        throw new RefusedError('upstream-unavailable', `the provider ${provider} cannot be reached`);
+      return authorizeNext(uid);
+    }
   }
 
   return {
     async beginLeg(interactionUid) {
-      const { chain, revision } = await readChain(interactionUid);
-      const provider = nextOf(chain);
-      if (provider === undefined)
-        throw new RefusedError('invalid-request', 'this sign-in or link has no open leg');
-      const { authorizationUrl, leg } = await providers.authorize(provider).catch(async (error) => {
-        onProblem(error);
-        await fail(interactionUid, provider, 'temporarily_unavailable');
-        throw new RefusedError('upstream-unavailable', `the provider ${provider} cannot be reached`);
-      });
+      const { chain, revision, provider, authorizationUrl, leg } = await authorizeNext(interactionUid);
       const binding = randomBytes(32).toString('base64url');
       await writeLeg({
         interactionUid,
@@ -223,18 +268,18 @@ export function createSignIn({
       };
     },
 
-    async completeLeg({ provider, parameters, browserBinding }, commandId) {
+    async completeLeg({ providers: called, parameters, browserBinding }, commandId) {
       const state = parameters.state?.reveal();
       const record = state === undefined ? null : await store.find('leg', state);
       if (!record) throw unknownLeg();
       const leg = legSchema.parse(record.value);
-      if (leg.provider !== provider) {
+      const { interactionUid, provider } = leg;
+      if (!called.includes(provider)) {
         throw new RefusedError('invalid-request', 'the answer came to the callback of another provider');
       }
       if (!browserBinding || !matches(browserBinding.reveal(), leg.bindingHash)) {
         throw new RefusedError('invalid-request', 'this browser did not begin the sign-in');
       }
-      const { interactionUid } = leg;
       const { chain, revision } = await readChain(interactionUid);
       if (leg.claimedBy !== null) {
         if (leg.claimedBy !== commandId) throw unknownLeg();
@@ -257,9 +302,11 @@ export function createSignIn({
     findChain: async (interactionUid) => (await readChain(interactionUid)).chain,
     forgetChain: (interactionUid) => store.delete('chain', interactionUid),
 
+    skipLinked,
+
     async beginLink(principal, provider) {
       const interactionUid = createLinkId();
-      await writeChain(interactionUid, { status: 'open', link: provider, principal, collected: [] }, 0);
+      await writeChain(interactionUid, { ...emptyChain, link: provider, principal }, 0);
       return { interactionUid };
     },
 

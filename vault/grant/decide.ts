@@ -64,7 +64,24 @@ function link(command: LinkGrant, state: GrantState): GrantEvent | null {
   const { type: _, ...grant } = command;
   if (state.status === 'absent') return { type: 'GrantLinked', ...grant, version: 1 };
   if (isOtherAccount(command, state) || state.linkId === command.linkId) return null;
-  return { type: 'GrantLinked', ...grant, version: state.version + 1 };
+  const tokens = keepsRefreshToken(command, state)
+    ? {
+        ...command.tokens,
+        refreshToken: state.tokens.refreshToken,
+        refreshExpiresAt: state.tokens.refreshExpiresAt,
+      }
+    : command.tokens;
+  return { type: 'GrantLinked', ...grant, tokens, version: state.version + 1 };
+}
+
+/** A provider that leaves it out when an account is linked again means the former one to serve on. */
+function keepsRefreshToken({ tokens, registration }: LinkGrant, state: HeldGrant): boolean {
+  return (
+    tokens.refreshToken === null &&
+    state.refresh.status !== 'reauth-required' &&
+    state.registration.clientId === registration.clientId &&
+    state.registration.generation === registration.generation
+  );
 }
 
 /** The event replaces those before it, so that it must not come while a claim or a failure stands there. */

@@ -1,5 +1,6 @@
 /** The fact that tells of an event, without anything that must stay secret. */
 import type { VaultFact } from '../../schemas/events/facts.ts';
+import type { Skipped } from '../authorization/chain.ts';
 import type { SessionEvent } from '../session/session.ts';
 import type { GrantEvent, GrantOwner } from './events.ts';
 
@@ -27,6 +28,16 @@ export function grantFact(id: string, event: GrantEvent, owner: GrantOwner): Vau
     version: 'version' in event ? event.version : null,
     reason: 'reason' in event ? event.reason : null,
   };
+}
+
+/** A session begins without the tokens of this provider. */
+export function skippedFact(
+  id: string,
+  { at, sessionId, principalKey }: Extract<SessionEvent, { type: 'SessionOpened' }>,
+  { provider, reason }: Skipped,
+): VaultFact {
+  const fact = { id, fact: 'provider-skipped', at, principal: principalKey, session: sessionId } as const;
+  return { ...fact, grant: null, provider, version: null, reason };
 }
 
 export function sessionFact(id: string, event: SessionEvent, principalKey: string): VaultFact {

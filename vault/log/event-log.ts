@@ -23,6 +23,8 @@ export interface Append {
   readonly tombstone?: boolean;
   /** Stored by the same atomic step as the event. */
   readonly fact: VaultFact;
+  /** What else the event tells of, stored behind it. */
+  readonly furtherFacts?: readonly VaultFact[];
 }
 
 export interface LogEntry {

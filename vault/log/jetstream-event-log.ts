@@ -82,8 +82,12 @@ export async function openJetStreamEventLog({
     },
 
     async append(ownership, appends) {
-      const first = await group.commit(appends.flatMap((append) => publicationsOf(ownership, append)));
-      return appends.map((_, index) => first + 2 * index);
+      const publications = appends.map((append) => publicationsOf(ownership, append));
+      let next = await group.commit(publications.flat());
+      return publications.map(({ length }) => {
+        next += length;
+        return next - length;
+      });
     },
 
     lastSequence: async () => (await lastMessage(streamSubjects.log))?.seq ?? 0,
@@ -180,8 +184,16 @@ export async function openJetStreamEventLog({
     event.set('Nats-Expected-Last-Subject-Sequence-Subject', ownerSubject(partition));
     if (append.replaces) event.set('Nats-Rollup', 'sub');
     if (append.tombstone) event.set('Nats-TTL', `${tombstoneSeconds}s`);
-    const fact = headers();
-    fact.set('Nats-TTL', `${factLifetimeSeconds}s`);
+    const publicationOf = (fact: VaultFact): Publication => {
+      const head = headers();
+      head.set('Nats-TTL', `${factLifetimeSeconds}s`);
+      return {
+        partition,
+        subject: factSubject(partition, fact.fact, fact.provider),
+        data: Buffer.from(JSON.stringify(fact)),
+        headers: head,
+      };
+    };
     return [
       {
         partition,
@@ -189,12 +201,7 @@ export async function openJetStreamEventLog({
         data: encodeStoredEvent(append.event),
         headers: event,
       },
-      {
-        partition,
-        subject: factSubject(partition, append.fact.fact, append.fact.provider),
-        data: Buffer.from(JSON.stringify(append.fact)),
-        headers: fact,
-      },
+      ...[append.fact, ...(append.furtherFacts ?? [])].map(publicationOf),
     ];
   }
 }

@@ -54,8 +54,18 @@ export function createRevocation(options: Options): Revocation {
     for (const grant of gone) {
       for (const claimId of grant.startedClaims) openClaims.set(claimId, { ...grant, at: now() });
       onGone(grant.grantId);
-      upstream.revoke(grant);
+      if (!isStillHeld(grant)) upstream.revoke(grant);
     }
+  }
+
+  /** Another grant of the same person goes on with this refresh token, because the provider gave it only once. */
+  function isStillHeld({ principalKey, provider, tokens }: HeldGrant): boolean {
+    const refreshToken = tokens.refreshToken?.reveal();
+    if (refreshToken === undefined) return false;
+    return projection
+      .holdingsOf(principalKey)
+      .grants.filter((row) => row.provider === provider && row.refreshable)
+      .some(({ grantId }) => grants.find(grantId)?.tokens.refreshToken?.reveal() === refreshToken);
   }
 
   async function findEnd(partition: number, grantId: string): Promise<EventMetadata | null> {

@@ -1,18 +1,19 @@
 /**
- * Turns a complete chain into a session with one grant for each provider, all in one atomic step. Asked again for the
- * same interaction it gives the same session.
+ * Turns a complete chain into a session with one grant for each provider that was visited and one fact for each that was
+ * skipped, all in one atomic step. Asked again for the same interaction it gives the same session.
  */
 import { RefusedError } from '../../schemas/failure.ts';
 import type { Principal } from '../../schemas/identity.ts';
 import { createEventId, sessionIdOf } from '../../schemas/ids.ts';
-import type { Chain, Collected } from '../authorization/chain.ts';
-import { sessionFact } from '../grant/facts.ts';
+import type { Chain, CompleteChain } from '../authorization/chain.ts';
+import { sessionFact, skippedFact } from '../grant/facts.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { EventLog } from '../log/event-log.ts';
 import type { Change, PartitionWriter } from '../partition/partition-writer.ts';
 import type { Projection } from '../projection/projection.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
 import type { IdentityIndex } from '../sealing/identity-index.ts';
+import type { KeepRefreshToken } from './kept-refresh-token.ts';
 import { decideSession, type OpenSession } from './session.ts';
 
 interface Options {
@@ -27,6 +28,7 @@ interface Options {
   readonly forgetChain: (interactionUid: string) => Promise<void>;
   /** Their data key is about to be destroyed. */
   readonly isForgetting: (principalKey: string) => boolean;
+  readonly keepRefreshToken: KeepRefreshToken;
   /** Refuses a principal of another partition. */
   readonly assertOurs: (partition: number, principal: Principal) => void;
 }
@@ -44,9 +46,9 @@ export type OpenSessionFromChain = (
 
 export function createSessionOpener(options: Options): OpenSessionFromChain {
   const { projection, grants, dataKeys, index, log, writerOf, now, chainOf, forgetChain } = options;
-  const { isForgetting, assertOurs } = options;
+  const { isForgetting, assertOurs, keepRefreshToken } = options;
 
-  function changesOf(command: OpenSession, collected: readonly Collected[]): Change[] {
+  function changesOf(command: OpenSession, { collected, skipped }: CompleteChain): Change[] {
     if (isForgetting(command.principalKey))
       throw new RefusedError('unavailable', 'this person is being forgotten');
     const found = projection.findSession(command.sessionId);
@@ -63,10 +65,15 @@ export function createSessionOpener(options: Options): OpenSessionFromChain {
       event: { metadata: { ...opened, id }, sealed: Buffer.alloc(0) },
       replaces: false,
       fact: sessionFact(id, opened, opened.principalKey),
+      furtherFacts: skipped.map((provider) => skippedFact(createEventId(), opened, provider)),
     };
     const granted = collected.map(({ provider, tokens, account, registration }) => {
       const owner = { ...ownerOf(command, provider), registration };
-      return grants.changeFor({ type: 'GrantTokens', at: command.at, ...owner, tokens, account }, owner);
+      const kept = keepRefreshToken({ ...owner, tokens, account }, command.at);
+      return grants.changeFor(
+        { type: 'GrantTokens', at: command.at, ...owner, tokens: kept, account },
+        owner,
+      );
     });
     return [session, ...granted.filter((change) => change !== null)];
   }
@@ -103,7 +110,7 @@ export function createSessionOpener(options: Options): OpenSessionFromChain {
     const aggregates = chain.collected.map(({ provider }) => ownerOf(command, provider).grantId);
     await writerOf(partition).execute({
       aggregates: [sessionId, ...aggregates],
-      decide: () => ({ changes: changesOf(command, chain.collected), result: undefined }),
+      decide: () => ({ changes: changesOf(command, chain), result: undefined }),
     });
     await forgetChain(interactionUid);
     return { sessionId };

@@ -81,6 +81,7 @@ runProcess({
     const gateways = await connectAs(createBootId());
     const providers = settings.providers.map(({ name }) => name);
     const requests = createProviderRequests(bus);
+    const inChain = settings.providers.filter(({ loginPolicy }) => loginPolicy !== 'on_demand');
     const vault = await openVault({
       connection,
       keyRing,
@@ -88,14 +89,15 @@ runProcess({
       audiences: settings.allowedAudiences,
       maxAccessTokenSeconds: Math.max(settings.lifespans.accessTokenSeconds, longestAccessTokenSeconds),
       signingKeyMs: settings.signingKeyDays * 24 * 3_600_000,
-      chain: providers,
+      chain: inChain.map(({ name }) => name),
+      optional: inChain.filter(({ loginPolicy }) => loginPolicy === 'optional').map(({ name }) => name),
       ...(providers[0] !== undefined && { identityProvider: providers[0] }),
       linkable: providers,
       linkedIdleMs: settings.linking.idleDays * 24 * 3_600_000,
       keepLinkedAlive: settings.linking.keepAlive,
       providers: requests,
       refreshTokenReuse: new Map(
-        settings.providers.map(({ name, refreshTokenReuse }) => [name, refreshTokenReuse]),
+        settings.providers.flatMap(({ name, refreshTokenReuse: reuse }) => (reuse ? [[name, reuse]] : [])),
       ),
       refreshAheadSeconds: settings.refresh.refreshAheadSeconds,
       refreshUsedWithinSeconds: settings.refresh.refreshUsedWithinSeconds,

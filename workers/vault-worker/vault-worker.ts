@@ -35,6 +35,7 @@ import {
   findChain,
   openSession,
   signAccessToken,
+  skipLinked,
 } from '../../schemas/messages/sign-in.ts';
 import { beginTokenUse, endTokenUse } from '../../schemas/messages/token-use.ts';
 import { adminSubject, authSubject, refreshOutcomeSubject, vaultSubject } from '../../schemas/subjects.ts';
@@ -180,6 +181,9 @@ export function startVaultWorker({
         (request, { remainingMs }) => vault.findUpstreamTokens(partition, request, remainingMs - attemptMs),
         { holds: true },
       ),
+      fromGateway(skipLinked, (request, context) =>
+        once(context, () => vault.skipLinked(partition, request)),
+      ),
       fromGateway(openSession, (request, context) =>
         once(context, () => vault.openSession(partition, request)),
       ),
@@ -263,7 +267,7 @@ export function startVaultWorker({
 function progressOf(chain: Chain): ChainProgress {
   switch (chain.status) {
     case 'open':
-      return { status: 'open', visited: chain.collected.map(({ provider }) => provider) };
+      return { status: 'open', principal: chain.principal };
     case 'complete':
     case 'linked':
       return { status: 'complete', principal: chain.principal };

@@ -41,11 +41,8 @@ test('what cannot be served is refused at the start, with the reason', () => {
   assert.match(create({ issuer: 'http://localhost:4484' }) ?? '', 'the vault signs for the issuer');
   assert.match(create({ cookieKeys: [] }) ?? '', 'cookieKeys');
   assert.match(create({ upstreams: [] }) ?? '', 'upstreams');
-  const shared = { callbackPath: '/oauth/callback' };
-  const two = [
-    { ...corporate, ...shared },
-    { name: 'gitlab', displayName: 'GitLab', ...shared },
-  ];
+  const shared = { callbackPath: '/oauth/callback/corporate' };
+  const two = [corporate, { name: 'gitlab', displayName: 'GitLab', ...shared }];
   assert.match(create({ upstreams: two }) ?? '', 'the same callback path');
   assert.match(create({ upstreams: [{ ...corporate, callbackPath: '/mcp' }] }) ?? '', 'must begin with');
   assert.match(create({ upstreams: [{ ...corporate, callbackPath: '/oauth/token' }] }) ?? '', 'is taken');

@@ -23,13 +23,15 @@ export type StartedServer = AsyncDisposable & {
   resource: string;
   resourceMetadataUrl: string;
   vault: InMemoryVault;
-  /** What the played providers answer. */
-  answers: { code: string; error: string | null };
+  /** What the played providers answer; `errors` by provider. */
+  answers: { code: string; error: string | null; errors: Map<string, string> };
 };
 
 export type StartOptions = {
   settings?: Partial<AuthorizationServerSettings>;
   providers?: string[];
+  /** All of them come back to this path. */
+  sharedCallbackPath?: string;
   /** How clients see it, if a TLS proxy stands in front. */
   publicIssuer?: string;
   log?: Log;
@@ -42,12 +44,14 @@ export type StartOptions = {
 };
 
 export async function startServer(options: StartOptions = {}): Promise<StartedServer> {
-  const answers: StartedServer['answers'] = { code: 'alice', error: null };
+  const answers: StartedServer['answers'] = { code: 'alice', error: null, errors: new Map() };
   const upstreams = await listen((request, response) => {
     const url = new URL(request.url ?? '/', 'http://upstream');
     const target = new URL(url.searchParams.get('redirect_uri') ?? '');
     target.searchParams.set('state', url.searchParams.get('state') ?? '');
-    if (answers.error) target.searchParams.set('error', answers.error);
+    // Its path says which provider it is.
+    const error = answers.errors.get(url.pathname.split('/')[1] ?? '') ?? answers.error;
+    if (error) target.searchParams.set('error', error);
     else target.searchParams.set('code', answers.code);
     response.writeHead(302, { location: target.href }).end();
   });
@@ -60,6 +64,9 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
     issuer,
     providers,
     maxClients: options.maxClients,
+    ...(options.sharedCallbackPath !== undefined && {
+      callbackUrl: () => issuer + options.sharedCallbackPath,
+    }),
     authorizationEndpoint: (provider) => `http://127.0.0.1:${upstreams.port}/${provider}/authorize`,
   });
   const cookieKeys = [randomBytes(32)];
@@ -69,7 +76,11 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       issuer,
       instance: vault,
       vault,
-      upstreams: providers.map((name) => ({ name, displayName: `The ${name} account` })),
+      upstreams: providers.map((name) => ({
+        name,
+        displayName: `The ${name} account`,
+        ...(options.sharedCallbackPath !== undefined && { callbackPath: options.sharedCallbackPath }),
+      })),
       cookieKeys,
       log,
       ...(options.settings ? { settings: options.settings } : {}),

@@ -12,11 +12,15 @@ import {
 } from '../authorization-server/started-server.ts';
 
 /** A browser that has approved and stands before the callback of the first provider. */
-async function standBeforeCallback(server: StartedServer, browser = new Browser()) {
+async function standBeforeCallback(
+  server: StartedServer,
+  browser = new Browser(),
+  path = '/oauth/callback/',
+) {
   const client = await registerClient(server);
   await browser.goto(authorizationUrl(server, client, createVerifier()), { stopAt: redirectUri });
   const consent = browser.page.url.href;
-  await browser.submit({}, { button: 'approve', stopAt: `${server.issuer}/oauth/callback/` });
+  await browser.submit({}, { button: 'approve', stopAt: `${server.issuer}${path}` });
   return { client, browser, consent, callback: browser.page.url };
 }
 
@@ -170,6 +174,68 @@ for (const provider of ['corporate', 'gitlab']) {
     assert.is(server.vault.sessions.size, 0);
   });
 }
+
+for (const [what, spoil] of [
+  ['refuses', (server: StartedServer) => void server.answers.errors.set('gitlab', 'access_denied')],
+  ['breaks', (server: StartedServer) => void server.answers.errors.set('gitlab', 'server_error')],
+  ['cannot be reached', (server: StartedServer) => void server.vault.unreachable.add('gitlab')],
+] as const) {
+  test(`a sign-in goes on without an optional provider that ${what}`, async () => {
+    await using server = await startServer({ providers: ['corporate', 'gitlab', 'github'] });
+    server.vault.optional.add('gitlab');
+    spoil(server);
+    const { answer, browser } = await signIn(server, await registerClient(server));
+    assert.type(answer.code, 'string');
+    const visited = browser.trace.map(({ url }) => new URL(url).pathname);
+    assert.ok(visited.includes('/github/authorize'));
+  });
+}
+
+test('a sign-in ends well without its last provider, if that is optional', async () => {
+  await using server = await startServer();
+  server.vault.optional.add('gitlab');
+  server.vault.unreachable.add('gitlab');
+  const { answer } = await signIn(server, await registerClient(server));
+  assert.type(answer.code, 'string');
+});
+
+test('a provider at which the person has a linked account is not visited', async () => {
+  await using server = await startServer();
+  server.vault.linked.add('gitlab');
+  const { answer, browser } = await signIn(server, await registerClient(server));
+  assert.type(answer.code, 'string');
+  const visited = browser.trace.map(({ url }) => new URL(url).pathname);
+  assert.ok(visited.includes('/corporate/authorize'));
+  assert.not(visited.includes('/gitlab/authorize'));
+});
+
+for (const request of ['skipLinked', 'beginLeg'] as const) {
+  test(`when nobody answers ${request} between two providers the page says so, and goes on when it is loaded again`, async () => {
+    await using server = await startServer();
+    const { browser, callback } = await standBeforeCallback(server);
+    server.vault.failNext(request);
+    await browser.goto(callback, { stopAt: redirectUri });
+    assert.is(browser.page.status, 503);
+    await browser.goto(browser.page.url, { stopAt: redirectUri });
+    assert.type(browser.page.url.searchParams.get('code'), 'string');
+  });
+}
+
+test('providers that share one callback path are told apart by state and cookie', async () => {
+  await using server = await startServer({ sharedCallbackPath: '/oauth/callback' });
+  const browser = new Browser();
+  const first = await standBeforeCallback(server, browser, '/oauth/callback');
+  const second = await standBeforeCallback(server, browser, '/oauth/callback');
+  assert.is((await new Browser().goto(first.callback)).status, 400, 'another browser');
+  const own = new URL(first.callback);
+  own.pathname = '/oauth/callback/corporate';
+  assert.is((await browser.goto(own, { stopAt: redirectUri })).status, 404, 'a path that is nobody’s');
+  for (const { callback } of [first, second]) {
+    await browser.goto(callback, { stopAt: redirectUri });
+    assert.type(browser.page.url.searchParams.get('code'), 'string');
+  }
+  assert.equal(browser.cookies.find(new URL(`${server.issuer}/oauth/callback`)), []);
+});
 
 test('the end of a chain that has not begun is its consent page', async () => {
   await using server = await startServer();

@@ -204,4 +204,13 @@ test('a client of the file is one with its secret, or without', () => {
   assert.equal(secrets.at(-1), reference);
 });
 
+test('a provider after the first may be optional, or wait until it is needed', () => {
+  for (const policy of ['required', 'optional', 'on_demand']) {
+    const config = accepted((raw) => {
+      raw.authServer.runConfig.upstreams[1].login_policy = policy;
+    });
+    assert.is(gatewayConfig(config).upstreams[1]?.loginPolicy, policy);
+  }
+});
+
 test.run();

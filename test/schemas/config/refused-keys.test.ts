@@ -15,13 +15,6 @@ const places: Record<string, PathSegment[]> = {
   'backends[]': ['backends', 0],
   'aggregation.tools[]': ['aggregation', 'tools', 0],
   'backends[].transport': ['backends', 0, 'transport'],
-  'authServer.runConfig.upstreams[].login_policy': [
-    'authServer',
-    'runConfig',
-    'upstreams',
-    1,
-    'login_policy',
-  ],
   'authServer.runConfig.upstreams[].oidc_config': ['authServer', 'runConfig', 'upstreams', 0, 'oidc_config'],
   'authServer.runConfig.upstreams[].oauth2_config': [
     'authServer',

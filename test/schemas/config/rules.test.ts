@@ -178,11 +178,11 @@ const cases: readonly Case[] = [
   },
   {
     rule: 'V-09',
-    what: 'an optional second provider, which is not there yet',
+    what: 'a first provider on demand',
     change: (raw) => {
-      runConfig(raw).upstreams[1].login_policy = 'optional';
+      runConfig(raw).upstreams[0].login_policy = 'on_demand';
     },
-    told: [`F-04 ${upstreams}[1].login_policy`],
+    told: [`V-09 ${upstreams}[0].login_policy`],
   },
   {
     rule: 'V-10',

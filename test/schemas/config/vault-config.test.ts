@@ -10,6 +10,7 @@ test('holds what a vault worker needs, and no address or secret of a provider or
     vaultConfig(
       accepted((raw) => {
         raw.operational.logLevel = 'debug';
+        raw.authServer.runConfig.upstreams[1].login_policy = 'on_demand';
         raw.authServer.runConfig.upstreams[1].oauth2_config.refresh_token_reuse = 'leeway 1m30s';
         delete raw.nats;
       }),
@@ -27,10 +28,10 @@ test('holds what a vault worker needs, and no address or secret of a provider or
         sessionSeconds: 1_209_600,
       },
       providers: [
-        { name: 'corporate', loginPolicy: 'required', refreshTokenReuse: { policy: 'revokes' } },
+        { name: 'corporate', loginPolicy: 'required', refreshTokenReuse: null },
         {
           name: 'gitlab',
-          loginPolicy: 'required',
+          loginPolicy: 'on_demand',
           refreshTokenReuse: { policy: 'leeway', leewayMs: 90_000 },
         },
       ],

@@ -53,7 +53,7 @@ async function openWorld(): Promise<World> {
         Object.entries(given).map(([name, value]) => [name, new Secret(value)]),
       );
       const browserBinding = change.browserBinding === undefined ? leg.browserBinding : change.browserBinding;
-      const request = { provider: change.provider ?? leg.provider, parameters, browserBinding };
+      const request = { providers: [change.provider ?? leg.provider], parameters, browserBinding };
       const { status, interactionUid } = await world.t.vault.signIn.completeLeg(
         request,
         change.commandId ?? createCommandId(),
@@ -104,7 +104,7 @@ function loseNextAnswer({ t }: World, kind: string): void {
 test('the chain leads through its providers in order, and the first one gives the identity', async () => {
   await using w = await openWorld();
   assert.equal(await w.t.vault.signIn.findChain(uid), {
-    ...{ status: 'open', link: null, principal: null, collected: [] },
+    ...{ status: 'open', link: null, principal: null, collected: [], skipped: [] },
   });
   const first = await w.begin();
   assert.is(first.provider, 'corporate');
@@ -134,7 +134,7 @@ test('an unknown state, none, another provider’s callback and another browser 
   assert.is(
     await refusalOf(
       w.t.vault.signIn.completeLeg(
-        { provider: 'corporate', parameters: {}, browserBinding: leg.browserBinding },
+        { providers: ['corporate'], parameters: {}, browserBinding: leg.browserBinding },
         createCommandId(),
       ),
     ),

@@ -80,7 +80,7 @@ test('the link of somebody else, a sign-in, and a link that is not complete beco
   const leg = await w.t.vault.signIn.beginLeg('interaction-of-bob-again');
   const state = new Secret(new URL(leg.authorizationUrl).searchParams.get('state')!);
   const parameters = { state, code: new Secret('bob') };
-  const request = { provider: 'corporate', parameters, browserBinding: leg.browserBinding };
+  const request = { providers: ['corporate'], parameters, browserBinding: leg.browserBinding };
   assert.is((await w.t.vault.signIn.completeLeg(request, createCommandId())).status, 'complete');
   assert.is(await link('interaction-of-bob-again'), 'not-found');
   assert.is(await w.lookUp(bob, 'github'), 'missing');

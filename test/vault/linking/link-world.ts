@@ -1,6 +1,7 @@
 // A person who signs in through one provider and can link accounts at others, under a clock that the test moves.
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
+import type { RefreshTokenReuse } from '../../../schemas/config/refresh-token-reuse.ts';
 import { RefusedError } from '../../../schemas/failure.ts';
 import type { FindUpstreamTokensRequest } from '../../../schemas/messages/find-upstream-tokens.ts';
 import type { RefreshOutcome } from '../../../schemas/messages/refresh-outcome.ts';
@@ -45,10 +46,14 @@ export interface LinkWorld extends AsyncDisposable {
 
 export async function openLinkWorld({
   chain = ['corporate'],
+  optional = [],
+  refreshTokenReuse,
   linkedIdleMs = 90 * day,
   identityProvider,
 }: {
   chain?: readonly string[];
+  optional?: readonly string[];
+  refreshTokenReuse?: ReadonlyMap<string, RefreshTokenReuse>;
   linkedIdleMs?: number;
   identityProvider?: string;
 } = {}): Promise<LinkWorld> {
@@ -57,7 +62,8 @@ export async function openLinkWorld({
   const now = () => Date.now() + clock.aheadMs;
   const linkable = ['corporate', 'gitlab', 'github'];
   const t = await openTestVault({
-    ...{ url: nats.url, chain, linkable, linkedIdleMs, now },
+    ...{ url: nats.url, chain, optional, linkable, linkedIdleMs, now },
+    ...(refreshTokenReuse !== undefined && { refreshTokenReuse }),
     ...(identityProvider !== undefined && { identityProvider }),
   });
   const { providers } = t;

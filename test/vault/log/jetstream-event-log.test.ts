@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createEventId } from '../../../schemas/ids.ts';
 import { VaultError } from '../../../vault/errors.ts';
 import type { PartitionOwnership } from '../../../vault/log/event-log.ts';
 import { openJetStreamEventLog } from '../../../vault/log/jetstream-event-log.ts';
@@ -40,6 +41,26 @@ test('events come back in order with the sequences that the append gave', async 
   const last = await t.log.findLast(3, grantIdOf('a'));
   assert.equal(last, { sequence: second[0]!, metadata: entries[2]!.event.metadata });
   assert.is(await t.log.findLast(3, grantIdOf('c')), null);
+});
+
+test('facts beside the first are stored with their event, and the sequences are those of the events', async () => {
+  await using t = await openTestLog();
+  const own = await t.log.takePartition(3, 'worker-a');
+  const { fact } = refreshStarted('a');
+  const furtherFacts = ['gitlab', 'github'].map((provider) => ({
+    ...fact,
+    ...{ id: createEventId(), fact: 'provider-skipped' as const, provider, reason: 'linked' },
+  }));
+  const given = await t.log.append(own, [{ ...tokensGranted('a'), furtherFacts }, tokensGranted('b')]);
+  const entries = await t.entries();
+  assert.equal(
+    entries.map(({ sequence, aggregate }) => [sequence, aggregate]),
+    [
+      [given[0], grantIdOf('a')],
+      [given[1], grantIdOf('b')],
+    ],
+  );
+  assert.is(given[1]! - given[0]!, 4);
 });
 
 test('fence: the former owner is refused everywhere, also where the new one has not written yet', async () => {

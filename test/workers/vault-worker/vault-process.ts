@@ -170,7 +170,7 @@ export async function openVaultInstallation(): Promise<VaultInstallation> {
         const leg = await client.beginLeg(interactionUid);
         const state = new Secret(new URL(leg.authorizationUrl).searchParams.get('state')!);
         const parameters = { state, code: new Secret(name) };
-        ({ status } = await client.completeLeg({ ...leg, parameters }));
+        ({ status } = await client.completeLeg({ ...leg, providers: [leg.provider], parameters }));
         if (status === 'failed') throw new Error('the chain failed');
       }
       const chain = await client.findChain(interactionUid);

@@ -52,7 +52,7 @@ export async function openPreset(upstream: Raw, block: Raw, quirks: Quirks): Pro
   return {
     provider,
     settings: settings!,
-    reuse: vaultConfig(config).providers[1]?.refreshTokenReuse,
+    reuse: vaultConfig(config).providers[1]?.refreshTokenReuse ?? undefined,
     played,
     asked: () => asked,
     lines: dependencies.lines,
