@@ -100,7 +100,7 @@ test('a message that is too large is left in the middle, in one piece as in a st
 test('a backend may be silent for its time limit, and each message begins that anew', async () => {
   await using backend = await startTestBackend();
   await using gateway = await startTestGateway({
-    backends: [{ name: 'b', url: backend.url, timeoutMs: 400 }],
+    backends: [{ name: 'b', url: backend.url, timeoutMs: 2_000 }],
   });
   onCall(backend, (res, id) => {
     events(res);
