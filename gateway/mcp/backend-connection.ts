@@ -6,11 +6,11 @@
 import type { Backend } from './backend.ts';
 import { BackendHttpError, type ExchangeEvents } from './backend-exchange.ts';
 import { type BackendFetch, type Credentials, createBackendFetch } from './backend-fetch.ts';
-import { type JsonObject, JsonRpcError, type NotificationMessage } from './json-rpc.ts';
+import { isObject, type JsonObject, JsonRpcError, type NotificationMessage, rpcCodes } from './json-rpc.ts';
 import { BackendAnswerError } from './message-stream.ts';
 import { openNewerConnection } from './newer-backend.ts';
 import { openOlderConnection } from './older-backend.ts';
-import type { ClientProfile } from './protocol.ts';
+import { type ClientProfile, newerVersion } from './protocol.ts';
 
 export interface BackendRequest extends ExchangeEvents {
   readonly method: string;
@@ -84,6 +84,8 @@ export function createBackendConnector(
         try {
           return await openNewerConnection(open);
         } catch (error) {
+          // A server that names the version and refuses it all the same is asked once more.
+          if (supportsNewer(error)) return await openNewerConnection(open);
           if (!isHandshakeRefusal(error)) throw error;
         }
       }
@@ -99,6 +101,14 @@ export function createBackendConnector(
       }
     },
   };
+}
+
+/** The error by which a server of 2026-07-28 tells what it speaks. */
+function supportsNewer(error: unknown): boolean {
+  if (!(error instanceof JsonRpcError) || error.error.code !== rpcCodes.unsupportedProtocolVersion)
+    return false;
+  const { data } = error.error;
+  return isObject(data) && Array.isArray(data.supported) && data.supported.includes(newerVersion);
 }
 
 /** The server is there, and does not know what it was asked. */

@@ -7,13 +7,14 @@ import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { openTemporaryFolder } from './temporary-folder.ts';
 
+export type Revision = '2025-11-25' | '2026-07-28';
+
+const program = fileURLToPath(import.meta.resolve('@modelcontextprotocol/conformance/dist/index.js'));
+
 /** By scenario and check: how it went. A check that a scenario makes several times is numbered. */
 export type ConformanceResults = ReadonlyMap<string, string>;
 
-export function runServerConformance(
-  url: string,
-  revision: '2025-11-25' | '2026-07-28',
-): Promise<ConformanceResults> {
+export function runServerConformance(url: string, revision: Revision): Promise<ConformanceResults> {
   return run(['server', '--url', url, '--requirements', revision]);
 }
 
@@ -36,7 +37,6 @@ async function run(
   onLine: (line: string) => Promise<void> = async () => {},
 ): Promise<ConformanceResults> {
   using folder = openTemporaryFolder();
-  const program = fileURLToPath(import.meta.resolve('@modelcontextprotocol/conformance/dist/index.js'));
   const child = spawn(process.execPath, [program, ...args, '-o', folder.path], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -62,4 +62,25 @@ function readResults(folder: string): ConformanceResults {
     }
   }
   return results;
+}
+
+/** The suite plays the server; `client` is the program that is to use it. Resolves with null, or with what failed. */
+export async function runClientConformance(
+  client: string,
+  scenario: string,
+  revision: Revision,
+): Promise<string | null> {
+  const command = `"${process.execPath}" "${client}"`;
+  const child = spawn(
+    process.execPath,
+    [program, 'client', '--command', command, '--scenario', scenario, '--spec-version', revision],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk;
+    });
+  const [code] = await once(child, 'close');
+  return code === 0 ? null : output;
 }

@@ -1,6 +1,5 @@
 /**
- * The MCP project's conformance suite, against a backend and through the gateway: what the one passes the other passes,
- * also where the backend speaks another version than the client.
+ * The MCP project's conformance suite, against a backend and through the gateway: what the one passes the other passes.
  */
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
