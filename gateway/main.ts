@@ -78,13 +78,16 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
         mcpUrl: settings.resource,
         instance,
         vault,
-        upstreams: settings.upstreams.map(({ name, displayName, host, scopes, callbackUrl }) => ({
-          name,
-          displayName,
-          host,
-          scopes,
-          callbackPath: new URL(callbackUrl).pathname,
-        })),
+        upstreams: settings.upstreams.map(
+          ({ name, displayName, host, scopes, loginPolicy, callbackUrl }) => ({
+            name,
+            displayName,
+            host,
+            scopes,
+            loginPolicy,
+            callbackPath: new URL(callbackUrl).pathname,
+          }),
+        ),
         settings: settings.lifespans,
         clients: settings.clients.map(({ secret, ...client }) => ({
           ...client,

@@ -1,4 +1,5 @@
 /** A provider as the chain shows it and hears back from it; everything else of it is known to its worker. */
+import type { LoginPolicy } from '../../schemas/config/auth-server.ts';
 import { callbackPath } from '../authorization-server/paths.ts';
 
 export interface Upstream {
@@ -9,6 +10,8 @@ export interface Upstream {
   readonly host?: string;
   /** What it is asked for. */
   readonly scopes?: readonly string[];
+  /** Whether a sign-in needs it; it does if this is left out. */
+  readonly loginPolicy?: LoginPolicy;
   /** Where the provider sends the browser back to; `/oauth/callback/<name>` if it is left out. */
   readonly callbackPath?: string;
 }

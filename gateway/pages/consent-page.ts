@@ -3,6 +3,7 @@
  * (RFC 6749 section 10.2, RFC 8252 section 8.6). Whatever the client says of itself is shown as its own claim.
  */
 import { isLoopback } from '../../schemas/config/address.ts';
+import type { LoginPolicy } from '../../schemas/config/auth-server.ts';
 import { type Html, html, type Page } from './page.ts';
 
 export interface ConsentProvider {
@@ -11,6 +12,8 @@ export interface ConsentProvider {
   readonly host?: string;
   /** What it is asked for. */
   readonly scopes?: readonly string[];
+  /** Left out: the sign-in needs it. */
+  readonly loginPolicy?: LoginPolicy;
 }
 
 export interface ConsentRequest {
@@ -19,7 +22,7 @@ export interface ConsentRequest {
   /** The host at which the client publishes itself, which was visited; undefined of one that registered. */
   readonly publisher?: string | undefined;
   readonly redirectUri: string;
-  /** The providers of the chain, in order. */
+  /** In the order of the chain; with those that it never leads to, for the client reaches their accounts too. */
   readonly providers: readonly ConsentProvider[];
   readonly csrfToken: string;
   readonly host: string;
@@ -28,6 +31,8 @@ export interface ConsentRequest {
 export function createConsentPage(request: ConsentRequest): Page {
   const name = displayedName(request.clientName);
   const redirect = new URL(request.redirectUri);
+  const isOnDemand = ({ loginPolicy }: ConsentProvider) => loginPolicy === 'on_demand';
+  const onDemand = request.providers.filter(isOnDemand);
   return {
     title: 'Allow access? · Latchkey',
     host: request.host,
@@ -45,8 +50,8 @@ ${
 `
 }<h2>You will sign in with</h2>
 <ol class="steps">
-${request.providers.map(providerItem)}</ol>
-<p class="soft">Latchkey keeps the access it gets there. The application never sees it.</p>
+${request.providers.filter((provider) => !isOnDemand(provider)).map(providerItem)}</ol>
+${onDemand.length === 0 ? html`` : linkedAccounts(onDemand)}<p class="soft">Latchkey keeps the access it gets there. The application never sees it.</p>
 <h2>Then you return to</h2>
 ${isLoopback(redirect) ? loopbackTarget(redirect) : webTarget(redirect)}
 <form method="post">
@@ -59,8 +64,16 @@ ${isLoopback(redirect) ? loopbackTarget(redirect) : webTarget(redirect)}
   };
 }
 
-function providerItem({ displayName, host, scopes = [] }: ConsentProvider): Html {
-  const details = [host, scopes.join(' ')].filter(Boolean).join(' · ');
+function linkedAccounts(providers: readonly ConsentProvider[]): Html {
+  return html`<h2>It can also use what you have linked at</h2>
+<ul class="steps">
+${providers.map(providerItem)}</ul>
+`;
+}
+
+function providerItem({ displayName, host, scopes = [], loginPolicy }: ConsentProvider): Html {
+  const needless = loginPolicy === 'optional' ? 'you may refuse there' : undefined;
+  const details = [host, scopes.join(' '), needless].filter(Boolean).join(' · ');
   return html`<li><span>${displayName}${details === '' ? html`` : html`<small>${details}</small>`}</span></li>\n`;
 }
 

@@ -90,6 +90,7 @@ a { color: var(--accent); }
   content: counter(step); flex: none; width: 1.6rem; height: 1.6rem; border-radius: 50%;
   display: grid; place-items: center; background: var(--fill); color: var(--soft); font-size: .85rem; font-weight: 600;
 }
+ul.steps li::before { content: '+'; }
 .steps small { display: block; color: var(--soft); font-size: .8rem; line-height: 1.4; }
 .address { margin: 0; padding: .65rem .85rem; background: var(--fill); border: 1px solid var(--edge); border-radius: 10px; overflow-wrap: anywhere; }
 .address b { display: block; font-weight: 600; }

@@ -232,6 +232,29 @@ test('a callback belongs to one provider, one browser, and one use', async () =>
   await browser.goto(url, { stopAt: redirectUri });
 });
 
+test('mix-up: an answer in the name of another issuer is not believed, be it a code or an error (RFC 9207)', async () => {
+  const client = await registerClient(server);
+  const exchangesBefore = installation.corporate.tokenRequests.length;
+  for (const [answer, iss, told] of [
+    ['code', 'https://evil.example', 'server_error'],
+    ['error', 'https://evil.example', 'server_error'],
+    ['error', installation.corporate.issuer, 'access_denied'],
+  ] as const) {
+    const { browser, url } = await walk(client, callbackOf('corporate'));
+    const changed = new URL(url);
+    assert.is(changed.searchParams.get('iss'), installation.corporate.issuer);
+    changed.searchParams.set('iss', iss);
+    if (answer === 'error') {
+      changed.searchParams.delete('code');
+      changed.searchParams.set('error', 'access_denied');
+    }
+    const page = await browser.goto(changed, { stopAt: redirectUri });
+    assert.is(page.url.searchParams.get('error'), told, `${answer} of ${iss}`);
+    assert.is(page.url.searchParams.get('iss'), issuer);
+  }
+  assert.is(installation.corporate.tokenRequests.length, exchangesBefore, 'no code went to a provider');
+});
+
 test('a sign-in belongs to the browser that began it', async () => {
   const client = await registerClient(server);
   const { browser, url } = await walk(client, callbackOf('gitlab'));

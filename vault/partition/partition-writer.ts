@@ -75,7 +75,8 @@ export function createPartitionWriter({
     const touched = new Set<string>();
     const decided: { waiting: Waiting; result: unknown }[] = [];
     const changes: Change[] = [];
-    while (waiting.length > 0 && messagesOf(changes) < maxMessagesPerBatch) {
+    let messages = 0;
+    while (waiting.length > 0 && messages < maxMessagesPerBatch) {
       const next = waiting[0]!;
       if (next.command.aggregates.some((aggregate) => touched.has(aggregate))) break;
       waiting.shift();
@@ -88,6 +89,7 @@ export function createPartitionWriter({
         }
         for (const aggregate of next.command.aggregates) touched.add(aggregate);
         changes.push(...outcome.changes);
+        messages += messagesOf(outcome.changes);
         decided.push({ waiting: next, result: outcome.result });
       } catch (error) {
         next.reject(error);

@@ -34,6 +34,22 @@ test('it names the client, where the person returns to, and every provider in or
   assert.match(page, 'value="cancel"');
 });
 
+test('it tells what the person may refuse, and what it reaches without a sign-in there', () => {
+  const [corporate, gitlab] = request.providers;
+  const github = { displayName: 'GitHub', host: 'github.example', scopes: ['repo'] };
+  const providers = [
+    corporate!,
+    { ...gitlab!, loginPolicy: 'optional' as const },
+    { ...github, loginPolicy: 'on_demand' as const },
+  ];
+  const page = render({ providers });
+  const [signIn = '', linked = ''] = page.split('It can also use what you have linked at');
+  assert.match(signIn, /GitLab<small>you may refuse there/);
+  assert.not.match(signIn, 'GitHub');
+  assert.match(linked, /GitHub<small>github\.example · repo/);
+  assert.not.match(render({}), 'It can also use');
+});
+
 test('it warns of an address on this computer', () => {
   const warning = 'Any program on this computer';
   assert.not.match(render({}), warning);
