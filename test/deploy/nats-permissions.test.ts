@@ -373,6 +373,29 @@ test('gateways hear of a session that ended, from the vault and nobody else', as
   }
 });
 
+test('a vault that holds its answer says so first, more than once, and its answer still comes', async () => {
+  await using nats = await openDeployedNats();
+  const [vault, gateway] = [await connectAs(nats, 'vault'), await connectAs(nats, 'gateway')];
+  try {
+    vault.subscribe('latchkey.vault.0.find-upstream-tokens', {
+      callback: (_, message) => {
+        for (const word of ['holding', 'holding', 'the answer']) message.respond(word);
+      },
+    });
+    await vault.flush();
+    const heard: string[] = [];
+    gateway.subscribe('_INBOX_gateway.test.held', {
+      callback: (_, message) => void heard.push(message.string()),
+    });
+    gateway.publish('latchkey.vault.0.find-upstream-tokens', 'x', { reply: '_INBOX_gateway.test.held' });
+    for (let wait = 0; !heard.includes('the answer') && wait < 250; wait++) await sleep(20);
+    assert.equal(heard, ['holding', 'holding', 'the answer']);
+    assert.not.match(nats.log(), /Violation/);
+  } finally {
+    await Promise.all([vault.close(), gateway.close()]);
+  }
+});
+
 test('a provider worker answers what it was asked, once; nobody there is told at once', async () => {
   await using nats = await openDeployedNats();
   const vault = await connectAs(nats, 'vault');
