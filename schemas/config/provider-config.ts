@@ -70,6 +70,8 @@ export interface OAuth2ProviderSettings extends ProviderClient {
   readonly type: 'oauth2';
   readonly authorizationEndpoint: string;
   readonly tokenEndpoint: string;
+  /** `iss` of its answers (RFC 9207 section 2); null: nobody knows, and it is not compared. */
+  readonly issuer: string | null;
   readonly revocationEndpoint: string | null;
   readonly revocationStyle: 'rfc7009' | 'github' | 'slack';
   readonly tokenResponseMapping: TokenResponseMappingSettings | null;
@@ -131,6 +133,7 @@ function providerSettings(upstream: Upstream, issuer: string, index: number): Pr
     type: 'oauth2',
     authorizationEndpoint: block.authorization_endpoint,
     tokenEndpoint: block.token_endpoint,
+    issuer: block.issuer ?? null,
     revocationEndpoint: block.revocation_endpoint ?? null,
     revocationStyle: block.revocation_style,
     tokenResponseMapping: mappingSettings(block.token_response_mapping),

@@ -39,7 +39,7 @@ export const keysOfLatchkey: readonly string[] = [
       (key) => `authServer.runConfig.upstreams[].${block}.${key}`,
     ),
   ),
-  ...['revocation_endpoint', 'revocation_style', 'scope_parameter', 'scope_separator'].map(
+  ...['issuer', 'revocation_endpoint', 'revocation_style', 'scope_parameter', 'scope_separator'].map(
     (key) => `authServer.runConfig.upstreams[].oauth2_config.${key}`,
   ),
 ];

@@ -1,6 +1,6 @@
 /**
  * What an upstream provider's block may hold: ToolHive's `oidc_config` and `oauth2_config` (RFC 0053) in its
- * snake_case. Latchkey's own are `previous_clients`, `revocation_endpoint`, `revocation_style`, `token_endpoint_auth_method`,
+ * snake_case. Latchkey's own are `previous_clients`, `issuer`, `revocation_endpoint`, `revocation_style`, `token_endpoint_auth_method`,
  * `scope_parameter`, `scope_separator`, `refresh_token_reuse`, `refresh_token_lifetime`, and lists where ToolHive
  * takes one claim or path of the subject.
  */
@@ -173,6 +173,10 @@ export const oauth2UpstreamSchema = z
       'Where codes and refresh tokens are redeemed',
       'https://gitlab.example.com/oauth/token',
     ),
+    issuer: httpUrl(
+      'What the provider calls itself in `iss` (RFC 9207); an answer in another name is refused',
+      'https://gitlab.example.com',
+    ).optional(),
     revocation_endpoint: httpUrl(
       'Where tokens are revoked (RFC 7009)',
       'https://gitlab.example.com/oauth/revoke',

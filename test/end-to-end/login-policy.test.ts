@@ -16,6 +16,7 @@ import {
   registerClient,
 } from '../gateway/authorization-server/started-server.ts';
 import { Browser } from '../world/browser.ts';
+import { openGatewaySide } from '../world/gateway-side.ts';
 import { type Installation, natsToken, openInstallation } from '../world/installation.ts';
 import { connectAsPerson } from '../world/mcp-client.ts';
 import { alice, walkThroughSignIn } from '../world/person.ts';
@@ -35,6 +36,21 @@ async function walkTo(installation: Installation, client: Client, stopAt: string
 interface SkippedFact {
   readonly provider: string;
   readonly reason: string;
+}
+
+type PersonsConnection = Awaited<ReturnType<typeof connectAsPerson>>;
+
+function hasVisitedGitlab({ gitlab }: Installation, { browser }: PersonsConnection): boolean {
+  return browser.trace.some(({ url }) => new URL(url).origin === new URL(gitlab.issuer).origin);
+}
+
+/** As whom the backend was reached; null: it was not. */
+async function whoAmI(
+  { client }: PersonsConnection,
+  backend: string,
+): Promise<Record<string, unknown> | null> {
+  const result = await client.callTool({ name: `${backend}_whoami`, arguments: {} });
+  return result.isError ? null : (result.structuredContent as Record<string, unknown>);
 }
 
 /** What was skipped, as the audit stream has it; which has it a moment after the log. */
@@ -84,15 +100,33 @@ test('an optional provider that goes away in mid-chain keeps nobody out', async 
   assert.is((await skipped(installation, 1))[0]?.reason, 'temporarily_unavailable');
 });
 
-test('a sign-in never leads to a provider on demand, and the other backends are reached', async () => {
-  await using installation = await openInstallation({
-    gitlabLoginPolicy: 'on_demand',
-    providersDown: ['gitlab'],
+test('a sign-in never leads to a provider on demand; calls have the account that the person has linked', async () => {
+  await using installation = await openInstallation({ gitlabLoginPolicy: 'on_demand' });
+  const { mcpUrl } = installation;
+  await using connection = await connectAsPerson({ mcpUrl, person: alice });
+  assert.not(hasVisitedGitlab(installation, connection));
+  assert.is((await whoAmI(connection, 'corporate-tools'))?.sub, 'corp-7f21');
+  assert.is(await whoAmI(connection, 'gitlab-tools'), null);
+  await using side = await openGatewaySide(installation, alice, connection.accessToken(), {
+    token: natsToken,
   });
-  await using connection = await connectAsPerson({ mcpUrl: installation.mcpUrl, person: alice });
-  const own = await connection.client.callTool({ name: 'corporate-tools_whoami', arguments: {} });
-  assert.is((own.structuredContent as { sub: string }).sub, 'corp-7f21');
+  assert.is((await side.link(`${installation.issuer}/oauth/callback/`)).status, 'linked');
+  assert.is((await whoAmI(connection, 'gitlab-tools'))?.email, 'alice@gitlab.example');
   assert.equal(await skipped(installation, 0), []);
+});
+
+test('who has linked an account is not sent to its provider at the next sign-in, and is reached by it', async () => {
+  await using installation = await openInstallation();
+  const { mcpUrl } = installation;
+  await using before = await connectAsPerson({ mcpUrl, person: alice });
+  assert.ok(hasVisitedGitlab(installation, before));
+  await using side = await openGatewaySide(installation, alice, before.accessToken(), { token: natsToken });
+  await side.link(`${installation.issuer}/oauth/callback/`);
+  await using after = await connectAsPerson({ mcpUrl, person: alice });
+  assert.not(hasVisitedGitlab(installation, after));
+  assert.is((await whoAmI(after, 'gitlab-tools'))?.email, 'alice@gitlab.example');
+  const [fact] = await skipped(installation, 1);
+  assert.equal([fact?.provider, fact?.reason], ['gitlab', 'linked']);
 });
 
 test.run();

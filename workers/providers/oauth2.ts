@@ -14,8 +14,8 @@ export function createOAuth2Provider(
   dependencies: ProviderDependencies,
 ): Provider {
   const metadata: client.ServerMetadata = {
-    // The library wants an issuer; this kind has none to compare anything with.
-    issuer: new URL(settings.authorizationEndpoint).origin,
+    // The library wants an issuer, also where there is none to compare anything with.
+    issuer: settings.issuer ?? new URL(settings.authorizationEndpoint).origin,
     authorization_endpoint: settings.authorizationEndpoint,
     token_endpoint: settings.tokenEndpoint,
     ...(settings.revocationEndpoint === null ? {} : { revocation_endpoint: settings.revocationEndpoint }),
@@ -43,8 +43,9 @@ export function createOAuth2Provider(
     revoke: oauth.revoke,
 
     async exchange({ leg, parameters }) {
-      const { iss: _, ...rest } = parameters;
-      const { tokens, identity, registration } = await oauth.redeemCode({ leg, parameters: rest });
+      const { iss, ...rest } = parameters;
+      const compared = settings.issuer === null || iss === undefined ? rest : { ...rest, iss };
+      const { tokens, identity, registration } = await oauth.redeemCode({ leg, parameters: compared });
       try {
         const { subject, name, email } = identity ?? (await fetchUserInfo(userInfo, tokens, dependencies));
         if (subject === null)

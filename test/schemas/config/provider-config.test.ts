@@ -54,6 +54,7 @@ test('holds endpoints and secret references of both kinds', () => {
       type: 'oauth2',
       authorizationEndpoint: 'https://gitlab.example.com/oauth/authorize',
       tokenEndpoint: 'https://gitlab.example.com/oauth/token',
+      issuer: null,
       revocationEndpoint: 'https://gitlab.example.com/oauth/revoke',
       revocationStyle: 'rfc7009',
       tokenResponseMapping: null,
@@ -90,6 +91,7 @@ test('the mechanisms behind the presets can be written for any provider', () => 
       corporate.oidc_config.token_endpoint_auth_method = 'client_secret_post';
       corporate.oidc_config.refresh_token_lifetime = '720h';
       Object.assign(gitlab.oauth2_config, {
+        issuer: 'https://gitlab.example.com',
         revocation_style: 'slack',
         scope_parameter: 'user_scope',
         scope_separator: ',',
@@ -104,6 +106,7 @@ test('the mechanisms behind the presets can be written for any provider', () => 
   assert.is(corporate?.refreshTokenLifetimeMs, 720 * 3_600_000);
   assert.equal(corporate?.type === 'oidc' && corporate.subjectClaims, ['oid']);
   if (gitlab?.type !== 'oauth2') return assert.unreachable();
+  assert.is(gitlab.issuer, 'https://gitlab.example.com');
   assert.is(gitlab.revocationStyle, 'slack');
   assert.is(gitlab.scopeParameter, 'user_scope');
   assert.is(gitlab.scopeSeparator, ',');

@@ -131,6 +131,32 @@ test('what the person or the provider refuses keeps its code', async () => {
   assert.match(spent.message, /invalid_grant$/);
 });
 
+test('a foreign iss is refused before anything is sent, on an error as well, where the issuer is known (RFC 9207)', async () => {
+  await using odd = await openOddProvider(() => ({
+    body: '{"access_token":"a","token_type":"bearer"}',
+  }));
+  const { origin } = odd.server;
+  const settings = oauth2Settings({
+    authorizationEndpoint: `${origin}/authorize`,
+    tokenEndpoint: `${origin}/token`,
+    userinfoEndpoint: `${origin}/user`,
+  });
+  const provider = createOAuth2Provider({ ...settings, issuer: `${origin}/oauth` }, createDependencies());
+  const { leg } = await provider.authorize();
+  const code = { state: leg.state, code: new Secret('c') };
+  const error = { state: leg.state, error: new Secret('access_denied') };
+  for (const answer of [code, error]) {
+    const parameters = { ...answer, iss: new Secret(origin) };
+    assert.is((await refusal(provider.exchange({ leg, parameters }))).code, 'invalid-request');
+  }
+  assert.is(odd.server.received.length, 0);
+  const iss = new Secret(`${origin}/oauth`);
+  const denied = await refusal(provider.exchange({ leg, parameters: { ...error, iss } }));
+  assert.is(denied.code, 'upstream-refused');
+  for (const parameters of [{ ...code, iss }, code])
+    assert.is((await provider.exchange({ leg, parameters })).account.subject, '1');
+});
+
 test('a foreign state never reaches the token endpoint', async () => {
   await using odd = await openOddProvider(() => ({ body: '{"access_token":"a"}' }));
   const { leg } = await odd.provider.authorize();

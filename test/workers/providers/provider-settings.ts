@@ -70,6 +70,7 @@ export const oauth2Settings = (provider: {
   type: 'oauth2',
   authorizationEndpoint: provider.authorizationEndpoint,
   tokenEndpoint: provider.tokenEndpoint,
+  issuer: null,
   revocationEndpoint: provider.revocationEndpoint ?? null,
   revocationStyle: 'rfc7009',
   tokenResponseMapping: null,
