@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-const benches = ['lookup', 'storm', 'hand-over'];
+const benches = ['lookup', 'tool-call', 'storm', 'hand-over'];
 const named = process.argv.slice(2);
 const unknown = named.filter((name) => !benches.includes(name));
 if (unknown.length > 0) {

@@ -1,0 +1,36 @@
+/** A backend of 2026-07-28 that costs as little as it can: what a call takes beside it is the way to it. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+
+const large = 'x'.repeat(1024 * 1024);
+const tools = Array.from({ length: 100 }, (_, index) => ({
+  name: `tool-${index}`,
+  description: `What the tool ${index} does, in a sentence as long as such sentences are.`,
+  inputSchema: { type: 'object', properties: { text: { type: 'string', description: 'What to say' } } },
+}));
+
+function resultOf(method: string, params: { arguments?: { megabytes?: number } }): object {
+  switch (method) {
+    case 'server/discover':
+      return { supportedVersions: ['2026-07-28'], capabilities: { tools: {} } };
+    case 'tools/list':
+      return { tools, ttlMs: 60_000, cacheScope: 'private' };
+    default: {
+      const megabytes = params.arguments?.megabytes ?? 0;
+      return { content: [{ type: 'text', text: megabytes > 0 ? large.repeat(megabytes) : 'done' }] };
+    }
+  }
+}
+
+const server = createServer(async (request, response) => {
+  const { id, method, params } = JSON.parse(await text(request));
+  const result = { resultType: 'complete', ...resultOf(method, params) };
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+});
+server.keepAliveTimeout = 60_000;
+server.listen(0, '127.0.0.1', () => {
+  process.send!({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp` });
+});
+process.on('disconnect', () => process.exit());

@@ -1,0 +1,138 @@
+/**
+ * A tool call by its way: straight to the backend, through a bare `node:http` proxy that makes the same look-up, and
+ * through the gateway, in turns of one run. And what the gateway takes for a large result and for a long list.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { Agent, request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { openNatsServer } from '../world/nats-server.ts';
+import type { FrontOrder } from './front-process.ts';
+import { median, medianLatencyMs, ratePerSecond, residentMiB } from './measure.ts';
+
+const rounds = 5;
+const [calls, manyCalls, inFlight] = [500, 3000, 64];
+const megabytes = 10;
+
+await using nats = await openNatsServer();
+const rootKey = randomBytes(32).toString('base64url');
+const children: ChildProcess[] = [];
+const vault = start('./vault-process.ts', { url: nats.url, people: 100, rootKey });
+const [{ instanceId, callers }] = (await once(vault, 'message')) as [
+  { instanceId: string; callers: { accessToken: string }[] },
+];
+const backend = await urlOf(start('./fast-backend-process.ts'));
+const order: Omit<FrontOrder, 'kind'> = {
+  ...{ url: nats.url, rootKey, instanceId },
+  backends: [{ name: 'one', url: backend }],
+};
+const proxy = await urlOf(start('./front-process.ts', { ...order, kind: 'proxy' }));
+const gatewayProcess = start('./front-process.ts', { ...order, kind: 'gateway' });
+const gateway = await urlOf(gatewayProcess);
+const ten = Array.from({ length: 10 }, (_, index) => ({ name: `backend-${index}`, url: backend }));
+const wideGateway = await urlOf(start('./front-process.ts', { ...order, kind: 'gateway', backends: ten }));
+
+const agent = new Agent({ keepAlive: true, maxSockets: inFlight });
+let turn = 0;
+async function post(url: string, method: string, params: { name?: string; arguments?: object }) {
+  const { accessToken } = callers[turn++ % callers.length]!;
+  const version = '2026-07-28';
+  const _meta = {
+    'io.modelcontextprotocol/protocolVersion': version,
+    'io.modelcontextprotocol/clientInfo': { name: 'bench', version: '1' },
+    'io.modelcontextprotocol/clientCapabilities': {},
+  };
+  const outgoing = request(url, {
+    agent,
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${accessToken}`,
+      accept: 'application/json, text/event-stream',
+      'content-type': 'application/json',
+      'mcp-protocol-version': version,
+      'mcp-method': method,
+      ...(params.name === undefined ? {} : { 'mcp-name': params.name }),
+    },
+  });
+  outgoing.end(JSON.stringify({ jsonrpc: '2.0', id: turn, method, params: { ...params, _meta } }));
+  const [response] = await once(outgoing, 'response');
+  const body = await text(response);
+  if (response.statusCode !== 200 || !body.includes('"result"') || body.includes('"isError":true'))
+    throw new Error(`${response.statusCode} ${body.slice(0, 300)}`);
+  return body;
+}
+
+const ways = {
+  direct: async () => void (await post(backend, 'tools/call', { name: 'tool-1', arguments: {} })),
+  proxy: async () => void (await post(proxy, 'tools/call', { name: 'tool-1', arguments: {} })),
+  gateway: async () => void (await post(gateway, 'tools/call', { name: 'one_tool-1', arguments: {} })),
+};
+type Way = keyof typeof ways;
+const latency: Record<Way, number[]> = { direct: [], proxy: [], gateway: [] };
+const rate: Record<Way, number[]> = { direct: [], proxy: [], gateway: [] };
+for (let round = 0; round <= rounds; round++) {
+  for (const way of ['direct', 'proxy', 'gateway'] as const) {
+    const [took, perSecond] = [
+      await medianLatencyMs(ways[way], calls),
+      await ratePerSecond(ways[way], manyCalls, inFlight),
+    ];
+    // The first round is a warm-up.
+    if (round === 0) continue;
+    latency[way].push(took);
+    rate[way].push(perSecond);
+  }
+}
+const above = median(latency.gateway) - median(latency.proxy);
+const share = median(rate.gateway) / median(rate.proxy);
+console.log(`a tool call, medians of ${rounds} rounds in one run\n`);
+console.log('                   direct   bare proxy    gateway');
+console.log(
+  `median latency  ${line(latency, 3)}   ${above.toFixed(3)} ms above the bare proxy, aim <= 0.5 ms`,
+);
+console.log(
+  `per second, ${inFlight}  ${line(rate, 0)}   ${(100 * share).toFixed(0)} % of the bare proxy's, aim >= 80 %`,
+);
+
+const large = async () =>
+  void (await post(gateway, 'tools/call', { name: 'one_tool-1', arguments: { megabytes } }));
+await large();
+const before = residentMiB(gatewayProcess.pid!).now;
+const largeMs = await medianLatencyMs(large, 10);
+const after = residentMiB(gatewayProcess.pid!).now;
+console.log(
+  `\na result of ${megabytes} MB through the gateway: ${largeMs.toFixed(0)} ms, memory ${mib(before)} before and ${mib(after)} after ten of them`,
+);
+
+const list = async () => void (await post(wideGateway, 'tools/list', {}));
+const began = performance.now();
+await list();
+const firstMs = performance.now() - began;
+console.log(
+  `tools/list of 10 backends with 100 tools each: ${firstMs.toFixed(1)} ms the first time, ${(await medianLatencyMs(list, 200)).toFixed(1)} ms when it is known`,
+);
+agent.destroy();
+for (const child of children) child.disconnect();
+await Promise.all(children.map((child) => once(child, 'exit')));
+
+function start(program: string, message?: object): ChildProcess {
+  const child = fork(new URL(program, import.meta.url));
+  children.push(child);
+  if (message) child.send(message);
+  return child;
+}
+
+async function urlOf(child: ChildProcess): Promise<string> {
+  const [{ url }] = (await once(child, 'message')) as [{ url: string }];
+  return url;
+}
+
+function line(series: Record<Way, number[]>, digits: number): string {
+  return (['direct', 'proxy', 'gateway'] as const)
+    .map((way) => median(series[way]).toFixed(digits).padStart(10))
+    .join('  ');
+}
+
+function mib(value: number | null): string {
+  return value === null ? 'unknown' : `${value.toFixed(0)} MiB`;
+}
