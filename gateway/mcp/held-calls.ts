@@ -61,12 +61,17 @@ export function createHeldCalls(options: {
   const { bootId, holdMs = 5 * 60_000, maxPerOwner = 20 } = options;
   const held = new Map<string, HeldCall>();
 
+  /** A call that has come to its end by itself: there is nothing to abort, which costs an error with a stack. */
+  function forget(call: HeldCall): void {
+    clearTimeout(call.timer);
+    held.delete(call.id);
+  }
+
   function letGo(
     call: HeldCall,
     reason: unknown = new DOMException('The call was let go', 'AbortError'),
   ): void {
-    clearTimeout(call.timer);
-    held.delete(call.id);
+    forget(call);
     call.abort.abort(reason);
     for (const { answer } of call.questions.values()) answer.reject(reason);
   }
@@ -79,11 +84,11 @@ export function createHeldCalls(options: {
     try {
       const result = await Promise.race([call.result, call.asked.promise.then(() => null)]);
       if (result !== null) {
-        letGo(call);
+        forget(call);
         return { kind: 'result', result };
       }
     } catch (error) {
-      letGo(call);
+      forget(call);
       throw error;
     } finally {
       round.signal.removeEventListener('abort', giveUp);
