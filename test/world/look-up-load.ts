@@ -38,6 +38,9 @@ export function keepLookingUp(
   const newest = people.map(() => 0);
   const seen: LookUpLoad['seen'] = { answered: 0, longestMs: 0, wrong: [], failures: [], versions: 0 };
 
+  /** Or until it stops. */
+  const pause = (ms: number) => sleep(ms, undefined, { signal: stop.signal }).catch(() => undefined);
+
   async function ask(index: number, reject: boolean): Promise<void> {
     const { principal, accessToken } = people[index]!;
     const floor = newest[index]!;
@@ -65,15 +68,15 @@ export function keepLookingUp(
       open.add(asked);
       void asked.then(() => open.delete(asked));
       // One that is not answered does not keep others from being asked.
-      await Promise.race([asked, sleep(patienceMs)]);
-      await sleep(pauseMs);
+      await Promise.race([asked, pause(patienceMs)]);
+      await pause(pauseMs);
     }
   }
 
   async function rejectAgainAndAgain(): Promise<void> {
     for (let turn = 0; !stop.signal.aborted; turn++) {
-      await Promise.race([ask(turn % people.length, true), sleep(rejectEveryMs)]);
-      await sleep(rejectEveryMs);
+      await Promise.race([ask(turn % people.length, true), pause(rejectEveryMs)]);
+      await pause(rejectEveryMs);
     }
   }
 
