@@ -83,7 +83,7 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits a moment for children that end by themselves once their parent is gone. */
 async function findLeftRunning(group: number): Promise<string[]> {
-  for (let wait = 0; wait < 20 && findLiving(group).length > 0; wait++) await sleep(100);
+  for (let wait = 0; wait < 60 && findLiving(group).length > 0; wait++) await sleep(100);
   return findLiving(group);
 }
 
