@@ -85,6 +85,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const facts = createGatewayFacts({ publish: options.publish, bootId: options.bootId, now, log });
   const gateway = { name: settings.name, version: options.version };
   const backends = settings.backends.map((backend) => toBackend(backend, options.secrets));
+  const guard = createSessionGuard();
   const mcp = createMcp({
     mcpUrl: settings.resource,
     realm,
@@ -101,6 +102,7 @@ export function createGateway(options: GatewayOptions): Gateway {
         }),
       now,
     }),
+    admit: guard.admit,
     identities: createIdentities({
       vault: options.vault,
       realm,
@@ -125,11 +127,10 @@ export function createGateway(options: GatewayOptions): Gateway {
     ...(limits.messageBytes === undefined ? {} : { maxMessageBytes: limits.messageBytes }),
     ...(limits.bodyBytes === undefined ? {} : { maxBodyBytes: limits.bodyBytes }),
   });
-  const guard = createSessionGuard({ mcp, mcpUrl: settings.resource });
   options.followEndedSessions(guard.end);
   const server = createGatewayServer({
     authorizationServer: options.authorizationServer,
-    mcp: guard,
+    mcp,
     mcpPath: new URL(settings.mcpUrl).pathname,
     https: new URL(settings.mcpUrl).protocol === 'https:',
     health: createHealth({

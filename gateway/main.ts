@@ -91,7 +91,8 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
         settings: settings.lifespans,
         clients: settings.clients.map(({ secret, ...client }) => ({
           ...client,
-          secret: secret && (secrets.get(secret.path) ?? null),
+          // It was read, or this process would not be here.
+          secret: secret && secrets.get(secret.path)!,
         })),
         clientDocuments: settings.clientDocuments,
         cookieKeys: deriveFromPair(keys, 'gateway-vault', 'cookies'),

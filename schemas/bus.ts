@@ -190,7 +190,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       });
       return async () => {
         await subscription.drain();
-        await turns.empty();
+        await turns.taken();
         for (const release of holding ?? []) release();
         await Promise.all(answering);
       };

@@ -15,8 +15,8 @@ export interface Turns {
    * @param work is told when it came, by `performance.now()`
    */
   take(work: (since: number) => void): void;
-  /** Resolves when nothing waits. */
-  empty(): Promise<void>;
+  /** Resolves when all that was taken before has had its turn, whatever comes after it. */
+  taken(): Promise<void>;
 }
 
 export function createTurns({
@@ -58,8 +58,12 @@ export function createTurns({
       if (waiting.length === 0 && now < (endsAt ?? begin())) work(now);
       else waiting.push({ work, since: now });
     },
-    async empty() {
-      while (waiting.length > 0) await new Promise(setImmediate);
+    taken() {
+      return new Promise((resolve) => {
+        if (waiting.length === 0) resolve();
+        // It waits for ever if need be, and is never dropped.
+        else waiting.push({ work: () => resolve(), since: Number.POSITIVE_INFINITY });
+      });
     },
   };
 }

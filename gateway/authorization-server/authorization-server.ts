@@ -18,11 +18,8 @@ import {
 import { authMethodsOf, type ConfiguredClient } from './configured-clients.ts';
 import { createMetadataDocuments, resourceMetadataPath } from './metadata.ts';
 import { createProvider } from './provider.ts';
-import {
-  createRegistrationLimit,
-  defaultRegistrationLimit,
-  type RegistrationLimitSettings,
-} from './registration-limit.ts';
+import { createRateLimit, type RateLimitSettings } from './rate-limit.ts';
+import { defaultRegistrationLimit } from './registered-clients.ts';
 import { createRevocation } from './revocation.ts';
 import { createRouter } from './router.ts';
 import { type AuthorizationServerSettings, defaultSettings } from './settings.ts';
@@ -39,7 +36,7 @@ export interface AuthorizationServerOptions {
   /** The chain, in order. */
   readonly upstreams: readonly Upstream[];
   readonly settings?: Partial<AuthorizationServerSettings>;
-  readonly registrationLimit?: RegistrationLimitSettings;
+  readonly registrationLimit?: RateLimitSettings;
   /** Those that need not register. */
   readonly clients?: readonly ConfiguredClient[];
   /** Null: a client id cannot be the address of its metadata. */
@@ -69,7 +66,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
   const settings = { ...defaultSettings, ...options.settings };
   const { clientDocuments: documentSettings = defaultClientDocuments } = options;
   const clientDocuments = documentSettings && createClientDocuments({ vault, settings: documentSettings });
-  const takeRegistration = createRegistrationLimit(options.registrationLimit ?? defaultRegistrationLimit);
+  const takeRegistration = createRateLimit(options.registrationLimit ?? defaultRegistrationLimit);
 
   const { realm } = instance.description;
   const flights = createTokenFlights({ vault, realm, log });

@@ -3,8 +3,12 @@
  * is forgotten after two days unless a person has approved it, and kept from then on, for clients keep their id for good.
  */
 import type { VaultClient } from '../vault-client.ts';
+import type { RateLimitSettings } from './rate-limit.ts';
 
 type Payload = Record<string, unknown>;
+
+/** In the two days of an unapproved client fewer come through one gateway than the vault keeps. */
+export const defaultRegistrationLimit: RateLimitSettings = { burst: 300, perMinute: 30 };
 
 export const unapprovedSeconds = 2 * 24 * 3600;
 

@@ -12,6 +12,7 @@ import { type JsonRpcId, sendJsonRpcError } from '../http/respond.ts';
 import type { AccessToken, AccessTokenVerifier } from '../identity/access-token.ts';
 import { refusalOf } from '../identity/challenge.ts';
 import type { Identities } from '../identity/identity.ts';
+import type { SessionGuard } from '../identity/session-guard.ts';
 import type { Caller } from './caller.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import type { ConnectionPool } from './connection-pool.ts';
@@ -39,6 +40,8 @@ export interface McpEndpointOptions {
   readonly realm: string;
   readonly checkOrigin: (req: IncomingMessage) => OriginVerdict;
   readonly verifier: AccessTokenVerifier;
+  /** A request with this token begins. @throws SessionRefusedError */
+  readonly admit: SessionGuard['admit'];
   readonly identities: Identities;
   readonly sessionIds: SessionIds;
   readonly sessions: ClientSessions;
@@ -70,8 +73,10 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   const { newerClients, olderClients } = options;
   const maxBodyBytes = options.maxBodyBytes ?? 4 * 1024 * 1024;
 
-  async function authenticate(req: IncomingMessage): Promise<AccessToken> {
-    return await verifier.verify(req.headersDistinct.authorization ?? []);
+  async function authenticate(req: IncomingMessage, res: ServerResponse): Promise<AccessToken> {
+    const token = await verifier.verify(req.headersDistinct.authorization ?? []);
+    options.admit(token, res);
+    return token;
   }
 
   const validMs = ({ expiresAt }: AccessToken): number =>
@@ -96,7 +101,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   }
 
   async function post(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const token = await authenticate(req);
+    const token = await authenticate(req, res);
     if (!isJsonContentType(req.headers['content-type'] ?? null))
       return sendJsonRpcError(res, 415, {
         code: rpcCodes.refused,
@@ -227,7 +232,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   }
 
   async function listen(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const token = await authenticate(req);
+    const token = await authenticate(req, res);
     if (!accepts(req, 'text/event-stream'))
       return sendJsonRpcError(res, 406, {
         code: rpcCodes.refused,
@@ -250,7 +255,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   }
 
   async function endSession(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const session = await findSession(req, res, await authenticate(req));
+    const session = await findSession(req, res, await authenticate(req, res));
     if (session === null) return;
     await shared.end(session.id);
     res.writeHead(204).end();
@@ -270,7 +275,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
         if (req.method === 'POST') return await post(req, res);
         if (req.method === 'GET') return await listen(req, res);
         if (req.method === 'DELETE') return await endSession(req, res);
-        await authenticate(req);
+        await authenticate(req, res);
         sendJsonRpcError(
           res,
           405,

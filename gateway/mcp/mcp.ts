@@ -30,6 +30,7 @@ export interface McpOptions
     | 'realm'
     | 'checkOrigin'
     | 'verifier'
+    | 'admit'
     | 'identities'
     | 'passthroughHeaders'
     | 'now'

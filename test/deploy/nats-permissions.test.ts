@@ -110,6 +110,10 @@ test('the real processes do all their work under it, a refresh included, without
   };
   assert.is((await whoAmI('gitlab-tools')).username, 'alice');
   assert.is((await whoAmI('corporate-tools')).name, 'Alice Adams');
+  // From the gateway to the vault to a provider worker, which does not go there.
+  const inside = new URLSearchParams({ client_id: 'https://127.0.0.1/client.json', response_type: 'code' });
+  const refused = await fetch(`${installation.issuer}/oauth/authorize?${inside}`);
+  assert.equal([refused.status, /invalid_client/.test(await refused.text())], [400, true]);
   await sleep(2500);
   assert.is((await whoAmI('gitlab-tools')).username, 'alice');
   const refreshes = installation.gitlab.tokenRequests.filter(

@@ -23,6 +23,7 @@ import { createTestSigner } from './signing.ts';
 const test = suite('gateway/main');
 const main = fileURLToPath(new URL('../../gateway/main.ts', import.meta.url));
 const signer = await createTestSigner();
+const assistantSecret = 'the-secret-of-the-assistant-0123456789';
 
 function configuration(port: number): string {
   const origin = `http://localhost:${port}`;
@@ -32,6 +33,11 @@ authServer:
   runConfig:
     issuer: ${origin}
     allowed_audiences: ['${origin}/mcp']
+    clients:
+      - client_id: assistant
+        client_name: The Assistant
+        redirect_uris: ['https://assistant.example/callback']
+        client_secret_env_var: ASSISTANT_CLIENT_SECRET
     upstreams:
       - name: gitlab
         type: oauth2
@@ -118,7 +124,11 @@ test('serves beside NATS and a vault, says what is away, and ends in order', asy
   const [port] = (await findFreePorts(1)) as [number];
   const config = join(folder.path, 'latchkey.yaml');
   writeFileSync(config, configuration(port));
-  const env = { LATCHKEY_NATS_URL: nats.url, LATCHKEY_NATS_TOKEN: 'nats-token' };
+  const env = {
+    LATCHKEY_NATS_URL: nats.url,
+    LATCHKEY_NATS_TOKEN: 'nats-token',
+    ASSISTANT_CLIENT_SECRET: assistantSecret,
+  };
   const args = ['--config', config, '--keys', folder.path];
   const origin = `http://localhost:${port}`;
   {
@@ -150,6 +160,16 @@ test('serves beside NATS and a vault, says what is away, and ends in order', asy
     )![1]!;
     const metadata = (await (await fetch(metadataUrl)).json()) as { resource: string };
     assert.is(metadata.resource, `${origin}/mcp`);
+    for (const [secret, error] of [
+      [undefined, 'invalid_client'],
+      ['wrong', 'invalid_client'],
+      [assistantSecret, 'unsupported_grant_type'],
+    ] as const) {
+      const form = { grant_type: 'password', client_id: 'assistant' };
+      const body = new URLSearchParams(secret === undefined ? form : { ...form, client_secret: secret });
+      const answer = await fetch(`${origin}/oauth/token`, { method: 'POST', body });
+      assert.is(((await answer.json()) as { error: string }).error, error);
+    }
 
     await vault[Symbol.asyncDispose]();
     const away = await fetch(`${origin}/readyz`);
@@ -171,7 +191,7 @@ test('wrong arguments, configuration and key files are one clear report, and not
   writeFileSync(wrong, `${configuration(4483)}\nsurprise: 1\n`);
   const keys = writeKeys(folder.path, 'gateway');
   const vaultKeys = writeKeys(folder.path, 'vault');
-  const env = { LATCHKEY_NATS_URL: 'nats://127.0.0.1:1' };
+  const env = { LATCHKEY_NATS_URL: 'nats://127.0.0.1:1', ASSISTANT_CLIENT_SECRET: assistantSecret };
   const cases: [string[], number, RegExp][] = [
     [['--config', config], 2, /needs --keys PATH/],
     [['--config', wrong, '--keys', keys], 2, /surprise/],

@@ -30,7 +30,7 @@ test('a flood is done in its order, and the rest of the process has its turns be
       done.push(index);
     });
   assert.ok(done.length < 50, `${done.length} were done before anything else`);
-  await turns.empty();
+  await turns.taken();
   clearInterval(timer);
   assert.equal(
     done,
@@ -45,10 +45,22 @@ test('what waited too long is not done, and what comes after it is', async () =>
   turns.take(() => spend(10));
   turns.take(() => spend(100));
   turns.take(() => done.push('given up'));
-  await turns.empty();
+  await turns.taken();
   await sleep(1);
   turns.take(() => done.push('new'));
   assert.equal(done, ['new']);
+});
+
+test('what was taken before is waited for, and what goes on coming is not', async () => {
+  const turns = createTurns({ turnMs: 5, maxWaitMs: 60_000 });
+  let over = false;
+  const more = () => {
+    spend(2);
+    if (!over) turns.take(more);
+  };
+  for (let index = 0; index < 10; index++) turns.take(more);
+  await turns.taken();
+  over = true;
 });
 
 test.run();

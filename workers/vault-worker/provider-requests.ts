@@ -38,11 +38,7 @@ interface ClientDocuments {
   fetchClientMetadata(provider: string, url: string): Promise<ClientMetadataDocument>;
 }
 
-export function createProviderRequests(
-  bus: Bus,
-  /** Milliseconds since the epoch. */
-  now: () => number = Date.now,
-): ProviderSignIns & ProviderRefreshes & ClientDocuments {
+export function createProviderRequests(bus: Bus): ProviderSignIns & ProviderRefreshes & ClientDocuments {
   const found = new Map<string, Promise<{ bootId: string }>>();
   const anyWorker = (provider: string, operation: { name: string }): RequestTarget => ({
     subject: providerSubject(provider, operation.name),
@@ -62,14 +58,14 @@ export function createProviderRequests(
     return asked;
   }
 
-  /** Who is there but has too much to do is waited for. @throws NotFoundError nobody was sent anything */
+  /** Who is there but has too much to do is waited for. @throws NoRespondersError nobody was sent anything */
   async function findBusyWorker(provider: string, until: number): Promise<{ bootId: string }> {
     for (;;) {
       try {
         return await findWorker(provider);
       } catch (cause) {
         if (cause instanceof DeadlineExceededError && performance.now() < until) continue;
-        throw new NotFoundError(`no worker of ${provider} was found`, { cause });
+        throw new NoRespondersError(`no worker of ${provider} was found`, { cause });
       }
     }
   }
@@ -148,18 +144,13 @@ export function createProviderRequests(
       const { refreshToken, scope } = tokens;
       const order = { claimId, grantId, partition, refreshToken, scope, registration, deadlineAt };
       try {
-        const timeoutMs = Math.max(shortestAcceptMs, (deadlineAt - now()) * acceptShare);
+        const timeoutMs = Math.max(shortestAcceptMs, (deadlineAt - Date.now()) * acceptShare);
         await askOne(provider, refreshAtProvider, order, timeoutMs);
         return 'accepted';
       } catch (error) {
-        const unheard =
-          error instanceof NotFoundError ||
-          error instanceof NoRespondersError ||
-          error instanceof RefusedError;
+        const unheard = error instanceof NoRespondersError || error instanceof RefusedError;
         return unheard ? 'not-sent' : 'unknown';
       }
     },
   };
 }
-
-class NotFoundError extends NoRespondersError {}

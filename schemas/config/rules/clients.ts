@@ -2,21 +2,13 @@
 import { findRedirectUriProblem } from '../../redirect-uri.ts';
 import { runConfigPath } from './parts.ts';
 import type { Rule } from './rule.ts';
+import { findDoubleSources } from './secret-sources.ts';
 
 /** V-24, for clients */
 const secretHasOneSource: Rule = {
   id: 'V-24',
   severity: 'error',
-  find: (config) =>
-    clientsOf(config)
-      .filter(
-        ({ client }) => client.client_secret_env_var !== undefined && client.client_secret_file !== undefined,
-      )
-      .map(({ path }) => ({
-        path,
-        message: 'has both `client_secret_env_var` and `client_secret_file`',
-        fix: 'keep one of the two',
-      })),
+  find: (config) => findDoubleSources(clientsOf(config).map(({ client: block, path }) => ({ path, block }))),
 };
 
 /** V-55 */

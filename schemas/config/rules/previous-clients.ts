@@ -1,21 +1,14 @@
 /** What the registrations must fulfil that a provider's block keeps for grants from before. */
 import { upstreamsOf } from './parts.ts';
 import type { Rule } from './rule.ts';
+import { findDoubleSources } from './secret-sources.ts';
 
 /** V-24, for previous clients */
 const secretHasOneSource: Rule = {
   id: 'V-24',
   severity: 'error',
   find: (config) =>
-    placedClients(config)
-      .filter(
-        ({ client }) => client.client_secret_env_var !== undefined && client.client_secret_file !== undefined,
-      )
-      .map(({ path }) => ({
-        path,
-        message: 'has both `client_secret_env_var` and `client_secret_file`',
-        fix: 'keep one of the two',
-      })),
+    findDoubleSources(placedClients(config).map(({ client: block, path }) => ({ path, block }))),
 };
 
 /** V-36 */

@@ -8,6 +8,7 @@ import { callbackUrl, sharedCallbackUrl } from '../public-addresses.ts';
 import { isCredentialHeader, isHeaderName, isHeaderValue } from './headers.ts';
 import { endpointsOf, type PlacedUpstream, upstreamsOf } from './parts.ts';
 import { type Finding, type Rule, shownName } from './rule.ts';
+import { findDoubleSources } from './secret-sources.ts';
 
 /** Words that stand beside provider names in subjects, paths and audit records. */
 const reservedNames = ['latchkey', 'gateway', 'vault', 'provider', 'audit', 'operator'];
@@ -185,15 +186,7 @@ const clientSecretHasOneSource: Rule = {
   severity: 'error',
   find: eachUpstream((placed) => {
     const { key, block } = blockOf(placed);
-    return block?.client_secret_env_var === undefined || block.client_secret_file === undefined
-      ? []
-      : [
-          {
-            path: `${placed.path}.${key}`,
-            message: 'has both `client_secret_env_var` and `client_secret_file`',
-            fix: 'keep one of the two',
-          },
-        ];
+    return findDoubleSources([{ path: `${placed.path}.${key}`, block }]);
   }),
 };
 

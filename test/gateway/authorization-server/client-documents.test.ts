@@ -80,7 +80,6 @@ test('what is no document of this client is no client, and is not asked for agai
     { body: '[]', cacheControl: null },
     { body: 'no JSON', cacheControl: null },
     'upstream-refused',
-    'upstream-unavailable',
   ] as const) {
     await using server = await startServer();
     server.vault.clientDocuments.set(clientId, document);
@@ -110,6 +109,17 @@ test('a vault that is away is not taken for a client that does not exist', async
   const token = await refresh(server, client, 'a-refresh-token');
   assert.equal([token.status, token.body.error], [503, 'temporarily_unavailable']);
   assert.ok(token.headers.get('retry-after'));
+});
+
+test('a website that is away is not taken for a client that does not exist, and is not asked again at once', async () => {
+  await using server = await startServer();
+  server.vault.clientDocuments.set(clientId, 'upstream-unavailable');
+  for (let attempt = 0; attempt < 2; attempt++) {
+    assert.is((await consentOf(server)).status, 503);
+    const token = await refresh(server, client, 'a-refresh-token');
+    assert.equal([token.status, token.body.error], [503, 'temporarily_unavailable']);
+  }
+  assert.is(server.vault.calls.get('findClientMetadata'), 1);
 });
 
 test('addresses that are not https, or with user or fragment, are no documents', async () => {
@@ -204,9 +214,16 @@ test('addresses that nobody named before are visited so many times, and no more'
     },
     settings: { maxDocuments: 1000, fallbackSeconds: 300 },
   });
-  for (let index = 0; index < 200; index++)
-    assert.is(await documents.find(`https://editor.example/${index}`), null);
+  const found = await Promise.allSettled(
+    Array.from({ length: 200 }, (_, index) => documents.find(`https://editor.example/${index}`)),
+  );
   assert.is(asked, 50);
+  // Nobody has looked, so nothing is said about the others.
+  const refusals = found.flatMap((each) => (each.status === 'rejected' ? [each.reason.status] : []));
+  assert.equal(
+    refusals,
+    Array.from({ length: 150 }, () => 503),
+  );
 });
 
 test.run();

@@ -8,7 +8,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createAuthorizationServer } from '../../../gateway/authorization-server/authorization-server.ts';
 import type { ConfiguredClient } from '../../../gateway/authorization-server/configured-clients.ts';
-import type { RegistrationLimitSettings } from '../../../gateway/authorization-server/registration-limit.ts';
+import type { RateLimitSettings } from '../../../gateway/authorization-server/rate-limit.ts';
 import type { AuthorizationServerSettings } from '../../../gateway/authorization-server/settings.ts';
 import { createBootId } from '../../../schemas/ids.ts';
 import { createLog, type Log } from '../../../schemas/log.ts';
@@ -35,7 +35,7 @@ export type StartOptions = {
   /** How clients see it, if a TLS proxy stands in front. */
   publicIssuer?: string;
   log?: Log;
-  registrationLimit?: RegistrationLimitSettings;
+  registrationLimit?: RateLimitSettings;
   clientDocuments?: null;
   clients?: readonly ConfiguredClient[];
   maxClients?: number;

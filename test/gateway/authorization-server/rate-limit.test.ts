@@ -1,13 +1,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createRegistrationLimit } from '../../../gateway/authorization-server/registration-limit.ts';
+import { createRateLimit } from '../../../gateway/authorization-server/rate-limit.ts';
 import { redirectUri, register, registerClient, requestToken, startServer } from './started-server.ts';
 
-const test = suite('registration-limit');
+const test = suite('rate-limit');
 
 test('a burst is taken, then one for each share of a minute, and who is refused is told when', () => {
   const clock = { at: 0 };
-  const take = createRegistrationLimit({ burst: 3, perMinute: 10 }, () => clock.at);
+  const take = createRateLimit({ burst: 3, perMinute: 10 }, () => clock.at);
   assert.equal([take(), take(), take()], [0, 0, 0]);
   assert.is(take(), 6);
   clock.at += 5000;
