@@ -2,7 +2,6 @@
  * Who is calling, as the vault believes it: the verified access token says who, and the session of that token must
  * live, in this partition. Nothing else that a gateway says of a caller counts.
  */
-import { LRUCache } from 'lru-cache';
 import { RefusedError } from '../schemas/failure.ts';
 import type { Principal } from '../schemas/identity.ts';
 import type { Secret } from '../schemas/secret.ts';
@@ -37,15 +36,22 @@ export function createCallerIdentification({
   verify,
   now,
 }: Options): IdentifyCaller {
-  const principalKeys = new LRUCache<string, string>({ max: 50_000 });
+  /** With each token that is remembered, and gone with it. */
+  const callers = new WeakMap<Caller, LiveCaller>();
 
-  function live(partition: number, { sub, sessionId }: Caller): LiveCaller {
+  function callerOf(verified: Caller): LiveCaller {
+    const known = callers.get(verified);
+    if (known) return known;
+    const { sub, sessionId } = verified;
     const principal = { iss: realm, sub };
-    let principalKey = principalKeys.get(sub);
-    if (principalKey === undefined) {
-      principalKey = index.principalKey(principal);
-      principalKeys.set(sub, principalKey);
-    }
+    const caller = { principal, principalKey: index.principalKey(principal), sessionId };
+    callers.set(verified, caller);
+    return caller;
+  }
+
+  function live(partition: number, verified: Caller): LiveCaller {
+    const caller = callerOf(verified);
+    const { principalKey, sessionId } = caller;
     const session = projection.findSession(sessionId);
     if (!session || session.principalKey !== principalKey || session.endsAt <= now()) {
       throw new RefusedError('session-ended', 'the session of this access token has ended');
@@ -53,7 +59,6 @@ export function createCallerIdentification({
     if (session.partition !== partition) {
       throw new RefusedError('invalid-request', 'this principal is not of this partition');
     }
-    const caller = { principal, principalKey, sessionId };
     assertNotRefused(partition, caller);
     return caller;
   }

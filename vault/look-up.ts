@@ -4,7 +4,6 @@
  * of the caller's session comes first; where there is none, or the person would have to sign in for it again, the account
  * that they linked.
  */
-import { LRUCache } from 'lru-cache';
 import { holdFor, holdMs, pending } from '../schemas/bus.ts';
 import { RefusedError } from '../schemas/failure.ts';
 import type {
@@ -15,13 +14,13 @@ import type {
 import { keepWireText } from '../schemas/wire-text.ts';
 import type { IdentifyCaller, LiveCaller } from './caller.ts';
 import { refreshableFrom } from './grant/expiry.ts';
+import type { GrantIds } from './grant/grant-ids.ts';
 import type { GrantStore } from './grant/grant-store.ts';
 import type { Projection } from './projection/projection.ts';
 import type { GrantRow } from './projection/tables.ts';
 import type { LastUses } from './refresh/last-uses.ts';
 import type { Refresher } from './refresh/refresher.ts';
 import type { DataKeys } from './sealing/data-keys.ts';
-import type { IdentityIndex } from './sealing/identity-index.ts';
 import type { SessionIdentity } from './session/session-identity.ts';
 
 interface Options {
@@ -29,7 +28,7 @@ interface Options {
   readonly grants: GrantStore;
   readonly refresher: Refresher;
   readonly dataKeys: Pick<DataKeys, 'find'>;
-  readonly index: IdentityIndex;
+  readonly grantIds: GrantIds;
   readonly refreshAheadSeconds: number;
   /** Told of every grant whose tokens were asked for. */
   readonly lastUses: Pick<LastUses, 'note'>;
@@ -52,7 +51,7 @@ export function createLookUp(options: Options): LookUp {
     grants,
     refresher,
     dataKeys,
-    index,
+    grantIds,
     refreshAheadSeconds,
     lastUses,
     identify,
@@ -60,7 +59,6 @@ export function createLookUp(options: Options): LookUp {
     now,
     onProblem,
   } = options;
-  const grantIds = new LRUCache<string, string>({ max: 200_000 });
   /** Goes with the row, which is another one after every event of the grant. */
   const opened = new WeakMap<GrantRow, UpstreamTokenAnswer>();
 
@@ -119,19 +117,10 @@ export function createLookUp(options: Options): LookUp {
     return row ? answerFrom(partition, row, request, provider, limitMs) : { status: 'missing' };
   }
 
-  function sessionGrant({ principalKey, sessionId }: LiveCaller, provider: string): GrantRow | null {
-    const id = remember(grantIds, `${sessionId} ${provider}`, () =>
-      index.sessionGrantId(principalKey, provider, sessionId),
-    );
-    return projection.findGrant(id);
-  }
-
-  function linkedGrant({ principalKey }: LiveCaller, provider: string): GrantRow | null {
-    const id = remember(grantIds, `${principalKey} ${provider}`, () =>
-      index.linkedGrantId(principalKey, provider),
-    );
-    return projection.findGrant(id);
-  }
+  const sessionGrant = (caller: LiveCaller, provider: string) =>
+    projection.findGrant(grantIds.ofSession(caller, provider));
+  const linkedGrant = (caller: LiveCaller, provider: string) =>
+    projection.findGrant(grantIds.linked(caller, provider));
 
   function answerFrom(
     partition: number,
@@ -243,12 +232,4 @@ function isFresh(
 /** Whether asking can lead to a refresh: while one runs, waits or is refused for good it only costs. */
 function mayStartRefresh({ refreshStatus, refreshUntil }: GrantRow, at: number): boolean {
   return refreshStatus === 'idle' || (refreshUntil !== null && refreshUntil <= at);
-}
-
-function remember(cache: LRUCache<string, string>, key: string, make: () => string): string {
-  const known = cache.get(key);
-  if (known !== undefined) return known;
-  const made = make();
-  cache.set(key, made);
-  return made;
 }

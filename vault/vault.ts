@@ -17,6 +17,7 @@ import { createCallerIdentification } from './caller.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
 import { VaultError } from './errors.ts';
 import { startEviction } from './eviction.ts';
+import { createGrantIds } from './grant/grant-ids.ts';
 import { createGrantStore } from './grant/grant-store.ts';
 import { type AccountLinker, createAccountLinker } from './linking/account-linker.ts';
 import { openLocalFiles } from './local-files.ts';
@@ -299,8 +300,9 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     }
   }
   const sessionEnd = createSessionEnd({ projection, grants, onEnded: tellOfEnd });
+  const grantIds = createGrantIds(index);
   const sessionIdentity = createSessionIdentity({
-    ...{ projection, index, refresher, lastUses, sessionEnd, revocation, writerOf, now, onProblem },
+    ...{ projection, grantIds, refresher, lastUses, sessionEnd, revocation, writerOf, now, onProblem },
     provider: options.identityProvider ?? null,
   });
   const eviction = startEviction({
@@ -439,7 +441,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     signIn,
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
-      ...{ projection, grants, refresher, dataKeys, index, identify, lastUses, now, onProblem },
+      ...{ projection, grants, refresher, dataKeys, grantIds, identify, lastUses, now, onProblem },
       confirm: sessionIdentity.confirm,
       refreshAheadSeconds: options.refreshAheadSeconds,
     }),

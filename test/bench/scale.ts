@@ -25,6 +25,7 @@ import { Secret } from '../../schemas/secret.ts';
 import { streamNames, streamSubjects, vaultSubject } from '../../schemas/subjects.ts';
 import { followStream } from '../../vault/log/stream-follower.ts';
 import { createKeyRingFile, type KeyRingFile, openKeyRing } from '../../vault/sealing/key-ring.ts';
+import { withMemorySettings } from '../../workers/vault-worker/memory-settings.ts';
 import type { FilledVaultOrder } from './filled-vault-process.ts';
 import { providers, publishManyGrants } from './many-grants.ts';
 import {
@@ -206,7 +207,9 @@ async function startVault({ name, url, keyRing, connection }: Instance) {
   const folder = join(home, `vault-${name}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
-  const child = fork(new URL('./filled-vault-process.ts', import.meta.url));
+  const child = fork(new URL('./filled-vault-process.ts', import.meta.url), {
+    env: withMemorySettings(process.env),
+  });
   const order: FilledVaultOrder = { url, keyRing, folder, rootKey: rootKey.toString('base64url') };
   child.send(order);
   const [served] = (await once(child, 'message')) as [{ servingAfterMs: number; cpuMicroseconds: number }];

@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import { parse } from 'yaml';
 import { commands } from '../../workers/cli/commands.ts';
 import { pinnedArchives } from '../../workers/nats-server/official-release.ts';
+import { withMemorySettings } from '../../workers/vault-worker/memory-settings.ts';
 
 const test = suite('compose');
 
@@ -50,6 +51,11 @@ test('only the gateway is reached from outside, and the demo from this machine',
   assert.equal(publishing.map(([name]) => name).sort(), ['demo', 'gateway']);
   assert.equal(compose.services.gateway?.ports, ['$' + '{LATCHKEY_PUBLISH:-127.0.0.1:4483}:4483']);
   for (const port of compose.services.demo?.ports ?? []) assert.match(port, /^127\.0\.0\.1:/);
+});
+
+test('a vault worker in a container has the memory settings of one on a single machine', () => {
+  const { NODE_OPTIONS, MALLOC_ARENA_MAX } = compose.services.vault?.environment ?? {};
+  assert.equal({ NODE_OPTIONS, MALLOC_ARENA_MAX }, withMemorySettings({}));
 });
 
 test('vault and NATS have no way out; gateway and provider workers share nothing but NATS', () => {

@@ -71,9 +71,9 @@ export function openProjection(
 
 /** People who call often are answered from memory; the rest of a row's way is the page cache of SQLite. */
 const rememberedRows = 20_000;
-/** Of grants: what is sealed in them, and what a row takes beside it. With ID tokens in them they are fewer. */
+/** Of grants: what is sealed in them, and what a row and its opened answer take beside it. With ID tokens they are fewer. */
 const rememberedBytes = 32 * 2 ** 20;
-const rowBytes = 1000;
+const rowBytes = 2200;
 
 function createProjection(database: Database.Database, linkedIdleMs: number): Projection {
   const db = drizzle(database);

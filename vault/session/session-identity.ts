@@ -4,9 +4,9 @@
  * with all that it holds. Linked accounts stay, and no look-up gets them without a session. The person's other sessions
  * are not taken down by that, for a refresh token can die of idleness alone; each is put to the same question at once.
  */
-import { LRUCache } from 'lru-cache';
 import { holdFor } from '../../schemas/bus.ts';
 import { RefusedError } from '../../schemas/failure.ts';
+import type { GrantIds } from '../grant/grant-ids.ts';
 import type { HeldGrant } from '../grant/state.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';
 import type { Projection } from '../projection/projection.ts';
@@ -14,7 +14,6 @@ import type { GrantRow } from '../projection/tables.ts';
 import type { LastUses } from '../refresh/last-uses.ts';
 import type { Refresher } from '../refresh/refresher.ts';
 import type { Revocation } from '../revocation/revocation.ts';
-import type { IdentityIndex } from '../sealing/identity-index.ts';
 import type { SessionEnd } from './session-end.ts';
 
 interface Holder {
@@ -39,7 +38,7 @@ interface Options {
   /** The first of the chain; null: nobody is asked. */
   readonly provider: string | null;
   readonly projection: Projection;
-  readonly index: Pick<IdentityIndex, 'sessionGrantId'>;
+  readonly grantIds: Pick<GrantIds, 'ofSession'>;
   readonly refresher: Pick<Refresher, 'refresh'>;
   readonly lastUses: Pick<LastUses, 'note'>;
   readonly sessionEnd: Pick<SessionEnd, 'revoke'>;
@@ -52,21 +51,13 @@ interface Options {
 const askAgainMs = 20;
 
 export function createSessionIdentity(options: Options): SessionIdentity {
-  const { provider, projection, index, refresher, lastUses, sessionEnd, revocation } = options;
+  const { provider, projection, grantIds, refresher, lastUses, sessionEnd, revocation } = options;
   const { writerOf, now, onProblem } = options;
-  const grantIds = new LRUCache<string, string>({ max: 100_000 });
   /** Sessions whose end is on its way to the log. */
   const ending = new Set<string>();
 
-  function findGrant({ sessionId, principalKey }: Holder): GrantRow | null {
-    if (provider === null) return null;
-    let grantId = grantIds.get(sessionId);
-    if (grantId === undefined) {
-      grantId = index.sessionGrantId(principalKey, provider, sessionId);
-      grantIds.set(sessionId, grantId);
-    }
-    return projection.findGrant(grantId);
-  }
+  const findGrant = (session: Holder): GrantRow | null =>
+    provider === null ? null : projection.findGrant(grantIds.ofSession(session, provider));
 
   function assertNotRefused(partition: number, session: Holder): void {
     const row = findGrant(session);

@@ -26,7 +26,7 @@ interface Options {
 }
 
 /** A promise only for a token that is seen for the first time. @throws RefusedError `unauthorized` */
-export function createAccessTokenVerifier({ keys, issuer, audiences, now, remembered = 50_000 }: Options) {
+export function createAccessTokenVerifier({ keys, issuer, audiences, now, remembered = 20_000 }: Options) {
   let publicKeys = keys.publicKeys;
   let keySet = keySetOf(publicKeys);
   const known = new LRUCache<string, Caller>({ max: remembered });
@@ -73,7 +73,7 @@ export function createAccessTokenVerifier({ keys, issuer, audiences, now, rememb
 
   return (token: Secret): Caller | Promise<Caller> => {
     const text = token.reveal();
-    const digest = hash('sha256', text, 'base64');
+    const digest = hash('sha256', text, 'binary');
     const caller = known.get(digest);
     if (!caller) return verifyOnce(text, digest);
     if (caller.expiresAt <= now())

@@ -6,6 +6,7 @@ import type { Config } from '../../schemas/config/config.ts';
 import { gatewayConfig } from '../../schemas/config/gateway-config.ts';
 import { providerConfig } from '../../schemas/config/provider-config.ts';
 import { vaultConfig } from '../../schemas/config/vault-config.ts';
+import { withMemorySettings } from '../vault-worker/memory-settings.ts';
 
 export interface NatsAccess {
   readonly url: string;
@@ -43,7 +44,7 @@ export function createChildEnvironments(
   });
   return {
     gateway: of(variables.gateway),
-    vault: of(variables.vault),
+    vault: withMemorySettings(of(variables.vault)),
     provider: of(variables.provider),
   };
 }
