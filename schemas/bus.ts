@@ -17,6 +17,7 @@ import {
 import { commandIdSchema, createCommandId } from './ids.ts';
 import type { Operation } from './messages/operation.ts';
 import { type InboxConnection, openReplyInbox } from './reply-inbox.ts';
+import { createRetryPauses } from './retry-pauses.ts';
 import type { RolePair } from './role-keys.ts';
 import { SealedEnvelopeError, type SealedEnvelopes } from './sealed-envelope.ts';
 import { isInbox } from './subjects.ts';
@@ -36,14 +37,6 @@ const turnMs = 5;
 const firstHoldingMs = 150;
 const nextHoldingMs = 500;
 const longestSilenceMs = nextHoldingMs + attemptMs - firstHoldingMs;
-
-/** Between attempts that were refused, or heard by nobody: a thousand requesters must not keep busy whom they wait for. */
-const firstRefusedPauseMs = 50;
-const longestRefusedPauseMs = 200;
-
-/** Between attempts that nobody answered: at most, and growing up to. */
-const firstSilencePauseMs = 50;
-const longestSilencePauseMs = 1600;
 
 /** What a handler returns while the work goes on: the requester asks again with the same command id. */
 export const pending: unique symbol = Symbol('pending');
@@ -115,6 +108,7 @@ type Reply = z.infer<typeof replyFrameSchema>;
 
 export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus {
   const replies = openReplyInbox(connection);
+  const pauses = createRetryPauses();
   const turns = createTurns({ turnMs, maxWaitMs: attemptMs });
   return {
     async request(
@@ -129,9 +123,6 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       let perhapsHeard = false;
       let silences = 0;
       let refusals = 0;
-      /** Not less than half of it, and at first short: a worker that hands over is there in a moment. */
-      const refusedPause = () =>
-        Math.min(longestRefusedPauseMs, firstRefusedPauseMs * 2 ** refusals++) * (0.5 + Math.random() / 2);
       for (;;) {
         const left = deadline - performance.now();
         // Timers run out a little early; an attempt too short for any answer would turn a refusal into "unknown".
@@ -149,7 +140,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
           if ('ok' in answer) return operation.response.parse(answer.ok);
           if ('failure' in answer) {
             last = refusedError(answer.failure);
-            pauseMs = last.retryAfterMs ?? refusedPause();
+            pauseMs = last.retryAfterMs ?? pauses.afterRefusal(refusals++);
           } else {
             last = new DeadlineExceededError(`${operation.name} is still under way after ${timeoutMs} ms`);
             perhapsHeard = true;
@@ -159,17 +150,16 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
           last = failureOfAttempt(error, operation.name, timeoutMs);
           if (last instanceof DeadlineExceededError) {
             perhapsHeard = true;
-            // Perhaps it has more to do than it can: a repetition of everything at once would keep it so.
-            pauseMs = Math.random() * Math.min(longestSilencePauseMs, firstSilencePauseMs * 2 ** silences++);
+            pauseMs = pauses.afterSilence(silences++);
           }
           // Nobody listens: a worker is starting or handing over. What cannot be opened can come at any rate.
-          if (last instanceof NoRespondersError || !isTimeout(last.cause)) pauseMs = refusedPause();
+          if (last instanceof NoRespondersError || !isTimeout(last.cause))
+            pauseMs = pauses.afterRefusal(refusals++);
         }
         if (last instanceof RefusedError && !last.retryable) throw last;
         if (last instanceof NoRespondersError && failUnheard && !perhapsHeard) throw last;
         const rest = deadline - performance.now();
-        if (pauseMs > 0 && rest > 0)
-          await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, rest)));
+        if (pauseMs > 0 && rest > 0) await pauses.wait(Math.min(pauseMs, rest));
       }
     },
 

@@ -3,7 +3,7 @@
  * every row anew, which takes as long as SQLite takes for the row, and a rebuild puts millions in.
  */
 import type Database from 'better-sqlite3';
-import type { SQLiteTable } from 'drizzle-orm/sqlite-core';
+import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { getTableColumns, sql } from './drizzle.ts';
 
 type Placeholders<Table extends SQLiteTable> = {
@@ -24,12 +24,19 @@ export function prepareInsert<Table extends SQLiteTable>(
 ): (row: Table['$inferSelect']) => void {
   const statement = database.prepare(insert.toSQL().sql);
   const columns = Object.entries(getTableColumns(table));
+  const names = columns.map(([name]) => name as keyof Table['$inferSelect']);
+  const mapped = columns.flatMap(([, column], index) =>
+    takesAsIs(column) ? [] : [{ index, map: (value: unknown) => column.mapToDriverValue(value) }],
+  );
   return (row) => {
-    statement.run(
-      columns.map(([name, column]) => {
-        const value: unknown = row[name];
-        return value === null ? null : column.mapToDriverValue(value);
-      }),
-    );
+    const values: unknown[] = new Array(names.length);
+    for (let index = 0; index < names.length; index++) values[index] = row[names[index]!];
+    for (const { index, map } of mapped) if (values[index] !== null) values[index] = map(values[index]);
+    statement.run(values);
   };
+}
+
+/** A number, a text or bytes, which better-sqlite3 takes as they are. */
+function takesAsIs({ columnType }: SQLiteColumn): boolean {
+  return columnType === 'SQLiteInteger' || columnType === 'SQLiteText' || columnType === 'SQLiteBlobBuffer';
 }
