@@ -77,8 +77,47 @@ export interface Bus {
   serve<Request, Response>(
     operation: Operation<Request, Response>,
     target: RequestTarget & { queue: string; holds?: boolean },
-    handle: (request: Request, context: RequestContext) => Promise<Response | Pending> | Response | Pending,
+    handle: Handle<Request, Response>,
   ): () => Promise<void>;
+
+  /**
+   * The same for many operations by one subscription: a worker that takes or gives up partitions does so with all of it.
+   * @param target.subject ends in `*`, which stands for the name of the operation
+   */
+  serveAll(
+    target: RequestTarget & { queue: string },
+    operations: readonly ServedOperation[],
+  ): () => Promise<void>;
+}
+
+export type Handle<Request, Response> = (
+  request: Request,
+  context: RequestContext,
+) => Promise<Response | Pending> | Response | Pending;
+
+/** An operation with what answers it. */
+export interface ServedOperation {
+  readonly name: string;
+  readonly holds: boolean;
+  /** @throws RefusedError `invalid-request` for what does not fit the schema */
+  handle(body: unknown, context: RequestContext): unknown;
+}
+
+/** @param options.holds the handler takes its time, and its requester waits for it without asking again */
+export function served<Request, Response>(
+  { name, request: schema }: Operation<Request, Response>,
+  handle: Handle<Request, Response>,
+  { holds = false }: { holds?: boolean } = {},
+): ServedOperation {
+  return {
+    name,
+    holds,
+    handle(body, context) {
+      const request = schema.safeParse(body);
+      if (!request.success) throw new RefusedError('invalid-request', `${name}: ${describe(request.error)}`);
+      return handle(request.data, context);
+    },
+  };
 }
 
 export interface BusOptions {
@@ -163,29 +202,42 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       }
     },
 
-    serve(operation, target, handle) {
-      const answering = new Set<Promise<void>>();
-      const holding = target.holds ? new Set<() => void>() : null;
-      const subscription = connection.subscribe(target.subject, {
-        queue: target.queue,
-        callback: (error, message) => {
-          if (error) return onProblem?.({ subject: target.subject, error });
-          turns.take((receivedAt) => {
-            const answered = answer(operation, target.pair, handle, { message, receivedAt, holding });
-            if (!answered) return;
-            answering.add(answered);
-            void answered.then(() => answering.delete(answered));
-          });
-        },
-      });
-      return async () => {
-        await subscription.drain();
-        await turns.taken();
-        for (const release of holding ?? []) release();
-        await Promise.all(answering);
-      };
+    serve(operation, { holds = false, ...target }, handle) {
+      const only = served(operation, handle, { holds });
+      return listen(target, () => only);
+    },
+
+    serveAll(target, operations) {
+      const byName = new Map(operations.map((operation) => [operation.name, operation]));
+      return listen(target, (subject) => byName.get(subject.slice(subject.lastIndexOf('.') + 1)));
     },
   };
+
+  function listen(
+    { subject, pair, queue }: RequestTarget & { queue: string },
+    find: (subject: string) => ServedOperation | undefined,
+  ): () => Promise<void> {
+    const answering = new Set<Promise<void>>();
+    const holding = new Set<() => void>();
+    const subscription = connection.subscribe(subject, {
+      queue,
+      callback: (error, message) => {
+        if (error) return onProblem?.({ subject, error });
+        turns.take((receivedAt) => {
+          const answered = answer(find(message.subject), pair, { message, receivedAt, holding });
+          if (!answered) return;
+          answering.add(answered);
+          void answered.then(() => answering.delete(answered));
+        });
+      },
+    });
+    return async () => {
+      await subscription.drain();
+      await turns.taken();
+      for (const release of holding) release();
+      await Promise.all(answering);
+    };
+  }
 
   async function attempt(
     { subject, pair }: RequestTarget,
@@ -205,10 +257,9 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
   }
 
   /** Answers at once what needs no waiting: a look-up of a live token does not leave this call. */
-  function answer<Request, Response>(
-    operation: Operation<Request, Response>,
+  function answer(
+    operation: ServedOperation | undefined,
     pair: RolePair,
-    handle: (request: Request, context: RequestContext) => Promise<Response | Pending> | Response | Pending,
     { message, receivedAt, holding }: Received,
   ): Promise<void> | undefined {
     const { subject } = message;
@@ -236,24 +287,22 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
         onProblem?.({ subject, error });
       }
     };
-    const heldText = () => (holding ? `"held":${Math.floor(performance.now() - receivedAt)},` : '');
-    const succeed = (outcome: Response | Pending) =>
+    const heldText = () => (operation?.holds ? `"held":${Math.floor(performance.now() - receivedAt)},` : '');
+    const succeed = (outcome: unknown) =>
       respond(`{${heldText()}${outcome === pending ? '"pending":true' : `"ok":${wireText(outcome)}`}}`);
     const fail = (error: unknown) => {
       if (!(error instanceof RefusedError)) onProblem?.({ subject, error });
       respond(`{${heldText()}"failure":${JSON.stringify(failureOf(error))}}`);
     };
     try {
-      const request = operation.request.safeParse(frame.body);
-      if (!request.success)
-        throw new RefusedError('invalid-request', `${operation.name}: ${describe(request.error)}`);
+      if (!operation) throw new RefusedError('invalid-request', 'there is no such operation');
       const context = { commandId: frame.id, subject, remainingMs: frame.left };
-      const outcome = handle(request.data, context);
+      const outcome = operation.handle(frame.body, context);
       if (!(outcome instanceof Promise)) {
         succeed(outcome);
         return;
       }
-      if (!holding) return outcome.then(succeed, fail);
+      if (!operation.holds) return outcome.then(succeed, fail);
       return hold(outcome, { receivedAt, leftMs: frame.left, holding, succeed, fail, say: respond });
     } catch (error) {
       fail(error);
@@ -278,25 +327,25 @@ interface Received {
   readonly message: Msg;
   /** By `performance.now()`; it may have waited for its turn since. */
   readonly receivedAt: number;
-  /** Where the handler may hold its answers. */
-  readonly holding: Set<() => void> | null;
+  /** Answers that are held, each of which can be let go of. */
+  readonly holding: Set<() => void>;
 }
 
-interface HeldAnswer<Response> {
+interface HeldAnswer {
   readonly receivedAt: number;
   /** How long whoever asked still waits. */
   readonly leftMs: number;
   /** Each of those that wait here can be told to ask again. */
   readonly holding: Set<() => void>;
-  readonly succeed: (outcome: Response | Pending) => void;
+  readonly succeed: (outcome: unknown) => void;
   readonly fail: (error: unknown) => void;
   readonly say: (frame: string) => void;
 }
 
 /** Resolves when it is answered, or the one who asked has gone. */
-function hold<Response>(
-  outcome: Promise<Response | Pending>,
-  { receivedAt, leftMs, holding, succeed, fail, say }: HeldAnswer<Response>,
+function hold(
+  outcome: Promise<unknown>,
+  { receivedAt, leftMs, holding, succeed, fail, say }: HeldAnswer,
 ): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let timer = setTimeout(sayHolding, Math.max(0, receivedAt + firstHoldingMs - performance.now()));

@@ -27,6 +27,9 @@ function checkedProvider(name: string): string {
 export const vaultSubject = (partition: number | '*', operation: string) =>
   `latchkey.vault.${partition === '*' ? '*' : checkedPartition(partition)}.${checked(operation, 'operation')}`;
 
+/** All of them at once. */
+export const vaultSubjects = (partition: number) => `latchkey.vault.${checkedPartition(partition)}.*`;
+
 /** Where the workers of a provider deliver what a refresh got; one subject each, for each has a key of its own. */
 export const refreshOutcomeSubject = (partition: number | '*', provider: string) =>
   `${vaultSubject(partition, 'refresh-outcome')}.${checkedProvider(provider)}`;
@@ -34,6 +37,9 @@ export const refreshOutcomeSubject = (partition: number | '*', provider: string)
 /** An operator's requests, which the owner of the partition answers. */
 export const adminSubject = (partition: number, operation: string) =>
   `latchkey.admin.${checkedPartition(partition)}.${checked(operation, 'operation')}`;
+
+/** All of them at once. */
+export const adminSubjects = (partition: number) => `latchkey.admin.${checkedPartition(partition)}.*`;
 
 /** Requests that any vault worker answers. */
 export const authSubject = (operation: string) => `latchkey.auth.${checked(operation, 'operation')}`;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as z from 'zod';
-import { createBus, holdFor, pending } from '../../schemas/bus.ts';
+import { createBus, holdFor, pending, served as serving } from '../../schemas/bus.ts';
 import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { createBootId, createCommandId } from '../../schemas/ids.ts';
 import { defineOperation } from '../../schemas/messages/operation.ts';
@@ -84,6 +84,24 @@ test('a refusal is one at once, with its code and message', async () => {
   assert.is((error as RefusedError).retryable, false);
   assert.is(asked, 1);
   assert.equal(bus.problems, []);
+});
+
+test('many operations are served by one subscription, each by its own handler', async () => {
+  await using bus = await openTestBus();
+  const ping = { ...echo, name: 'ping' };
+  bus.server.serveAll({ ...served, subject: subject.replace(/[^.]+$/, '*') }, [
+    serving(echo, ({ text }) => ({ text: `echo ${text}` })),
+    serving(ping, ({ text }) => ({ text: `ping ${text}` })),
+  ]);
+  const ask = (name: string) => {
+    const one = { ...target, subject: subject.replace(/[^.]+$/, name) };
+    return bus.client.request(echo, one, { text: 'x' }, { timeoutMs: 3000 });
+  };
+  assert.is((await ask('echo')).text, 'echo x');
+  assert.is((await ask('ping')).text, 'ping x');
+  const unknown = await failureOf(ask('other'));
+  assert.instance(unknown, RefusedError);
+  assert.is((unknown as RefusedError).code, 'invalid-request');
 });
 
 test('a retryable refusal is repeated with the same command id until it is answered', async () => {

@@ -24,6 +24,7 @@ import { followStream } from './stream-follower.ts';
 const wrongLastSequence = 10071;
 const wrongLastSequenceConstant = 10164;
 const noMessageFound = 10037;
+const batchHeaders = ['Nats-Batch-Id', 'Nats-Batch-Sequence', 'Nats-Batch-Commit'];
 
 interface Options {
   readonly connection: NatsConnection;
@@ -70,7 +71,8 @@ export async function openJetStreamEventLog({
       // Markers of the past fence nothing.
       head.set('Nats-Rollup', 'sub');
       try {
-        const epoch = await commit({ partition, subject, data: Buffer.from(worker), headers: head });
+        const marker = { partition, subject, data: Buffer.from(worker), headers: head };
+        const epoch = await group.commit([marker]);
         return { partition, epoch };
       } catch (error) {
         if (!(error instanceof VaultError && error.code === 'ownership-lost')) throw error;
@@ -136,6 +138,12 @@ export async function openJetStreamEventLog({
 
   /** @returns the sequence of the last message */
   async function storeBatch(publications: readonly Publication[]): Promise<number> {
+    const [only] = publications;
+    if (only && publications.length === 1) {
+      // It may have been part of a batch that was refused.
+      for (const name of batchHeaders) only.headers.delete(name);
+      return commit(only);
+    }
     const batch = randomUUID();
     publications.forEach(({ headers: head }, index) => {
       head.set('Nats-Batch-Id', batch);

@@ -2,7 +2,15 @@
  * Puts a vault on the bus: each request that may be asked of it, under the subject and the pair of roles that may ask.
  * Nothing that is not listed here can be reached from outside.
  */
-import { attemptMs, type Bus, holdFor, type Pending, type RequestContext } from '../../schemas/bus.ts';
+import {
+  attemptMs,
+  type Bus,
+  type Handle,
+  holdFor,
+  type Pending,
+  type RequestContext,
+  served,
+} from '../../schemas/bus.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import { deleteAuthRecord, findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
@@ -38,7 +46,7 @@ import {
   skipLinked,
 } from '../../schemas/messages/sign-in.ts';
 import { beginTokenUse, endTokenUse } from '../../schemas/messages/token-use.ts';
-import { adminSubject, authSubject, refreshOutcomeSubject, vaultSubject } from '../../schemas/subjects.ts';
+import { adminSubjects, authSubject, refreshOutcomeSubject, vaultSubjects } from '../../schemas/subjects.ts';
 import type { Chain } from '../../vault/authorization/chain.ts';
 import type { Ownership } from '../../vault/ownership/ownership.ts';
 import type { Vault } from '../../vault/vault.ts';
@@ -52,11 +60,6 @@ export interface VaultWorker {
    */
   stop(): Promise<void>;
 }
-
-type Handler<Request, Response> = (
-  request: Request,
-  context: RequestContext,
-) => Promise<Response | Pending> | Response | Pending;
 
 type Stop = () => Promise<void>;
 
@@ -83,7 +86,7 @@ export function startVaultWorker({
 
   function serveAny<Request, Response>(
     operation: Operation<Request, Response>,
-    handle: Handler<Request, Response>,
+    handle: Handle<Request, Response>,
   ) {
     const target = { subject: authSubject(operation.name), pair: 'gateway-vault', queue } as const;
     stops.push(gateways.serve(operation, target, toRefusal(handle)));
@@ -92,8 +95,8 @@ export function startVaultWorker({
   /** An answer, also a refusal, leaves only while the lease runs: asked after the last await, just before it is sealed. */
   function asOwner<Request, Response>(
     partition: number,
-    handle: Handler<Request, Response>,
-  ): Handler<Request, Response> {
+    handle: Handle<Request, Response>,
+  ): Handle<Request, Response> {
     const assertOwner = () => {
       if (!ownership.mayAnswer(partition)) {
         throw new RefusedError('not-owner', 'this worker does not own the partition any more');
@@ -121,94 +124,62 @@ export function startVaultWorker({
     holdFor(vault.commands.once(`${subject} ${commandId}`, work));
 
   function servePartition(partition: number): Stop[] {
-    const fromGateway = <Request, Response>(
+    /** Only while this worker owns the partition. */
+    const owned = <Request, Response>(
       operation: Operation<Request, Response>,
-      handle: Handler<Request, Response>,
-      { holds = false } = {},
-    ): Stop => {
-      const target = {
-        subject: vaultSubject(partition, operation.name),
-        pair: 'gateway-vault',
-        queue,
-        holds,
-      } as const;
-      return gateways.serve(operation, target, asOwner(partition, handle));
-    };
-    const fromOperator = <Request, Response>(
-      operation: Operation<Request, Response>,
-      handle: Handler<Request, Response>,
-    ): Stop => {
-      const target = {
-        subject: adminSubject(partition, operation.name),
-        pair: 'operator-vault',
-        queue,
-      } as const;
-      return bus.serve(operation, target, asOwner(partition, handle));
-    };
+      handle: Handle<Request, Response>,
+      options?: { holds: boolean },
+    ) => served(operation, asOwner(partition, handle), options);
     const { operator } = vault;
-    return [
-      fromOperator(loadKeyRing, ({ sealWith }, context) =>
-        once(context, () => operator.loadKeyRing(sealWith)),
-      ),
-      fromOperator(rotateSigningKey, ({ early }, context) =>
-        once(context, () => operator.rotateSigningKey(early)),
-      ),
-      fromOperator(rewrapKeys, (_, context) =>
+    const ofOperators = [
+      owned(loadKeyRing, ({ sealWith }, context) => once(context, () => operator.loadKeyRing(sealWith))),
+      owned(rotateSigningKey, ({ early }, context) => once(context, () => operator.rotateSigningKey(early))),
+      owned(rewrapKeys, (_, context) =>
         once(context, async () => ({ rewrapped: await operator.rewrap(partition) })),
       ),
-      fromOperator(listKeyUse, (_, context) =>
-        once(context, async () => ({ uses: await operator.use(partition) })),
-      ),
-      fromOperator(findUser, ({ provider, subject }) => operator.findUser(provider, subject)),
-      fromOperator(forgetUser, ({ userId }, context) =>
-        once(context, () => operator.forgetUser(partition, userId)),
-      ),
-      fromOperator(listGrants, (request) => operator.listGrants(request)),
-      fromOperator(revokeGrants, (request, context) =>
+      owned(listKeyUse, (_, context) => once(context, async () => ({ uses: await operator.use(partition) }))),
+      owned(findUser, ({ provider, subject }) => operator.findUser(provider, subject)),
+      owned(forgetUser, ({ userId }, context) => once(context, () => operator.forgetUser(partition, userId))),
+      owned(listGrants, (request) => operator.listGrants(request)),
+      owned(revokeGrants, (request, context) =>
         once(context, () => operator.revokeGrants(partition, request)),
       ),
-      fromOperator(forecastGrants, (period) => ({ counts: operator.forecast.forecast(partition, period) })),
-      fromOperator(listEndingGrants, ({ after, ...period }) =>
+      owned(forecastGrants, (period) => ({ counts: operator.forecast.forecast(partition, period) })),
+      owned(listEndingGrants, ({ after, ...period }) =>
         operator.forecast.listEnding(partition, period, after),
       ),
       // All partitions are asked at once: on a busy machine it takes longer than an attempt, and none may begin anew.
-      fromOperator(confirmForgotten, ({ userId }, context) =>
-        once(context, () => operator.hasForgotten(userId)),
-      ),
-      fromGateway(
+      owned(confirmForgotten, ({ userId }, context) => once(context, () => operator.hasForgotten(userId))),
+    ];
+    const ofGateways = [
+      owned(
         findUpstreamTokens,
         // Who asked must hear `pending` in time, or would take the vault to be away.
         (request, { remainingMs }) => vault.findUpstreamTokens(partition, request, remainingMs - attemptMs),
         { holds: true },
       ),
-      fromGateway(skipLinked, (request, context) =>
-        once(context, () => vault.skipLinked(partition, request)),
-      ),
-      fromGateway(openSession, (request, context) =>
-        once(context, () => vault.openSession(partition, request)),
-      ),
-      fromGateway(endSession, (request, context) =>
-        once(context, () => vault.endSession(partition, request)),
-      ),
-      fromGateway(beginLink, (request, context) =>
-        once(context, () => vault.linker.begin(partition, request)),
-      ),
-      fromGateway(linkAccount, (request, context) =>
-        once(context, () => vault.linker.link(partition, request)),
-      ),
-      fromGateway(unlinkAccount, (request, context) =>
+      owned(skipLinked, (request, context) => once(context, () => vault.skipLinked(partition, request))),
+      owned(openSession, (request, context) => once(context, () => vault.openSession(partition, request))),
+      owned(endSession, (request, context) => once(context, () => vault.endSession(partition, request))),
+      owned(beginLink, (request, context) => once(context, () => vault.linker.begin(partition, request))),
+      owned(linkAccount, (request, context) => once(context, () => vault.linker.link(partition, request))),
+      owned(unlinkAccount, (request, context) =>
         once(context, () => vault.linker.unlink(partition, request)),
       ),
-      fromGateway(signAccessToken, ({ kid, signingInput }) => ({
+      owned(signAccessToken, ({ kid, signingInput }) => ({
         signature: vault.signAccessToken(partition, kid, signingInput),
       })),
+    ];
+    return [
+      bus.serveAll({ subject: adminSubjects(partition), pair: 'operator-vault', queue }, ofOperators),
+      gateways.serveAll({ subject: vaultSubjects(partition), pair: 'gateway-vault', queue }, ofGateways),
       ...providers.map((provider) => {
         const target = {
           subject: refreshOutcomeSubject(partition, provider),
           pair: `vault-provider:${provider}`,
           queue,
         } as const;
-        const record: Handler<RefreshOutcomeDelivery, Record<string, never>> = (delivery, context) =>
+        const record: Handle<RefreshOutcomeDelivery, Record<string, never>> = (delivery, context) =>
           once(context, async () => {
             await vault.recordRefreshOutcome(partition, provider, delivery);
             return {};
