@@ -17,6 +17,8 @@ import { VaultError } from '../errors.ts';
 import { sessionEndReasons } from '../session/session.ts';
 
 const format = 1;
+/** What a worker's lease says that it reads. */
+export const readableFormats = [format];
 const headLength = 5;
 
 const startedClaimsSchema = z.array(claimIdSchema).readonly();

@@ -8,6 +8,11 @@ export const leaseSchema = z.object({
   status: z.enum(['live', 'dead']),
   /** The partitions that the worker holds or is about to take: nobody else may take them while it lives. */
   owns: z.array(z.int().min(0)),
+  /**
+   * The formats of stored events that the worker reads. Whoever can write several writes the newest that all live workers
+   * read, so that workers are upgraded one after another. A lease that does not say it is of one that reads the first.
+   */
+  reads: z.array(z.int().min(1)).default([1]),
 });
 export type Lease = z.infer<typeof leaseSchema>;
 

@@ -9,6 +9,7 @@
  */
 import { VaultError } from '../errors.ts';
 import type { EventLog, PartitionOwnership } from '../log/event-log.ts';
+import { readableFormats } from '../log/stored-event.ts';
 import { assignPartitions } from './assignment.ts';
 import type { LeaseClock, LeaseMark } from './lease-clock.ts';
 import type { Lease, LeaseEntry, LeaseStore } from './lease-store.ts';
@@ -131,7 +132,8 @@ export function startOwnership(options: Options): Ownership {
     for (;;) {
       const ended = renewedAt !== null && leaseLeftMs() <= 0;
       const mark = clock.mark();
-      const written = await leases.write({ worker, status: 'live', owns: [...owned.keys()] }, revision);
+      const lease: Lease = { worker, status: 'live', owns: [...owned.keys()], reads: readableFormats };
+      const written = await leases.write(lease, revision);
       if (written !== null) {
         if (ended) {
           lapses += 1;
@@ -198,7 +200,7 @@ export function startOwnership(options: Options): Ownership {
       return true;
     }
     if (clock.since(known.since) < times.deadAfterMs) return true;
-    const marked = await leases.write({ worker: lease.worker, status: 'dead', owns: [] }, current);
+    const marked = await leases.write({ ...lease, status: 'dead', owns: [] }, current);
     if (marked !== null) return false;
     // It was renewed at the last moment, or another contender was faster.
     again = true;
