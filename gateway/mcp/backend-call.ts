@@ -10,7 +10,7 @@ import { type OutgoingHeaders, UpstreamTokenNotFoundError } from '../strategies/
 import { type Backend, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 import type { BackendConnection, BackendRequest } from './backend-connection.ts';
 import { BackendHttpError } from './backend-exchange.ts';
-import type { Credentials } from './backend-fetch.ts';
+import { BackendCutOffError, type Credentials } from './backend-fetch.ts';
 import type { BackendHealth } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import type { ConnectionPool } from './connection-pool.ts';
@@ -94,7 +94,7 @@ export function createBackendCalls(options: {
           lease.discard();
           // Refused before it was worked on, so it may be sent again.
           if (!mayRepeat || !lease.reused) throw error.answer ?? error;
-        } else if (!mayRepeat || !repeatable || !isCutOff(error)) throw error;
+        } else if (!mayRepeat || !repeatable || !(error instanceof BackendCutOffError)) throw error;
       }
       return await once(false);
     };
@@ -184,11 +184,6 @@ function isFailure(error: unknown): boolean {
     error instanceof BackendTimeoutError ||
     error instanceof BackendAnswerError ||
     error instanceof BackendRedirectedError ||
-    isCutOff(error)
+    error instanceof BackendCutOffError
   );
-}
-
-/** No connection, or one that ended in the middle: what `fetch` throws. */
-function isCutOff(error: unknown): boolean {
-  return error instanceof TypeError && error.cause !== undefined;
 }

@@ -5,7 +5,12 @@
  */
 import type { Backend } from './backend.ts';
 import { BackendHttpError, type ExchangeEvents } from './backend-exchange.ts';
-import { type BackendFetch, type Credentials, createBackendFetch } from './backend-fetch.ts';
+import {
+  type BackendFetch,
+  type BackendSockets,
+  type Credentials,
+  createBackendFetch,
+} from './backend-fetch.ts';
 import { isObject, type JsonObject, JsonRpcError, type NotificationMessage, rpcCodes } from './json-rpc.ts';
 import { BackendAnswerError } from './message-stream.ts';
 import { openNewerConnection } from './newer-backend.ts';
@@ -68,16 +73,17 @@ export interface BackendConnector {
   open(backend: Backend, client: ClientProfile, credentials: Credentials): Promise<BackendConnection>;
 }
 
-export function createBackendConnector(
-  options: { send?: typeof fetch; maxMessageBytes?: number } = {},
-): BackendConnector {
-  const { maxMessageBytes = 64 * 1024 * 1024 } = options;
+export function createBackendConnector(options: {
+  sockets: BackendSockets;
+  maxMessageBytes?: number;
+}): BackendConnector {
+  const { sockets, maxMessageBytes = 64 * 1024 * 1024 } = options;
   /** Backends that answered the older handshake are not probed for the newer protocol each time. */
   const olderProtocol = new Set<string>();
 
   return {
     async open(backend, client, credentials) {
-      const send = createBackendFetch(backend, options.send);
+      const send = createBackendFetch(backend, sockets);
       const open: OpenOptions = { backend, client, credentials, send, maxMessageBytes };
       const assumedOlder = olderProtocol.has(backend.name);
       if (!assumedOlder) {

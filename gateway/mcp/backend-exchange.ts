@@ -2,6 +2,7 @@
  * One request to a backend and the messages that come until its result, whichever protocol the backend speaks. The
  * result is handed on when it is there, also where the backend leaves its stream open.
  */
+import type { BackendResponse } from './backend-fetch.ts';
 import { findResult, type JsonObject, type NotificationMessage, type RequestId } from './json-rpc.ts';
 import { BackendAnswerError, type ReceivedMessage, readMessages } from './message-stream.ts';
 import type { WaitLimit } from './wait-limit.ts';
@@ -32,7 +33,7 @@ export interface ReadOptions {
   /** Everything that is not the result. */
   readonly onMessage: (message: JsonObject) => void;
   /** Where a stream that ended too early goes on; absent: nowhere. */
-  readonly resume?: (lastEventId: string) => Promise<Response>;
+  readonly resume?: (lastEventId: string) => Promise<BackendResponse>;
 }
 
 const defaultRetryMs = 1_000;
@@ -44,7 +45,7 @@ const restMs = 1_000;
  * @throws BackendHttpError
  * @throws BackendAnswerError
  */
-export async function readResult(first: Response, options: ReadOptions): Promise<JsonObject> {
+export async function readResult(first: BackendResponse, options: ReadOptions): Promise<JsonObject> {
   const { id, maxMessageBytes, limit, onMessage, resume } = options;
   let response = first;
   let lastEventId: string | null = null;

@@ -3,6 +3,7 @@
  * configured URL of its backend only, request by request, and no redirect is followed. A backend's challenge
  * (401, 403) ends here as an error, so that no layer above acts on it.
  */
+import { Agent, type Dispatcher } from 'undici';
 import { type Backend, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 
 /** What the request of one person to one backend carries beside the protocol's own headers. */
@@ -16,25 +17,97 @@ export interface BackendHttpRequest {
   readonly signal: AbortSignal;
 }
 
-export type BackendFetch = (request: BackendHttpRequest, credentials: Credentials) => Promise<Response>;
+export interface BackendResponse {
+  readonly status: number;
+  readonly ok: boolean;
+  /** By its name in lower case. */
+  header(name: string): string | null;
+  /** To be read once, each piece when it has come. Left before its end, it is not wanted any more. */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** The body is not wanted. */
+  cancel(): void;
+}
+
+export type BackendFetch = (
+  request: BackendHttpRequest,
+  credentials: Credentials,
+) => Promise<BackendResponse>;
+
+/** No connection, or one that ended in the middle or carries no HTTP: whether the request arrived is not known. */
+export class BackendCutOffError extends Error {
+  override readonly name = 'BackendCutOffError';
+  readonly code = 'backend-cut-off';
+
+  constructor(options: { cause: unknown }) {
+    super('the connection to the backend failed', options);
+  }
+}
+
+/** Connections that are kept alive. They carry no state: what a request is and for whom stands in the request. */
+export interface BackendSockets {
+  readonly dispatcher: Dispatcher;
+  close(): Promise<void>;
+}
+
+export function createBackendSockets(): BackendSockets {
+  // How long a backend may be silent is limited for each exchange.
+  const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0 });
+  return { dispatcher, close: () => dispatcher.destroy() };
+}
 
 /**
  * @throws BackendRejectedError
  * @throws BackendRedirectedError
+ * @throws BackendCutOffError
  */
-export function createBackendFetch(backend: Backend, send: typeof fetch = fetch): BackendFetch {
+export function createBackendFetch({ name, url }: Backend, { dispatcher }: BackendSockets): BackendFetch {
+  const { origin } = url;
+  const path = `${url.pathname}${url.search}`;
+
   return async ({ method, headers, body, signal }, credentials) => {
-    const response = await send(backend.url, {
-      method,
-      headers: { ...headers, ...credentials },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal,
-      redirect: 'manual',
-    });
+    const answered = await dispatcher
+      .request({
+        origin,
+        path,
+        method,
+        headers: { ...headers, ...credentials },
+        body: body === undefined ? null : JSON.stringify(body),
+        signal,
+      })
+      .catch((cause) => {
+        throw signal.aborted ? signal.reason : new BackendCutOffError({ cause });
+      });
+    const response = toResponse(answered, signal);
     const { status } = response;
     if (status < 300 || (status >= 400 && status !== 401 && status !== 403)) return response;
-    await response.body?.cancel();
-    if (status === 401 || status === 403) throw new BackendRejectedError(backend.name, status);
-    throw new BackendRedirectedError(backend.name);
+    response.cancel();
+    if (status === 401 || status === 403) throw new BackendRejectedError(name, status);
+    throw new BackendRedirectedError(name);
   };
+}
+
+function toResponse(
+  { statusCode: status, headers, body }: Dispatcher.ResponseData,
+  signal: AbortSignal,
+): BackendResponse {
+  // Whoever reads is told by what is thrown; nobody may be reading when the exchange is given up.
+  body.on('error', () => {});
+  return {
+    status,
+    ok: status >= 200 && status < 300,
+    header(name) {
+      const value = headers[name];
+      return (Array.isArray(value) ? value[0] : value) ?? null;
+    },
+    body: piecesOf(body, signal),
+    cancel: () => void body.destroy(),
+  };
+}
+
+async function* piecesOf(body: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (cause) {
+    throw signal.aborted ? signal.reason : new BackendCutOffError({ cause });
+  }
 }

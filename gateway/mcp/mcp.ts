@@ -4,6 +4,7 @@ import type { GatewayFacts } from '../facts.ts';
 import type { Backend } from './backend.ts';
 import { createBackendCalls } from './backend-call.ts';
 import { createBackendConnector } from './backend-connection.ts';
+import { createBackendSockets } from './backend-fetch.ts';
 import { type BackendStatus, createBackendHealth, type HealthSettings } from './backend-health.ts';
 import { createCapabilityLists, listKinds } from './capability-lists.ts';
 import { createChangeListeners } from './change-listeners.ts';
@@ -66,9 +67,11 @@ export function createMcp(options: McpOptions): Mcp {
   const { bootId } = peers;
   const elapsed = () => performance.now();
   const names = createNames(backends, options.aggregation);
-  const connector = createBackendConnector(
-    options.maxMessageBytes === undefined ? {} : { maxMessageBytes: options.maxMessageBytes },
-  );
+  const sockets = createBackendSockets();
+  const connector = createBackendConnector({
+    sockets,
+    ...(options.maxMessageBytes === undefined ? {} : { maxMessageBytes: options.maxMessageBytes }),
+  });
   const pool = createConnectionPool({ connector });
   const health = createBackendHealth({ backends, settings: options.health, elapsed });
   const probes = createHealthProbes({ backends, connector, health, gateway, settings: options.probes });
@@ -145,6 +148,7 @@ export function createMcp(options: McpOptions): Mcp {
       probes[Symbol.dispose]();
       held.close();
       await endpoint.close();
+      await sockets.close();
     },
   };
 }

@@ -3,6 +3,7 @@
  * streamable HTTP), each as it comes. One message has a limit, a stream has none; what is no JSON-RPC is an error.
  */
 import { createParser } from 'eventsource-parser';
+import type { BackendResponse } from './backend-fetch.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
 
 export interface ReceivedMessage {
@@ -24,11 +25,10 @@ export class BackendAnswerError extends Error {
 }
 
 export async function* readMessages(
-  response: Response,
+  response: BackendResponse,
   { maxMessageBytes }: { maxMessageBytes: number },
 ): AsyncGenerator<ReceivedMessage> {
-  const type = response.headers.get('content-type') ?? '';
-  if (response.body === null) return;
+  const type = response.header('content-type') ?? '';
   if (!/^text\/event-stream\b/i.test(type)) {
     for (const message of parse(await readAll(response.body, maxMessageBytes)))
       yield { message, eventId: null, retryMs: null };
@@ -59,7 +59,7 @@ export async function* readMessages(
   }
 }
 
-async function readAll(body: ReadableStream<Uint8Array>, limit: number): Promise<string> {
+async function readAll(body: AsyncIterable<Uint8Array>, limit: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of body) {

@@ -95,7 +95,7 @@ export async function openNewerConnection(options: OpenOptions): Promise<Backend
       signal,
     );
     if (!response.ok) {
-      await response.body?.cancel();
+      response.cancel();
       if (response.status < 500) return false;
       throw new BackendHttpError(response.status);
     }

@@ -4,7 +4,7 @@
  */
 import type { BackendConnection, Listening, OpenOptions } from './backend-connection.ts';
 import { BackendHttpError, type ExchangeEvents, readResult } from './backend-exchange.ts';
-import type { Credentials } from './backend-fetch.ts';
+import type { BackendResponse, Credentials } from './backend-fetch.ts';
 import {
   createRpcError,
   findNotification,
@@ -40,7 +40,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
   let latest = options.credentials;
   let nextId = 1;
 
-  function post(body: JsonObject, credentials: Credentials, signal: AbortSignal): Promise<Response> {
+  function post(body: JsonObject, credentials: Credentials, signal: AbortSignal): Promise<BackendResponse> {
     latest = credentials;
     return send(
       {
@@ -60,7 +60,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
   async function tell(body: JsonObject, credentials: Credentials): Promise<void> {
     using limit = createWaitLimit(backend.timeoutMs, null);
     const response = await post(body, credentials, limit.signal);
-    await response.body?.cancel();
+    response.cancel();
   }
 
   /** What is not told is what the backend would not hear either. */
@@ -121,7 +121,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     message: { method: string; params: JsonObject },
     events: ExchangeEvents & { signal: AbortSignal | null; timeoutMs: number },
     credentials: Credentials,
-    onResponse: (response: Response) => void = () => {},
+    onResponse: (response: BackendResponse) => void = () => {},
   ): Promise<JsonObject> {
     const id: RequestId = nextId++;
     using limit = createWaitLimit(events.timeoutMs, events.signal);
@@ -155,7 +155,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     { signal: null, timeoutMs: backend.timeoutMs },
     latest,
     (response) => {
-      const id = response.headers.get('mcp-session-id');
+      const id = response.header('mcp-session-id');
       if (id !== null) session = { 'mcp-session-id': id };
     },
   );
@@ -179,8 +179,8 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     notify: (notification, credentials) => tell({ ...notification }, credentials),
     async listen(listening: Listening, credentials) {
       const response = await openStream(credentials, listening.signal);
-      if (!response.ok || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
-        await response.body?.cancel();
+      if (!response.ok || !response.header('content-type')?.startsWith('text/event-stream')) {
+        response.cancel();
         if (response.status === 404) throw new BackendSessionLostError(null);
         if (response.status >= 500) throw new BackendHttpError(response.status);
         return false;
@@ -195,7 +195,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
       using limit = createWaitLimit(closeLimitMs, null);
       try {
         const response = await send({ method: 'DELETE', headers: session, signal: limit.signal }, latest);
-        await response.body?.cancel();
+        response.cancel();
       } catch {
         // It ends there by itself.
       }
