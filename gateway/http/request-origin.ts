@@ -14,8 +14,14 @@ export function createOriginCheck(publicUrl: string): (req: IncomingMessage) => 
   const isOwnName = (url: URL | null): boolean =>
     url !== null && (url.hostname === own.hostname || (isLoopback(own) && isLoopback(url)));
 
+  /** The Host that was found to be ours last: it is the same at nearly every request. */
+  let known: string | undefined;
+
   return ({ headers: { host, origin } }) => {
-    if (!isOwnName(parseHost(host, own.protocol))) return 'foreign-host';
+    if (host === undefined || host !== known) {
+      if (!isOwnName(parseHost(host, own.protocol))) return 'foreign-host';
+      known = host;
+    }
     if (origin !== undefined && !isOwnName(URL.parse(origin))) return 'foreign-origin';
     return 'ok';
   };

@@ -44,6 +44,16 @@ export class BodyTooLargeError extends Error {
   }
 }
 
+/** Its sender went away in the middle. */
+class BodyCutOffError extends Error {
+  override readonly name = 'BodyCutOffError';
+  readonly code = 'body-cut-off';
+
+  constructor() {
+    super('the body ended too early');
+  }
+}
+
 /**
  * What is over the limit is read and dropped, up to as much again and a megabyte: a connection that is closed while
  * its client still sends is reset, and the client never sees why (RFC 9112 section 9.6).
@@ -55,13 +65,23 @@ export async function readBody(request: IncomingMessage, limit: number): Promise
   if (Number(request.headers['content-length'] ?? 0) > hardLimit) throw new BodyTooLargeError();
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    length += chunk.length;
-    if (length > hardLimit) break;
-    if (length <= limit) chunks.push(chunk);
-  }
+  await new Promise<void>((resolve, reject) => {
+    const onData = (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= limit) chunks.push(chunk);
+      if (length <= hardLimit) return;
+      request.off('data', onData).pause();
+      resolve();
+    };
+    const onClose = () => reject(new BodyCutOffError());
+    const onEnd = () => {
+      request.off('close', onClose);
+      resolve();
+    };
+    request.on('data', onData).once('end', onEnd).once('error', reject).once('close', onClose);
+  });
   if (length > limit) throw new BodyTooLargeError();
-  return Buffer.concat(chunks, length);
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length);
 }
 
 /** The same request with another body, for a reader that wants to read it itself. */

@@ -10,14 +10,15 @@ export function sendJson(
   body: unknown,
   headers: HeaderFields = {},
 ): void {
-  const bytes = Buffer.from(JSON.stringify(body));
+  const text = JSON.stringify(body);
   res.writeHead(status, {
     'cache-control': 'no-store',
     ...headers,
     'content-type': 'application/json',
-    'content-length': String(bytes.length),
+    'content-length': String(Buffer.byteLength(text)),
   });
-  res.end(bytes);
+  // As a text it leaves together with the head.
+  res.end(text);
 }
 
 export function sendJsonRpcError(

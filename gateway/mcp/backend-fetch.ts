@@ -3,6 +3,7 @@
  * configured URL of its backend only, request by request, and no redirect is followed. A backend's challenge
  * (401, 403) ends here as an error, so that no layer above acts on it.
  */
+import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher } from 'undici';
 import { type Backend, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 
@@ -22,8 +23,10 @@ export interface BackendResponse {
   readonly ok: boolean;
   /** By its name in lower case. */
   header(name: string): string | null;
-  /** To be read once, each piece when it has come. Left before its end, it is not wanted any more. */
-  readonly body: AsyncIterable<Uint8Array>;
+  /** The body, each piece when it has come. Left before its end, the rest is not wanted any more. */
+  pieces(): AsyncIterable<Uint8Array>;
+  /** The whole body instead; null: it is longer than that. */
+  bytes(limit: number): Promise<Buffer | null>;
   /** The body is not wanted. */
   cancel(): void;
 }
@@ -75,7 +78,7 @@ export function createBackendFetch({ name, url }: Backend, { dispatcher }: Backe
         signal,
       })
       .catch((cause) => {
-        throw signal.aborted ? signal.reason : new BackendCutOffError({ cause });
+        throw cutOff(cause, signal);
       });
     const response = toResponse(answered, signal);
     const { status } = response;
@@ -99,15 +102,36 @@ function toResponse(
       const value = headers[name];
       return (Array.isArray(value) ? value[0] : value) ?? null;
     },
-    body: piecesOf(body, signal),
+    pieces: () => piecesOf(body, signal),
+    bytes: (limit) => bytesOf(body, signal, limit),
     cancel: () => void body.destroy(),
   };
 }
 
-async function* piecesOf(body: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* piecesOf(body: Readable, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   try {
     yield* body;
   } catch (cause) {
-    throw signal.aborted ? signal.reason : new BackendCutOffError({ cause });
+    throw cutOff(cause, signal);
   }
+}
+
+function bytesOf(body: Readable, signal: AbortSignal, limit: number): Promise<Buffer | null> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    body.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      chunks.push(chunk);
+      if (length <= limit) return;
+      resolve(null);
+      body.destroy();
+    });
+    body.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length)));
+    body.once('error', (cause) => reject(cutOff(cause, signal)));
+  });
+}
+
+function cutOff(cause: unknown, signal: AbortSignal): unknown {
+  return signal.aborted ? signal.reason : new BackendCutOffError({ cause });
 }

@@ -4,7 +4,7 @@
  * tokens the request's target needs; only then is the message worked on. The caller's token goes no further.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { classifyInboundRequest, isJsonContentType } from '@modelcontextprotocol/server';
+import { isJsonContentType } from '@modelcontextprotocol/server';
 import type { Log } from '../../schemas/log.ts';
 import { BodyTooLargeError, readBody } from '../http/request.ts';
 import type { OriginVerdict } from '../http/request-origin.ts';
@@ -17,6 +17,7 @@ import type { Caller } from './caller.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import { findNotification, findRequest, isObject, type JsonObject, rpcCodes } from './json-rpc.ts';
+import { createMessageRoutes } from './message-route.ts';
 import type { NewerClients } from './newer-clients.ts';
 import type { OlderClients } from './older-clients.ts';
 import { type ClientProfile, newerVersion, olderVersions, profileOfMeta, toProfile } from './protocol.ts';
@@ -72,6 +73,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   const { mcpUrl, realm, verifier, identities, sessionIds, sessions, shared, running, router, log } = options;
   const { newerClients, olderClients } = options;
   const maxBodyBytes = options.maxBodyBytes ?? 4 * 1024 * 1024;
+  const routeOf = createMessageRoutes();
 
   async function authenticate(req: IncomingMessage, res: ServerResponse): Promise<AccessToken> {
     const token = await verifier.verify(req.headersDistinct.authorization ?? []);
@@ -119,16 +121,13 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
         message: 'Batches are not supported',
       });
 
-    const route = classifyInboundRequest({ httpMethod: 'POST', ...standardHeaders(req), body });
+    const route = routeOf(req, body);
     const message = isObject(body) ? body : {};
-    if (route.kind === 'reject') {
-      const { httpStatus, code, data } = route;
-      return sendJsonRpcError(res, httpStatus, { code, message: route.message, data }, { id: idOf(message) });
-    }
+    if (route.kind === 'refused')
+      return sendJsonRpcError(res, route.httpStatus, route.error, { id: idOf(message) });
     if (!acceptsBoth(req)) return sendJsonRpcError(res, 406, notAcceptable, { id: idOf(message) });
-    if (route.kind === 'modern')
-      await postNewer(req, res, token, message, route.classification.revision ?? null);
-    else await postOlder(req, res, token, message, route.reason === 'initialize');
+    if (route.kind === 'newer') await postNewer(req, res, token, message, route.revision);
+    else await postOlder(req, res, token, message, route.opensSession);
   }
 
   async function postNewer(
@@ -333,17 +332,6 @@ function parseJson(bytes: Buffer): unknown {
 function idOf(message: { id?: unknown; method?: unknown }): JsonRpcId {
   const { id, method } = message ?? {};
   return typeof method === 'string' && (typeof id === 'string' || typeof id === 'number') ? id : null;
-}
-
-function standardHeaders(req: IncomingMessage) {
-  const version = headerOf(req, 'mcp-protocol-version');
-  const method = headerOf(req, 'mcp-method');
-  const name = headerOf(req, 'mcp-name');
-  return {
-    ...(version === null ? {} : { protocolVersionHeader: version }),
-    ...(method === null ? {} : { mcpMethodHeader: method }),
-    ...(name === null ? {} : { mcpNameHeader: name }),
-  };
 }
 
 function passedHeaders(req: IncomingMessage, names: readonly string[]): Record<string, string> {

@@ -30,8 +30,9 @@ export async function* readMessages(
 ): AsyncGenerator<ReceivedMessage> {
   const type = response.header('content-type') ?? '';
   if (!/^text\/event-stream\b/i.test(type)) {
-    for (const message of parse(await readAll(response.body, maxMessageBytes)))
-      yield { message, eventId: null, retryMs: null };
+    const bytes = await response.bytes(maxMessageBytes);
+    if (bytes === null) throw new BackendAnswerError('too-large');
+    for (const message of parse(bytes.toString())) yield { message, eventId: null, retryMs: null };
     return;
   }
   const received: ReceivedMessage[] = [];
@@ -52,22 +53,11 @@ export async function* readMessages(
     },
   });
   const decoder = new TextDecoder();
-  for await (const chunk of response.body) {
+  for await (const chunk of response.pieces()) {
     parser.feed(decoder.decode(chunk, { stream: true }));
     if (tooLarge) throw new BackendAnswerError('too-large');
     yield* received.splice(0);
   }
-}
-
-async function readAll(body: AsyncIterable<Uint8Array>, limit: number): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of body) {
-    length += chunk.length;
-    if (length > limit) throw new BackendAnswerError('too-large');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, length).toString();
 }
 
 /** Servers of 2025-03-26 may put several messages together. */

@@ -24,18 +24,21 @@ export interface WaitLimit extends Disposable {
 }
 
 export function createWaitLimit(limitMs: number, caller: AbortSignal | null): WaitLimit {
-  const timedOut = new AbortController();
+  const abort = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   let paused = 0;
 
   function renew(): void {
     clearTimeout(timer);
-    if (paused === 0) timer = setTimeout(() => timedOut.abort(new BackendTimeoutError()), limitMs);
+    if (paused === 0) timer = setTimeout(() => abort.abort(new BackendTimeoutError()), limitMs);
   }
 
+  const giveUp = () => abort.abort(caller?.reason);
+  if (caller?.aborted) giveUp();
+  else caller?.addEventListener('abort', giveUp, { once: true });
   renew();
   return {
-    signal: caller === null ? timedOut.signal : AbortSignal.any([caller, timedOut.signal]),
+    signal: abort.signal,
     renew,
     async during(work) {
       paused += 1;
@@ -47,8 +50,9 @@ export function createWaitLimit(limitMs: number, caller: AbortSignal | null): Wa
         renew();
       }
     },
-    abandon: () => timedOut.abort(new BackendTimeoutError()),
+    abandon: () => abort.abort(new BackendTimeoutError()),
     [Symbol.dispose]() {
+      caller?.removeEventListener('abort', giveUp);
       paused = Number.POSITIVE_INFINITY;
       clearTimeout(timer);
     },
