@@ -22,6 +22,8 @@ export class BackendHttpError extends Error {
 /** Who hears what the backend says before its result. */
 export interface ExchangeEvents {
   readonly onNotification?: ((notification: NotificationMessage) => void) | undefined;
+  /** Settles when more can be heard: until then nothing more is read of the backend. null: at once. */
+  readonly room?: (() => Promise<void> | null) | undefined;
   /** The older protocol's servers ask in the middle of a call. @throws JsonRpcError */
   readonly onRequest?: ((method: string, params: JsonObject) => Promise<JsonObject>) | undefined;
 }
@@ -32,6 +34,7 @@ export interface ReadOptions {
   readonly limit: WaitLimit;
   /** Everything that is not the result. */
   readonly onMessage: (message: JsonObject) => void;
+  readonly room: ExchangeEvents['room'];
   /** Where a stream that ended too early goes on; absent: nowhere. */
   readonly resume?: (lastEventId: string) => Promise<BackendResponse>;
 }
@@ -46,7 +49,7 @@ const restMs = 1_000;
  * @throws BackendAnswerError
  */
 export async function readResult(first: BackendResponse, options: ReadOptions): Promise<JsonObject> {
-  const { id, maxMessageBytes, limit, onMessage, resume } = options;
+  const { id, maxMessageBytes, limit, onMessage, room, resume } = options;
   let response = first;
   let lastEventId: string | null = null;
   let retryMs = defaultRetryMs;
@@ -63,6 +66,9 @@ export async function readResult(first: BackendResponse, options: ReadOptions): 
         const result = findResult(value.message, id, response.status);
         if (result !== null) return result;
         onMessage(value.message);
+        const waiting = room?.() ?? null;
+        // It is the client that is slow, which is no silence of the backend.
+        if (waiting !== null) await limit.during(waiting);
       }
     } catch (error) {
       if (error instanceof BackendAnswerError && !response.ok) throw new BackendHttpError(response.status);

@@ -11,6 +11,8 @@ import type { JsonObject, JsonRpcError, NotificationMessage, RequestId } from '.
 export interface MessageSink {
   /** False: nobody reads any more. */
   send(message: JsonObject): boolean;
+  /** Settles when whoever reads has made room for more; null: there is room. */
+  room(): Promise<void> | null;
 }
 
 export interface ClientExchange extends MessageSink, Disposable {
@@ -22,8 +24,9 @@ export interface ClientExchange extends MessageSink, Disposable {
 }
 
 const keepAliveMs = 15_000;
-/** A client that does not read is not served. */
+/** A client that does not read is not served: so much may wait for it, and so long. */
 const maxUnreadBytes = 64 * 1024 * 1024;
+const maxUnreadMs = 60_000;
 
 export function openEventStream(
   res: ServerResponse,
@@ -47,11 +50,24 @@ export function openEventStream(
       if (res.writableLength > maxUnreadBytes) res.destroy();
       return true;
     },
+    room: () => (res.writableNeedDrain && !res.destroyed ? untilRead(res) : null),
     [Symbol.dispose]() {
       stop();
       if (!res.writableEnded) res.end();
     },
   };
+}
+
+function untilRead(res: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      res.off('drain', done).off('close', done);
+      resolve();
+    };
+    const timer = setTimeout(() => res.destroy(), maxUnreadMs);
+    res.once('drain', done).once('close', done);
+  });
 }
 
 export function createClientExchange(options: {
@@ -90,6 +106,7 @@ export function createClientExchange(options: {
 
   return {
     send: (message) => !res.destroyed && open().send(message),
+    room: () => stream?.room() ?? null,
     notify: (notification) => {
       if (!res.destroyed) open().send({ jsonrpc: '2.0', ...notification });
     },

@@ -11,6 +11,7 @@ export interface CallHooks {
   readonly signal: AbortSignal;
   readonly onNotification: (notification: NotificationMessage) => void;
   readonly onRequest: (method: string, params: JsonObject) => Promise<JsonObject>;
+  readonly room: () => Promise<void> | null;
 }
 
 /** The client that waits for this round. */
@@ -18,6 +19,7 @@ export interface Round {
   readonly owner: string;
   readonly signal: AbortSignal;
   readonly onNotification: (notification: NotificationMessage) => void;
+  readonly room: () => Promise<void> | null;
 }
 
 export type Outcome =
@@ -113,6 +115,7 @@ export function createHeldCalls(options: {
       const hooks: CallHooks = {
         signal: abort.signal,
         onNotification: (notification) => call.round?.onNotification(notification),
+        room: () => call.round?.room() ?? null,
         onRequest(method, params) {
           count += 1;
           const answer = Promise.withResolvers<JsonObject>();

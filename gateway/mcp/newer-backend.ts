@@ -52,6 +52,7 @@ export async function openNewerConnection(options: OpenOptions): Promise<Backend
         id,
         maxMessageBytes,
         limit,
+        room: asked.room,
         onMessage(message) {
           const notification = findNotification(message);
           if (notification !== null) asked.onNotification?.(notification);

@@ -132,6 +132,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
         id,
         maxMessageBytes,
         limit,
+        room: events.room,
         onMessage: (other) => hear(other, events, credentials, limit),
         resume: (lastEventId) => openStream(credentials, limit.signal, lastEventId),
       });

@@ -34,7 +34,7 @@ export interface ClientRequest {
   readonly clientId: string;
   /** null: the client speaks 2026-07-28. */
   readonly session: ClientSession | null;
-  readonly exchange: Pick<ClientExchange, 'send' | 'notify'>;
+  readonly exchange: Pick<ClientExchange, 'send' | 'notify' | 'room'>;
   /** `Mcp-Param-*` as the client sent them. */
   readonly paramHeaders: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
@@ -94,6 +94,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
       signal: new AbortController().signal,
       // The client waits elsewhere, and what comes before the result is lost on the way.
       onNotification: () => {},
+      room: () => null,
     };
     try {
       return { outcome: { ...(await held.goOn(String(call), round, inputResponses)) } };
@@ -136,6 +137,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
           signal,
           timeoutMs,
           onNotification,
+          room: exchange.room,
           onRequest: ask,
           paramHeaders: headers,
         });
@@ -156,7 +158,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
   }
 
   async function relayNewer(request: ClientRequest, target: Target, given: JsonObject): Promise<JsonObject> {
-    const { method, caller, signal, clientId } = request;
+    const { method, caller, signal, clientId, exchange } = request;
     const { backend, name } = target;
     const { timeoutMs } = backend;
     const level = levelOf(given);
@@ -169,7 +171,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
       name: nameOf(method, given) ?? name,
       backend: backend.name,
     };
-    const round = { owner: JSON.stringify(owner), signal, onNotification };
+    const round = { owner: JSON.stringify(owner), signal, onNotification, room: exchange.room };
     const run = (params: JsonObject) =>
       held.begin(round, (hooks) =>
         calls.run(backend, caller, async (link) => {
@@ -186,7 +188,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
 
     if (!interactive.includes(method))
       return await calls.run(backend, caller, (link) =>
-        link.request({ method, params: given, signal, timeoutMs, onNotification }),
+        link.request({ method, params: given, signal, timeoutMs, onNotification, room: exchange.room }),
       );
     let outcome: Outcome;
     if (given.requestState === undefined) {
