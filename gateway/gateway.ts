@@ -157,10 +157,11 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 function toBackend(backend: GatewayBackend, secrets: ReadonlyMap<string, Secret>): Backend {
-  const { name, url, prefix, tools, timeoutMs } = backend;
+  const { name, url, transport, prefix, tools, timeoutMs } = backend;
   return {
     name,
     url: new URL(url),
+    transport,
     prefix,
     tools: {
       hidden: tools.hidden,

@@ -16,6 +16,7 @@ import { BackendAnswerError } from './message-stream.ts';
 import { openNewerConnection } from './newer-backend.ts';
 import { openOlderConnection } from './older-backend.ts';
 import { type ClientProfile, newerVersion } from './protocol.ts';
+import { openSseConnection } from './sse-backend.ts';
 
 export interface BackendRequest extends ExchangeEvents {
   readonly method: string;
@@ -48,6 +49,8 @@ export interface BackendConnection {
   readonly protocol: 'newer' | 'older';
   /** As the backend announced them. */
   readonly capabilities: JsonObject;
+  /** False: it lived on one stream, which has ended. */
+  isOpen(): boolean;
   /**
    * @throws JsonRpcError the backend's own
    * @throws BackendSessionLostError, BackendTimeoutError, BackendHttpError, BackendAnswerError
@@ -85,6 +88,7 @@ export function createBackendConnector(options: {
     async open(backend, client, credentials) {
       const send = createBackendFetch(backend, sockets);
       const open: OpenOptions = { backend, client, credentials, send, maxMessageBytes };
+      if (backend.transport === 'sse') return await openSseConnection(open);
       const assumedOlder = olderProtocol.has(backend.name);
       if (!assumedOlder) {
         try {

@@ -1,6 +1,6 @@
 /**
  * Destination binding (RFC 9700 section 4.10; MCP security: no token passthrough): what a strategy adds goes to the
- * configured URL of its backend only, request by request, and no redirect is followed. A backend's challenge
+ * configured URL of its backend, or to another path of that origin, and nowhere else, request by request, and no redirect is followed. A backend's challenge
  * (401, 403) ends here as an error, so that no layer above acts on it.
  */
 import type { Readable } from 'node:stream';
@@ -12,6 +12,8 @@ export type Credentials = Readonly<Record<string, string>>;
 
 export interface BackendHttpRequest {
   readonly method: 'POST' | 'GET' | 'DELETE';
+  /** Path and query at the origin of the configured URL; absent: its own. */
+  readonly path?: string;
   /** Of the protocol. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: unknown;
@@ -65,9 +67,9 @@ export function createBackendSockets(): BackendSockets {
  */
 export function createBackendFetch({ name, url }: Backend, { dispatcher }: BackendSockets): BackendFetch {
   const { origin } = url;
-  const path = `${url.pathname}${url.search}`;
+  const ownPath = `${url.pathname}${url.search}`;
 
-  return async ({ method, headers, body, signal }, credentials) => {
+  return async ({ method, path = ownPath, headers, body, signal }, credentials) => {
     const answered = await dispatcher
       .request({
         origin,

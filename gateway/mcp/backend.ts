@@ -22,6 +22,7 @@ export const showEverything: ToolRules = { hidden: false, filter: null, override
 export interface Backend {
   readonly name: string;
   readonly url: URL;
+  readonly transport: 'streamable-http' | 'sse';
   /** Put before the names of its tools and prompts. */
   readonly prefix: string;
   readonly tools: ToolRules;

@@ -82,44 +82,52 @@ export function createConnectionPool(options: {
 
   const startOf = (owner: string) => `[${JSON.stringify(owner)},`;
 
-  return {
-    async lease({ owner, client, credentials }, backend) {
-      const key = JSON.stringify([owner, backend.name, client]);
-      let entry = entries.get(key);
-      if (!entry) {
-        const opening = connector.open(backend, client, credentials);
-        entry = { backend, opening, credentials, users: 0, served: false, retired: false };
-        entries.set(key, entry);
-      }
-      const held = entry;
-      const discard = () => {
-        if (entries.peek(key) === held) entries.delete(key);
-      };
-      held.users += 1;
-      held.credentials = credentials;
-      const release = () => {
-        held.users -= 1;
-        closeIfUnused(held);
-      };
-      let connection: BackendConnection;
-      try {
-        connection = await held.opening;
-      } catch (error) {
+  async function lease(user: ConnectionUser, backend: Backend): Promise<Lease> {
+    const { owner, client, credentials } = user;
+    const key = JSON.stringify([owner, backend.name, client]);
+    let entry = entries.get(key);
+    if (!entry) {
+      const opening = connector.open(backend, client, credentials);
+      entry = { backend, opening, credentials, users: 0, served: false, retired: false };
+      entries.set(key, entry);
+    }
+    const held = entry;
+    const discard = () => {
+      if (entries.peek(key) === held) entries.delete(key);
+    };
+    held.users += 1;
+    held.credentials = credentials;
+    const release = () => {
+      held.users -= 1;
+      closeIfUnused(held);
+    };
+    let connection: BackendConnection;
+    try {
+      connection = await held.opening;
+    } catch (error) {
+      release();
+      discard();
+      throw error;
+    }
+    const reused = held.served;
+    if (reused && !connection.isOpen()) {
+      release();
+      discard();
+      return await lease(user, backend);
+    }
+    held.served = true;
+    return {
+      connection,
+      reused,
+      discard,
+      async [Symbol.asyncDispose]() {
         release();
-        discard();
-        throw error;
-      }
-      const reused = held.served;
-      held.served = true;
-      return {
-        connection,
-        reused,
-        discard,
-        async [Symbol.asyncDispose]() {
-          release();
-        },
-      };
-    },
+      },
+    };
+  }
+
+  return {
+    lease,
 
     async opened(owner) {
       const start = startOf(owner);

@@ -26,7 +26,14 @@ export class BackendAnswerError extends Error {
 
 export async function* readMessages(
   response: BackendResponse,
-  { maxMessageBytes }: { maxMessageBytes: number },
+  {
+    maxMessageBytes,
+    onEndpoint,
+  }: {
+    maxMessageBytes: number;
+    /** Where messages are posted, which servers of 2024-11-05 say in an event of its own. */
+    onEndpoint?: (place: string) => void;
+  },
 ): AsyncGenerator<ReceivedMessage> {
   const type = response.header('content-type') ?? '';
   if (!/^text\/event-stream\b/i.test(type)) {
@@ -41,6 +48,7 @@ export async function* readMessages(
   const parser = createParser({
     maxBufferSize: maxMessageBytes,
     onEvent({ id, event, data }) {
+      if (event === 'endpoint') onEndpoint?.(data);
       if (event !== undefined && event !== 'message') return;
       const messages = data === '' ? [null] : parse(data);
       for (const message of messages) received.push({ message, eventId: id ?? null, retryMs });

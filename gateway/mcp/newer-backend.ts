@@ -81,6 +81,7 @@ export async function openNewerConnection(options: OpenOptions): Promise<Backend
   return {
     protocol: 'newer',
     capabilities: isObject(discovered.capabilities) ? discovered.capabilities : {},
+    isOpen: () => true,
     request,
     notify: async () => {},
     listen,

@@ -5,18 +5,10 @@
 import type { BackendConnection, Listening, OpenOptions } from './backend-connection.ts';
 import { BackendHttpError, type ExchangeEvents, readResult } from './backend-exchange.ts';
 import type { BackendResponse, Credentials } from './backend-fetch.ts';
-import {
-  createRpcError,
-  findNotification,
-  findRequest,
-  type JsonObject,
-  JsonRpcError,
-  type RequestId,
-  type RequestMessage,
-  rpcCodes,
-} from './json-rpc.ts';
+import { type JsonObject, JsonRpcError, type RequestId } from './json-rpc.ts';
 import { BackendAnswerError, readMessages } from './message-stream.ts';
 import { backendVersions, withoutEnvelope } from './protocol.ts';
+import { hearServer } from './server-messages.ts';
 import { createWaitLimit, type WaitLimit } from './wait-limit.ts';
 
 /** The backend has forgotten the session, so it has not worked on the request. */
@@ -68,6 +60,13 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     tell(body, credentials).catch(() => {});
   };
 
+  const hear = (
+    message: JsonObject,
+    events: ExchangeEvents,
+    credentials: Credentials,
+    limit: WaitLimit | null,
+  ): void => hearServer(message, { events, limit, tell: (body) => tellInPassing(body, credentials) });
+
   const openStream = (credentials: Credentials, signal: AbortSignal, lastEventId?: string) =>
     send(
       {
@@ -81,41 +80,6 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
       },
       credentials,
     );
-
-  async function answer(
-    { id, method, params }: RequestMessage,
-    events: ExchangeEvents,
-    credentials: Credentials,
-    limit: WaitLimit | null,
-  ): Promise<void> {
-    try {
-      const work =
-        method === 'ping'
-          ? Promise.resolve({})
-          : (events.onRequest?.(method, params) ??
-            Promise.reject(createRpcError(rpcCodes.methodNotFound, 'Method not found')));
-      const result = await (limit === null ? work : limit.during(work));
-      tellInPassing({ id, result }, credentials);
-    } catch (error) {
-      const known = error instanceof JsonRpcError ? error.error : null;
-      tellInPassing(
-        { id, error: known ?? { code: rpcCodes.internalError, message: 'Internal error' } },
-        credentials,
-      );
-    }
-  }
-
-  function hear(
-    message: JsonObject,
-    events: ExchangeEvents,
-    credentials: Credentials,
-    limit: WaitLimit | null,
-  ): void {
-    const request = findRequest(message);
-    const notification = findNotification(message);
-    if (request !== null) answer(request, events, credentials, limit).catch(() => {});
-    else if (notification !== null) events.onNotification?.(notification);
-  }
 
   async function exchange(
     message: { method: string; params: JsonObject },
@@ -169,6 +133,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
   return {
     protocol: 'older',
     capabilities: (capabilities ?? {}) as JsonObject,
+    isOpen: () => true,
     async request(asked, credentials) {
       const message = { method: asked.method, params: withoutEnvelope(asked.params) };
       try {

@@ -13,6 +13,8 @@ export const newerVersion = '2026-07-28';
 export const olderVersions: readonly string[] = ['2025-11-25', '2025-06-18'];
 /** Backends may be older than clients are let to be. */
 export const backendVersions: readonly string[] = [...olderVersions, '2025-03-26'];
+/** Over HTTP+SSE, the transport of the first version. */
+export const sseVersions: readonly string[] = [...backendVersions, '2024-11-05'];
 
 /** Who uses the gateway, as backends are told: the client's own words. */
 export interface ClientProfile {

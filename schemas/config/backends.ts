@@ -6,9 +6,11 @@ const backendSchema = z
   .strictObject({
     name: text('Names the backend in strategies and tool prefixes', 'gitlab-tools'),
     url: httpUrl('Its MCP endpoint', 'http://127.0.0.1:8080/mcp'),
-    transport: z
-      .enum(['streamable-http'])
-      .meta({ description: 'The MCP transport', examples: ['streamable-http'] }),
+    transport: z.enum(['streamable-http', 'sse']).meta({
+      description:
+        'The MCP transport; `sse` is that of MCP 2024-11-05, whose URL is that of its event stream',
+      examples: ['streamable-http'],
+    }),
     /** ToolHive tells remote servers (`entry`) from its own containers; Latchkey reaches every backend by its URL. */
     type: z
       .enum(['entry', ''])

@@ -40,6 +40,7 @@ export interface GatewayTools {
 export interface GatewayBackend {
   readonly name: string;
   readonly url: string;
+  readonly transport: 'streamable-http' | 'sse';
   /** What its tools, resources and prompts have before their names. */
   readonly prefix: string;
   readonly tools: GatewayTools;
@@ -100,9 +101,10 @@ export interface GatewaySettings extends ProcessSettings {
 
 export function gatewayConfig(config: Config): GatewaySettings {
   const { runConfig } = config.authServer;
-  const backends = config.backends.map(({ name, url }) => ({
+  const backends = config.backends.map(({ name, url, transport }) => ({
     name,
     url,
+    transport,
     prefix: config.aggregation.conflictResolutionConfig.prefixFormat.replaceAll('{workload}', name),
     tools: toolsOf(config, name),
     timeoutMs: timeoutMs(config, name),

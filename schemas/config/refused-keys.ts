@@ -115,9 +115,6 @@ const refusedValues: Record<string, Record<string, Refusal>> = {
   'operational.failureHandling.partialFailureMode': {
     fail: absent('fail', 'write `best_effort`: one backend never fails the others'),
   },
-  'backends[].transport': {
-    sse: absent('sse', 'write `transport: streamable-http` and the URL of that transport'),
-  },
 };
 
 /** Parts whose absence asks for a feature that is not there. */

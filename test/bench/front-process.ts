@@ -76,7 +76,7 @@ function listenAsGateway({
       passthroughHeaders: [],
       connectTool: true,
       backends: backends.map(({ name, url }) => ({
-        ...{ name, url, prefix: `${name}_`, timeoutMs: 30_000 },
+        ...{ name, url, transport: 'streamable-http', prefix: `${name}_`, timeoutMs: 30_000 },
         tools: { hidden: false, filter: null, overrides: {} },
         strategy: { type: 'upstream_inject', providerName: 'gitlab' },
       })),

@@ -34,6 +34,7 @@ export interface TestGatewayOptions {
     name: string;
     url: string;
     strategy?: BackendStrategy;
+    transport?: 'streamable-http' | 'sse';
     timeoutMs?: number;
     prefix?: string;
     tools?: GatewayTools;
@@ -93,9 +94,10 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       passthroughHeaders: [],
       connectTool: true,
       ...options.settings,
-      backends: options.backends.map(({ name, url, strategy, timeoutMs, prefix, tools }) => ({
+      backends: options.backends.map(({ name, url, transport, strategy, timeoutMs, prefix, tools }) => ({
         name,
         url,
+        transport: transport ?? 'streamable-http',
         prefix: prefix ?? `${name}_`,
         tools: tools ?? { hidden: false, filter: null, overrides: {} },
         timeoutMs: timeoutMs ?? 5_000,

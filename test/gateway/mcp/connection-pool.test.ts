@@ -11,6 +11,7 @@ const backend: Backend = {
   name: 'b',
   prefix: 'b_',
   url: new URL('http://127.0.0.1:1/mcp'),
+  transport: 'streamable-http',
   timeoutMs: 1,
   tools: showEverything,
   strategy: createUnauthenticated(),
@@ -35,6 +36,7 @@ function aConnector(open?: () => Promise<void>) {
       return {
         protocol: 'newer',
         capabilities: {},
+        isOpen: () => true,
         notify: async () => {},
         listen: async () => false,
         request: async () => ({ name }),

@@ -10,6 +10,7 @@ const prefix: Aggregation = { conflictResolution: 'prefix', priorityOrder: [] };
 function backendOf(name: string, tools: Partial<ToolRules> = {}): Backend {
   return {
     name,
+    transport: 'streamable-http',
     url: new URL('http://127.0.0.1:1/mcp'),
     prefix: `${name}_`,
     tools: { ...showEverything, ...tools },

@@ -58,6 +58,7 @@ test('holds what a gateway needs', () => {
       {
         name: 'gitlab-tools',
         url: 'https://tools.example.com/mcp',
+        transport: 'streamable-http',
         prefix: 'gitlab-tools_',
         tools: { hidden: false, filter: null, overrides: {} },
         timeoutMs: 20_000,
@@ -66,6 +67,7 @@ test('holds what a gateway needs', () => {
       {
         name: 'search',
         url: 'https://search.example.com/mcp',
+        transport: 'streamable-http',
         prefix: 'search_',
         tools: { hidden: false, filter: ['find'], overrides: {} },
         timeoutMs: 90_000,
@@ -82,6 +84,7 @@ test('holds what a gateway needs', () => {
       {
         name: 'clock',
         url: 'http://127.0.0.1:8080/mcp',
+        transport: 'streamable-http',
         prefix: 'clock_',
         tools: { hidden: false, filter: null, overrides: {} },
         timeoutMs: 20_000,
@@ -99,6 +102,18 @@ test('holds what a gateway needs', () => {
     connectTool: true,
     minValidSeconds: 20,
   });
+});
+
+test('a backend may speak the transport of MCP 2024-11-05', () => {
+  const { backends } = gatewayConfig(
+    accepted((raw) => {
+      raw.backends[0].transport = 'sse';
+    }),
+  );
+  assert.equal(
+    backends.map(({ transport }) => transport),
+    ['sse', 'streamable-http', 'streamable-http'],
+  );
 });
 
 test('holds no client secret and no token endpoint of a provider', () => {

@@ -168,14 +168,14 @@ test('all problems of all kinds come in one report, with their lines', () => {
     raw.incomingAuth.oidc.audience = 5;
     raw.authServer.runConfig.upstreams[0].oidc_config.client_secret = 'x';
     raw.authServer.runConfig.upstreams[1].name = 'corporate';
-    raw.backends[0].transport = 'sse';
+    raw.backends[0].transport = 'stdio';
     raw.backends[1].url = 'search.example.com';
     raw.operational.timeouts.default = '30';
   });
   assert.equal(told(loaded), [
     'F-03 nmae',
-    'F-04 backends[0].transport',
     'F-04 compositeTools',
+    'F-05 backends[0].transport',
     'F-05 backends[1].url',
     'F-05 incomingAuth.oidc.audience',
     'F-05 operational.timeouts.default',

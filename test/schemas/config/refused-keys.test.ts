@@ -14,7 +14,6 @@ const places: Record<string, PathSegment[]> = {
   'outgoingAuth.backends.*.type': ['outgoingAuth', 'backends', 'search', 'type'],
   'backends[]': ['backends', 0],
   'aggregation.tools[]': ['aggregation', 'tools', 0],
-  'backends[].transport': ['backends', 0, 'transport'],
   'authServer.runConfig.upstreams[].oidc_config': ['authServer', 'runConfig', 'upstreams', 0, 'oidc_config'],
   'authServer.runConfig.upstreams[].oauth2_config': [
     'authServer',

@@ -12,9 +12,8 @@ net.Server.prototype.listen = function (this: net.Server, port: unknown, onListe
   return listen.call(this, { port: Number(port), host: process.env.LISTEN_ON }, onListening);
 } as typeof listen;
 
-await import(
-  import.meta.resolve('@modelcontextprotocol/server-everything/dist/transports/streamableHttp.js')
-);
+const program = process.env.TRANSPORT === 'sse' ? 'sse' : 'streamableHttp';
+await import(import.meta.resolve(`@modelcontextprotocol/server-everything/dist/transports/${program}.js`));
 // The terminal's Ctrl-C reaches every process of the group; whoever started this one decides when it ends.
 process.removeAllListeners('SIGINT');
 process.on('SIGINT', () => {});

@@ -12,11 +12,15 @@ export type EverythingBackend = AsyncDisposable & {
 };
 
 export async function openEverythingBackend(
-  options: { port?: number; listenOn?: string } = {},
+  options: { port?: number; listenOn?: string; transport?: 'streamable-http' | 'sse' } = {},
 ): Promise<EverythingBackend> {
   const child = fork(new URL('./everything-process.ts', import.meta.url), {
     // Its tool `get-env` shows its whole environment to whoever calls: there must be nothing of anyone's in it.
-    env: { PORT: String(options.port ?? 0), LISTEN_ON: options.listenOn ?? '127.0.0.1' },
+    env: {
+      PORT: String(options.port ?? 0),
+      LISTEN_ON: options.listenOn ?? '127.0.0.1',
+      TRANSPORT: options.transport ?? 'streamable-http',
+    },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const port = await waitUntilListening(child);
@@ -30,7 +34,7 @@ export async function openEverythingBackend(
     await exited;
   };
   return {
-    url: `http://localhost:${port}/mcp`,
+    url: `http://localhost:${port}/${options.transport === 'sse' ? 'sse' : 'mcp'}`,
     port,
     pid: child.pid!,
     kill,
