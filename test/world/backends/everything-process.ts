@@ -12,8 +12,13 @@ net.Server.prototype.listen = function (this: net.Server, port: unknown, onListe
   return listen.call(this, { port: Number(port), host: process.env.LISTEN_ON }, onListening);
 } as typeof listen;
 
-const program = process.env.TRANSPORT === 'sse' ? 'sse' : 'streamableHttp';
-await import(import.meta.resolve(`@modelcontextprotocol/server-everything/dist/transports/${program}.js`));
+const programs = {
+  sse: import.meta.resolve('@modelcontextprotocol/server-everything/dist/transports/sse.js'),
+  'streamable-http': import.meta.resolve(
+    '@modelcontextprotocol/server-everything/dist/transports/streamableHttp.js',
+  ),
+};
+await import(process.env.TRANSPORT === 'sse' ? programs.sse : programs['streamable-http']);
 // The terminal's Ctrl-C reaches every process of the group; whoever started this one decides when it ends.
 process.removeAllListeners('SIGINT');
 process.on('SIGINT', () => {});
