@@ -1,5 +1,6 @@
 /** A backend of 2026-07-28 that costs as little as it can: what a call takes beside it is the way to it. */
-import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 
@@ -23,8 +24,31 @@ function resultOf(method: string, params: { arguments?: { megabytes?: number } }
   }
 }
 
+/** In events of 64 KiB before the result, as fast as they are read. */
+async function stream(response: ServerResponse, progressToken: unknown, megabytes: number): Promise<void> {
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  for (let progress = 1; progress <= 16 * megabytes; progress++) {
+    const params = { progressToken, progress, message: large.slice(0, 64 * 1024) };
+    const event = { jsonrpc: '2.0', method: 'notifications/progress', params };
+    if (!response.write(`data: ${JSON.stringify(event)}\n\n`)) await once(response, 'drain');
+  }
+}
+
 const server = createServer(async (request, response) => {
   const { id, method, params } = JSON.parse(await text(request));
+  if (method === 'subscriptions/listen') {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const acknowledged = { jsonrpc: '2.0', method: 'notifications/subscriptions/acknowledged', params: {} };
+    response.write(`data: ${JSON.stringify(acknowledged)}\n\n`);
+    return;
+  }
+  const { streamed } = params.arguments ?? {};
+  if (streamed !== undefined) {
+    await stream(response, params._meta.progressToken, streamed);
+    const result = { resultType: 'complete', content: [{ type: 'text', text: 'done' }] };
+    response.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`);
+    return;
+  }
   const result = { resultType: 'complete', ...resultOf(method, params) };
   response.writeHead(200, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ jsonrpc: '2.0', id, result }));

@@ -1,15 +1,15 @@
 /**
  * A tool call by its way: straight to the backend, through a bare `node:http` proxy that makes the same look-up, and
- * through the gateway, in turns of one run. And what the gateway takes for a large result and for a long list.
+ * through the gateway, in turns of one run. And what the gateway takes for large results, a long list, and sessions.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { Agent, request } from 'node:http';
+import { Agent, type ClientRequest, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { openNatsServer } from '../world/nats-server.ts';
 import type { FrontOrder } from './front-process.ts';
-import { median, medianLatencyMs, ratePerSecond, residentMiB } from './measure.ts';
+import { median, medianLatencyMs, ratePerSecond, resetPeak, residentMiB } from './measure.ts';
 
 const rounds = 5;
 const [calls, manyCalls, inFlight] = [500, 3000, 64];
@@ -39,6 +39,7 @@ async function post(url: string, method: string, params: { name?: string; argume
   const { accessToken } = callers[turn++ % callers.length]!;
   const version = '2026-07-28';
   const _meta = {
+    progressToken: 'p',
     'io.modelcontextprotocol/protocolVersion': version,
     'io.modelcontextprotocol/clientInfo': { name: 'bench', version: '1' },
     'io.modelcontextprotocol/clientCapabilities': {},
@@ -61,6 +62,40 @@ async function post(url: string, method: string, params: { name?: string; argume
   if (response.statusCode !== 200 || !body.includes('"result"') || body.includes('"isError":true'))
     throw new Error(`${response.statusCode} ${body.slice(0, 300)}`);
   return body;
+}
+
+/** @returns the stream on which it listens */
+async function openSession(url: string): Promise<ClientRequest> {
+  const headers = {
+    authorization: `Bearer ${callers[turn++ % callers.length]!.accessToken}`,
+    accept: 'application/json, text/event-stream',
+    'content-type': 'application/json',
+  };
+  const send = async (more: object, body: object) => {
+    const outgoing = request(url, { agent, method: 'POST', headers: { ...headers, ...more } });
+    outgoing.end(JSON.stringify({ jsonrpc: '2.0', ...body }));
+    const [response] = await once(outgoing, 'response');
+    await text(response);
+    return String(response.headers['mcp-session-id']);
+  };
+  const protocolVersion = '2025-11-25';
+  const clientInfo = { name: 'bench', version: '1' };
+  const session = {
+    'mcp-session-id': await send(
+      {},
+      { id: 1, method: 'initialize', params: { protocolVersion, capabilities: {}, clientInfo } },
+    ),
+  };
+  await send(session, { method: 'notifications/initialized' });
+  const stream = request(url, { agent: false, headers: { ...headers, ...session } });
+  stream.end();
+  // It ends when the benchmark lets it go.
+  stream.on('error', () => {});
+  const [opened] = await once(stream, 'response');
+  opened.on('error', () => {});
+  opened.resume();
+  await send(session, { id: 2, method: 'tools/call', params: { name: 'one_tool-1', arguments: {} } });
+  return stream;
 }
 
 const ways = {
@@ -94,23 +129,46 @@ console.log(
   `per second, ${inFlight}  ${line(rate, 0)}   ${(100 * share).toFixed(0)} % of the bare proxy's, aim >= 80 %`,
 );
 
-const large = async () =>
-  void (await post(gateway, 'tools/call', { name: 'one_tool-1', arguments: { megabytes } }));
-await large();
-const before = residentMiB(gatewayProcess.pid!).now;
-const largeMs = await medianLatencyMs(large, 10);
-const after = residentMiB(gatewayProcess.pid!).now;
-console.log(
-  `\na result of ${megabytes} MB through the gateway: ${largeMs.toFixed(0)} ms, memory ${mib(before)} before and ${mib(after)} after ten of them`,
-);
+for (const [what, args] of [
+  [`a result of ${megabytes} MB in one message`, { megabytes }],
+  [`${megabytes} MB in events of 64 KiB before the result`, { streamed: megabytes }],
+] as const) {
+  const direct = async () => void (await post(backend, 'tools/call', { name: 'tool-1', arguments: args }));
+  const through = async () =>
+    void (await post(gateway, 'tools/call', { name: 'one_tool-1', arguments: args }));
+  await through();
+  const [directMs, before] = [await medianLatencyMs(direct, 5), residentMiB(gatewayProcess.pid!).now];
+  resetPeak(gatewayProcess.pid!);
+  const throughMs = await medianLatencyMs(through, 10);
+  const { now, peak } = residentMiB(gatewayProcess.pid!);
+  console.log(
+    `\n${what}: ${throughMs.toFixed(0)} ms, ${(throughMs / directMs).toFixed(1)} times the direct call; memory of the gateway ${mib(before)} before, ${mib(now)} after ten of them, ${mib(peak)} at most`,
+  );
+}
 
 const list = async () => void (await post(wideGateway, 'tools/list', {}));
+const tenDirect = async () => void (await Promise.all(ten.map(() => post(backend, 'tools/list', {}))));
 const began = performance.now();
 await list();
 const firstMs = performance.now() - began;
+const [listMs, tenMs] = [await medianLatencyMs(list, 200), await medianLatencyMs(tenDirect, 50)];
 console.log(
-  `tools/list of 10 backends with 100 tools each: ${firstMs.toFixed(1)} ms the first time, ${(await medianLatencyMs(list, 200)).toFixed(1)} ms when it is known`,
+  `\ntools/list of 10 backends with 100 tools each: ${firstMs.toFixed(1)} ms the first time, ${listMs.toFixed(1)} ms when it is known, ${(listMs / tenMs).toFixed(2)} times ten direct lists at once`,
 );
+
+const sessions = 1_000;
+const sessionsBefore = residentMiB(gatewayProcess.pid!).now;
+const streams: ClientRequest[] = [];
+for (let opened = 0; opened < sessions; opened++) streams.push(await openSession(gateway));
+const sessionsAfter = residentMiB(gatewayProcess.pid!).now;
+const perSession =
+  sessionsBefore === null || sessionsAfter === null
+    ? 'unknown'
+    : `${((1024 * (sessionsAfter - sessionsBefore)) / sessions).toFixed(0)} KiB`;
+console.log(
+  `\n${sessions} sessions of 2025-11-25, each with an open stream and one call behind it: memory of the gateway ${mib(sessionsBefore)} before, ${mib(sessionsAfter)} after, ${perSession} each`,
+);
+for (const stream of streams) stream.destroy();
 agent.destroy();
 for (const child of children) child.disconnect();
 await Promise.all(children.map((child) => once(child, 'exit')));
