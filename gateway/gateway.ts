@@ -9,7 +9,8 @@ import { Secret } from '../schemas/secret.ts';
 import { type AcknowledgedPublish, createGatewayFacts } from './facts.ts';
 import { createHealth } from './health.ts';
 import { createOriginCheck } from './http/request-origin.ts';
-import { createAccessTokenVerifier } from './identity/access-token.ts';
+import { type AccessTokenVerifier, createAccessTokenVerifier } from './identity/access-token.ts';
+import { createExternalAccessTokenVerifier, type ExternalIssuer } from './identity/external-access-token.ts';
 import { createIdentities, VaultUnavailableError } from './identity/identity.ts';
 import { createSessionGuard } from './identity/session-guard.ts';
 import type { Instance } from './instance.ts';
@@ -43,6 +44,8 @@ export interface GatewayOptions {
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly authorizationServer: RequestHandler;
   readonly vault: Pick<VaultClient, 'findUpstreamTokens'>;
+  /** Who issues the tokens in place of the embedded authorization server. */
+  readonly external?: ExternalIssuer;
   readonly instance: Instance;
   readonly fetchDescription: () => Promise<InstanceDescription>;
   readonly pingNats: () => Promise<unknown>;
@@ -80,7 +83,7 @@ export interface Gateway {
 }
 
 export function createGateway(options: GatewayOptions): Gateway {
-  const { settings, instance, log, now = Date.now, limits = {} } = options;
+  const { settings, instance, external, log, now = Date.now, limits = {} } = options;
   const { instanceId, realm } = instance.description;
   const facts = createGatewayFacts({ publish: options.publish, bootId: options.bootId, now, log });
   const gateway = { name: settings.name, version: options.version };
@@ -92,16 +95,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     gateway,
     backends,
     checkOrigin: createOriginCheck(settings.mcpUrl),
-    verifier: createAccessTokenVerifier({
-      issuer: settings.issuer,
-      audience: settings.resource,
-      signingKeys: () => instance.description.signingKeys,
-      refreshKeys: () =>
-        instance.refresh().catch((cause) => {
-          throw new VaultUnavailableError({ cause });
-        }),
-      now,
-    }),
+    verifier: createVerifier(options, now),
     admit: guard.admit,
     identities: createIdentities({
       vault: options.vault,
@@ -138,6 +132,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       fetchDescription: options.fetchDescription,
       instanceId,
       issuer: settings.issuer,
+      ...(external && { areKeysKnown: () => external.keys.current() !== null }),
     }),
     status: () => ({ backends: mcp.backendStatuses() }),
     homePage: (readiness) => createHomePage({ name: settings.name, mcpUrl: settings.mcpUrl, readiness }),
@@ -154,6 +149,23 @@ export function createGateway(options: GatewayOptions): Gateway {
       await facts.close();
     },
   };
+}
+
+function createVerifier(
+  { settings, instance, external }: GatewayOptions,
+  now: () => number,
+): AccessTokenVerifier {
+  if (external) return createExternalAccessTokenVerifier({ ...external, now });
+  return createAccessTokenVerifier({
+    issuer: settings.issuer,
+    audience: settings.resource,
+    signingKeys: () => instance.description.signingKeys,
+    refreshKeys: () =>
+      instance.refresh().catch((cause) => {
+        throw new VaultUnavailableError({ cause });
+      }),
+    now,
+  });
 }
 
 function toBackend(backend: GatewayBackend, secrets: ReadonlyMap<string, Secret>): Backend {

@@ -21,9 +21,11 @@ export function createHealth(options: {
   fetchDescription: () => Promise<InstanceDescription>;
   instanceId: string;
   issuer: string;
+  /** Whether the keys of an external issuer are known, where one issues the tokens. */
+  areKeysKnown?: () => boolean;
   limitMs?: number;
 }): Health {
-  const { pingNats, fetchDescription, instanceId, issuer, limitMs = 2_000 } = options;
+  const { pingNats, fetchDescription, instanceId, issuer, areKeysKnown, limitMs = 2_000 } = options;
   let running: Promise<Readiness> | null = null;
 
   async function probe(): Promise<Readiness> {
@@ -39,7 +41,8 @@ export function createHealth(options: {
           : description.value.issuer !== issuer
             ? 'other-issuer'
             : 'ok';
-    const keys = description === null ? 'unknown' : description.value.signingKeys.length > 0 ? 'ok' : 'none';
+    const keysKnown = areKeysKnown?.() ?? (description?.value.signingKeys.length ?? 0) > 0;
+    const keys = description === null ? 'unknown' : keysKnown ? 'ok' : 'none';
     return {
       status: nats !== null && vault === 'ok' && keys === 'ok' ? 'ready' : 'not-ready',
       nats: nats === null ? 'no-answer' : 'ok',

@@ -8,7 +8,9 @@ import type { NatsConnection } from 'nats';
 import { type Bus, createBus } from '../schemas/bus.ts';
 import { type GatewaySettings, gatewayConfig } from '../schemas/config/gateway-config.ts';
 import { readProcessConfiguration } from '../schemas/config/process-configuration.ts';
+import { createIssuerKeys } from '../schemas/external-issuer/issuer-keys.ts';
 import { RefusedError } from '../schemas/failure.ts';
+import { realmOf } from '../schemas/identity.ts';
 import { createBootId } from '../schemas/ids.ts';
 import { createLog, type Log } from '../schemas/log.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
@@ -22,10 +24,11 @@ import { noticeSubject } from '../schemas/subjects.ts';
 import { createAuthorizationServer } from './authorization-server/authorization-server.ts';
 import { createJetStreamPublish } from './facts.ts';
 import { createGateway } from './gateway.ts';
+import { createResourceMetadata } from './http/resource-metadata.ts';
 import { createInstance } from './instance.ts';
 import { createNatsPeers } from './mcp/nats-peers.ts';
 import { createVaultSessionStore } from './mcp/vault-session-store.ts';
-import { createVaultClient, fetchInstanceDescription } from './vault-client.ts';
+import { createVaultClient, fetchInstanceDescription, fetchIssuerKeys } from './vault-client.ts';
 
 /** How long the vault may take to answer the first question. */
 const vaultLimitMs = 30_000;
@@ -63,6 +66,11 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
     const fetchDescription = () => fetchInstanceDescription(bus, 1_000);
     const instance = createInstance({ description, fetchDescription, elapsed: () => performance.now() });
     const vault = createVaultClient(bus, description.partitions);
+    const { incoming } = settings;
+    const issuerKeys =
+      incoming.type === 'external'
+        ? openIssuerKeys(bus, (error) => log.warn({ error }, 'the keys of the issuer were not renewed'))
+        : null;
     const peers = createNatsPeers({
       connection,
       bootId,
@@ -73,31 +81,35 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
     const gateway = createGateway({
       settings,
       secrets,
-      authorizationServer: createAuthorizationServer({
-        issuer: settings.issuer,
-        mcpUrl: settings.resource,
-        instance,
-        vault,
-        upstreams: settings.upstreams.map(
-          ({ name, displayName, host, scopes, loginPolicy, callbackUrl }) => ({
-            name,
-            displayName,
-            host,
-            scopes,
-            loginPolicy,
-            callbackPath: new URL(callbackUrl).pathname,
-          }),
-        ),
-        settings: settings.lifespans,
-        clients: settings.clients.map(({ secret, ...client }) => ({
-          ...client,
-          // It was read, or this process would not be here.
-          secret: secret && secrets.get(secret.path)!,
-        })),
-        clientDocuments: settings.clientDocuments,
-        cookieKeys: deriveFromPair(keys, 'gateway-vault', 'cookies'),
-        log,
-      }),
+      authorizationServer:
+        incoming.type === 'embedded'
+          ? createAuthorizationServer({
+              issuer: settings.issuer,
+              mcpUrl: settings.resource,
+              instance,
+              vault,
+              upstreams: settings.upstreams.map(
+                ({ name, displayName, host, scopes, loginPolicy, callbackUrl }) => ({
+                  name,
+                  displayName,
+                  host,
+                  scopes,
+                  loginPolicy,
+                  callbackPath: new URL(callbackUrl).pathname,
+                }),
+              ),
+              settings: settings.lifespans,
+              clients: settings.clients.map(({ secret, ...client }) => ({
+                ...client,
+                // It was read, or this process would not be here.
+                secret: secret && secrets.get(secret.path)!,
+              })),
+              clientDocuments: settings.clientDocuments,
+              cookieKeys: deriveFromPair(keys, 'gateway-vault', 'cookies'),
+              log,
+            })
+          : createResourceMetadata({ ...settings, scopes: incoming.scopes }),
+      ...(incoming.type === 'external' && { external: { ...incoming, keys: issuerKeys! } }),
       vault,
       instance,
       fetchDescription,
@@ -124,6 +136,7 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
       async stop() {
         clearInterval(freshness);
         await gateway.close(drainLimitMs);
+        issuerKeys?.[Symbol.dispose]();
         peers[Symbol.dispose]();
         await closeConnection(connection, log);
       },
@@ -132,6 +145,19 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
     await connection.close();
     throw error;
   }
+}
+
+/**
+ * What a vault worker knows is asked for often, and costs the issuer nothing. With a key that a token names the vault
+ * itself has the issuer asked.
+ */
+function openIssuerKeys(bus: Bus, onProblem: (error: unknown) => void) {
+  return createIssuerKeys({
+    fetchKeys: (onDemand) => fetchIssuerKeys(bus, onDemand),
+    elapsed: () => performance.now(),
+    onProblem,
+    times: { renewMs: 10_000, retryMs: 2_000, minIntervalMs: 1_000, keepMs: 24 * 3_600_000 },
+  });
 }
 
 function followEndedSessions(
@@ -158,7 +184,7 @@ function parseJson(data: Uint8Array): unknown {
 
 async function findInstance(
   bus: Bus,
-  { issuer }: GatewaySettings,
+  { issuer, incoming }: GatewaySettings,
   instanceId: string,
 ): Promise<InstanceDescription> {
   let description: InstanceDescription;
@@ -175,6 +201,13 @@ async function findInstance(
     throw new StartupError(
       'other-instance',
       `the vault belongs to the instance ${description.instanceId}, the gateway's key file to ${instanceId}: use the key files that were made together`,
+    );
+  const realm = incoming.type === 'external' ? issuer : realmOf(instanceId);
+  if (description.issuer === issuer && description.realm !== realm)
+    throw new StartupError(
+      'incoming-auth-mismatch',
+      'vault and gateway do not agree whether an external issuer issues the tokens: give them the same configuration',
+      { exitCode: 2 },
     );
   if (description.issuer !== issuer)
     throw new StartupError(

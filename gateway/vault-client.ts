@@ -17,6 +17,7 @@ import {
   findUpstreamTokens,
   type UpstreamTokenAnswer,
 } from '../schemas/messages/find-upstream-tokens.ts';
+import { findIssuerKeys, type IssuerPublicKey } from '../schemas/messages/issuer-keys.ts';
 import type { Operation } from '../schemas/messages/operation.ts';
 import {
   beginLeg,
@@ -82,6 +83,8 @@ export type SkipLinkedResponse = ResponseOf<typeof skipLinked>;
 /** Budget of a request that has the vault speak with a provider; others are short. */
 const providerTimeoutMs = 30_000;
 const stateTimeoutMs = 5_000;
+/** A vault worker may have to wait before it asks the issuer again. */
+const issuerKeysTimeoutMs = 15_000;
 
 export function createVaultClient(bus: Bus, partitions: number): VaultClient {
   const toAny = (operation: { name: string }): RequestTarget => ({
@@ -171,4 +174,11 @@ export function fetchInstanceDescription(bus: Bus, timeoutMs: number): Promise<I
     {},
     { timeoutMs },
   );
+}
+
+/** Of the external issuer, as a vault worker knows them; `renew`: as the issuer has them now. */
+export async function fetchIssuerKeys(bus: Bus, renew: boolean): Promise<readonly IssuerPublicKey[]> {
+  const target: RequestTarget = { subject: authSubject(findIssuerKeys.name), pair: 'gateway-vault' };
+  const options = { timeoutMs: issuerKeysTimeoutMs };
+  return (await bus.request(findIssuerKeys, target, { renew }, options)).keys;
 }

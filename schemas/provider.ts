@@ -8,6 +8,9 @@ export const providerNameSchema = z
   .max(63)
   .regex(providerNamePattern, 'must match ^[a-z0-9]([a-z0-9-]*[a-z0-9])?$');
 
+/** The provider worker that asks the external issuer of incoming tokens; no upstream has this name. */
+export const incomingWorkerName = 'incoming';
+
 /** The client registration that obtained a grant; the grant is refreshed with the same one for its whole life. */
 export const clientRegistrationSchema = z.object({
   clientId: z.string().min(1),

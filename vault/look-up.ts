@@ -63,7 +63,7 @@ export function createLookUp(options: Options): LookUp {
   const opened = new WeakMap<GrantRow, UpstreamTokenAnswer>();
 
   function answer(partition: number, request: FindUpstreamTokensRequest, caller: LiveCaller, waitMs: number) {
-    const confirmed = confirm(partition, caller);
+    const confirmed = caller.sessionId === null ? undefined : confirm(partition, caller);
     return confirmed
       ? confirmed.then(() => answerConfirmed(partition, request, caller, waitMs))
       : answerConfirmed(partition, request, caller, waitMs);
@@ -76,6 +76,8 @@ export function createLookUp(options: Options): LookUp {
     waitMs: number,
   ) {
     if (dataKeys.find(caller.principalKey) === null) {
+      // Who calls without a session has perhaps linked nothing yet.
+      if (caller.sessionId === null) return { answers: nothingOf(request.providers) };
       throw new RefusedError(
         'session-ended',
         'the data key of this person is gone, and their session with it',
@@ -118,7 +120,7 @@ export function createLookUp(options: Options): LookUp {
   }
 
   const sessionGrant = (caller: LiveCaller, provider: string) =>
-    projection.findGrant(grantIds.ofSession(caller, provider));
+    caller.sessionId === null ? null : projection.findGrant(grantIds.ofSession(caller, provider));
   const linkedGrant = (caller: LiveCaller, provider: string) =>
     projection.findGrant(grantIds.linked(caller, provider));
 
@@ -203,6 +205,10 @@ export function createLookUp(options: Options): LookUp {
       ? caller.then((identified) => answer(partition, request, identified, waitMs))
       : answer(partition, request, caller, waitMs);
   };
+}
+
+function nothingOf(providers: readonly string[]): Record<string, UpstreamTokenAnswer> {
+  return Object.fromEntries(providers.map((provider) => [provider, { status: 'missing' }]));
 }
 
 /** Of the two grants that a person can have at a provider, one that needs them to sign in again gives way. */

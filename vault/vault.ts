@@ -17,6 +17,7 @@ import { createCallerIdentification } from './caller.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
 import { VaultError } from './errors.ts';
 import { startEviction } from './eviction.ts';
+import { createExternalCallerVerifier, type ExternalIssuer } from './external-caller.ts';
 import { createGrantIds } from './grant/grant-ids.ts';
 import { createGrantStore } from './grant/grant-store.ts';
 import { type AccountLinker, createAccountLinker } from './linking/account-linker.ts';
@@ -103,6 +104,8 @@ export interface VaultOptions {
   readonly keyRing: KeyRing;
   readonly issuer: string;
   readonly audiences: readonly string[];
+  /** Whose tokens are accepted in place of those that are signed here. */
+  readonly external?: ExternalIssuer;
   /** The longest life of an access token that is signed, seconds. */
   readonly maxAccessTokenSeconds: number;
   /** A signing key is rotated at this age; by default at none. */
@@ -369,10 +372,14 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     onProblem,
   });
 
+  const { external } = options;
   const identify = createCallerIdentification({
-    ...{ projection, index, realm, now },
+    ...{ projection, index, now },
+    partitions: streams.partitions,
     assertNotRefused: sessionIdentity.assertNotRefused,
-    verify: createAccessTokenVerifier({ keys: signingKeys, issuer, audiences, now }),
+    verify: external
+      ? createExternalCallerVerifier({ ...external, now })
+      : createAccessTokenVerifier({ keys: signingKeys, issuer, realm, audiences, now }),
   });
   const linker = createAccountLinker({
     ...{ identify, projection, grants, revocation, dataKeys, index, writerOf, now, onProblem },
@@ -416,7 +423,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   ): Promise<{ sessionId: string | null; reason: EndSession['reason'] }> {
     if ('accessToken' in request) {
       const { sessionId } = await identify(partition, request.accessToken);
-      const theirs = projection.findSession(sessionId)?.clientId === request.clientId;
+      const theirs = sessionId !== null && projection.findSession(sessionId)?.clientId === request.clientId;
       return { sessionId: theirs ? sessionId : null, reason: 'revoked' };
     }
     const { principal, grantId, reason } = request;
@@ -429,7 +436,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   return {
     get description() {
       return {
-        ...{ instanceId: keyRing.instanceId, issuer, realm, partitions: streams.partitions },
+        ...{ instanceId: keyRing.instanceId, issuer, partitions: streams.partitions },
+        realm: external?.rules.issuer ?? realm,
         signingKeys: [...signingKeys.publicKeys],
       };
     },

@@ -8,7 +8,7 @@ import { sessionIdSchema } from '../../schemas/ids.ts';
 import type { PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
 import { Secret } from '../../schemas/secret.ts';
 
-export const requiredScope = 'mcp';
+const requiredScope = 'mcp';
 const maxTokenLength = 8192;
 /** RFC 6750 section 2.1: the characters of a b64token. */
 const tokenPattern = /^[A-Za-z0-9\-._~+/]+=*$/;
@@ -35,6 +35,8 @@ export class AccessTokenError extends Error {
 }
 
 export interface AccessTokenVerifier {
+  /** What a token must have; a challenge names all of them. */
+  readonly scopes: readonly string[];
   /**
    * @param authorization every Authorization header of the request
    * @throws AccessTokenError
@@ -89,6 +91,7 @@ export function createAccessTokenVerifier(options: {
   }
 
   return {
+    scopes: [requiredScope],
     async verify(authorization) {
       const token = parseBearer(authorization);
       currentKeySet();
@@ -105,11 +108,18 @@ export function createAccessTokenVerifier(options: {
       }
       if (accepted.expiresAt * 1000 <= options.now())
         throw new AccessTokenError('invalid-token', 'the access token has expired');
-      if (!scopesOf(accepted.claims).includes(requiredScope))
-        throw new AccessTokenError('insufficient-scope', `the access token lacks the scope ${requiredScope}`);
+      assertScopes(scopesOf(accepted.claims), [requiredScope]);
       return accepted;
     },
   };
+}
+
+/** @throws AccessTokenError */
+export function assertScopes(held: readonly string[], needed: readonly string[]): void {
+  const missing = needed.filter((scope) => !held.includes(scope));
+  if (missing.length === 0) return;
+  const message = `the access token lacks the scope ${missing.join(' and the scope ')}`;
+  throw new AccessTokenError('insufficient-scope', message);
 }
 
 /** RFC 6750 section 2.1; the scheme is case-insensitive (RFC 9110 section 11.1). */

@@ -302,7 +302,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
       res.destroy();
       return;
     }
-    const refusal = refusalOf(error, mcpUrl);
+    const refusal = refusalOf(error, mcpUrl, verifier.scopes);
     if (refusal !== null) {
       if (refusal.status === 503) log.warn({ error }, 'the vault does not answer');
       const { status, headers, message } = refusal;

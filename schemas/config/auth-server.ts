@@ -8,23 +8,35 @@ import { environmentVariable, filePath, httpUrl, lifespan, text } from './fields
 import { presetNames } from './provider-presets/provider-presets.ts';
 import { oauth2UpstreamSchema, oidcUpstreamSchema } from './upstream-blocks.ts';
 
+const providerFields = {
+  name: text('Names the provider in strategies, paths and pages', 'gitlab').optional(),
+  type: z
+    .enum(['oidc', 'oauth2'])
+    .meta({ description: 'The kind of provider; a preset says it', examples: ['oidc'] }),
+  preset: z
+    .enum(presetNames)
+    .meta({
+      description: 'A well-known provider, which says its type and what its block has unless written',
+      examples: ['github'],
+    })
+    .optional(),
+  preset_parameters: z
+    .record(z.string(), z.string())
+    .meta({ description: 'What the preset must know', examples: ['{host: gitlab.example.com}'] })
+    .optional(),
+  oidc_config: oidcUpstreamSchema.optional(),
+  oauth2_config: oauth2UpstreamSchema.optional(),
+};
+
+/** Without an authorization server: where people link accounts, and nobody signs in to Latchkey. */
+export const linkedProviderSchema = z.strictObject(providerFields).meta({
+  description: 'One provider; one that is alone needs no name',
+  examples: ['{name: github, preset: github, oauth2_config: {client_id: Iv1.0123456789abcdef}}'],
+});
+
 const upstreamSchema = z
   .strictObject({
-    name: text('Names the provider in strategies, paths and pages', 'gitlab').optional(),
-    type: z
-      .enum(['oidc', 'oauth2'])
-      .meta({ description: 'The kind of provider; a preset says it', examples: ['oidc'] }),
-    preset: z
-      .enum(presetNames)
-      .meta({
-        description: 'A well-known provider, which says its type and what its block has unless written',
-        examples: ['github'],
-      })
-      .optional(),
-    preset_parameters: z
-      .record(z.string(), z.string())
-      .meta({ description: 'What the preset must know', examples: ['{host: gitlab.example.com}'] })
-      .optional(),
+    ...providerFields,
     login_policy: z
       .enum(['required', 'optional', 'on_demand'])
       .meta({
@@ -33,8 +45,6 @@ const upstreamSchema = z
         examples: ['required', 'optional', 'on_demand'],
       })
       .default('required'),
-    oidc_config: oidcUpstreamSchema.optional(),
-    oauth2_config: oauth2UpstreamSchema.optional(),
   })
   .meta({
     description: 'One provider; one that is alone needs no name',

@@ -19,10 +19,13 @@ export const configSchema = z.strictObject({
     .meta({ description: "ToolHive's group; not needed here", examples: ['engineering'] })
     .optional(),
   incomingAuth: incomingAuthSchema,
-  authServer: z.strictObject({ runConfig: runConfigSchema }).meta({
-    description:
-      'The embedded authorization server; its `runConfig` may stand in authserver-config.yaml beside the file',
-  }),
+  authServer: z
+    .strictObject({ runConfig: runConfigSchema })
+    .meta({
+      description:
+        'The embedded authorization server; its `runConfig` may stand in authserver-config.yaml beside the file. Without it the tokens of an external issuer are accepted',
+    })
+    .optional(),
   backends: backendsSchema,
   outgoingAuth: outgoingAuthSchema.prefault({}),
   aggregation: aggregationSchema,

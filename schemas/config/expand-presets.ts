@@ -9,13 +9,14 @@ type Raw = Readonly<Record<string, unknown>>;
 
 /** The same configuration with all upstreams written out; anything that is not as it should be stays as it is. */
 export function expandPresets(config: unknown): unknown {
-  if (!isObject(config) || !isObject(config.authServer) || !isObject(config.authServer.runConfig))
-    return config;
-  const { authServer } = config;
-  const runConfig = authServer.runConfig as Raw;
-  if (!Array.isArray(runConfig.upstreams)) return config;
-  const upstreams = runConfig.upstreams.map(expandUpstream);
-  return { ...config, authServer: { ...authServer, runConfig: { ...runConfig, upstreams } } };
+  return expandAt(expandAt(config, ['authServer', 'runConfig', 'upstreams']), ['linking', 'providers']);
+}
+
+function expandAt(value: unknown, [key, ...path]: readonly string[]): unknown {
+  if (key === undefined) return Array.isArray(value) ? value.map(expandUpstream) : value;
+  return isObject(value) && Object.hasOwn(value, key)
+    ? { ...value, [key]: expandAt(value[key], path) }
+    : value;
 }
 
 /** Stands for a parameter that is missing or not of its form, so that this one thing is reported. */

@@ -1,12 +1,15 @@
 /** The part of the configuration that a gateway needs: no client secret and no endpoint of a provider. */
-import { type LoginPolicy, loneUpstreamName, type Upstream } from './auth-server.ts';
+import type { LoginPolicy } from './auth-server.ts';
 import type { Config } from './config.ts';
 import { parseDurationMs } from './duration.ts';
+import { type IncomingSettings, incomingSettings } from './incoming-settings.ts';
 import { formatPath } from './problem.ts';
 import {
   clientBlock,
+  type PlacedProvider,
   type ProcessSettings,
   processSettings,
+  providersOf,
   type TokenLifespans,
   tokenLifespans,
 } from './process-settings.ts';
@@ -71,8 +74,9 @@ export interface GatewaySettings extends ProcessSettings {
   readonly name: string;
   readonly listen: { readonly host: string; readonly port: number };
   readonly mcpUrl: string;
-  /** What protected-resource metadata and challenges name, and the `aud` that a token must have. */
+  /** What protected-resource metadata and challenges name, and the `aud` of tokens of the embedded server. */
   readonly resource: string;
+  readonly incoming: IncomingSettings;
   readonly allowedAudiences: readonly string[];
   readonly lifespans: TokenLifespans;
   /** Those that need not register. */
@@ -100,7 +104,8 @@ export interface GatewaySettings extends ProcessSettings {
 }
 
 export function gatewayConfig(config: Config): GatewaySettings {
-  const { runConfig } = config.authServer;
+  const runConfig = config.authServer?.runConfig;
+  const resource = config.incomingAuth.oidc.resource ?? config.incomingAuth.oidc.audience;
   const backends = config.backends.map(({ name, url, transport }) => ({
     name,
     url,
@@ -110,7 +115,7 @@ export function gatewayConfig(config: Config): GatewaySettings {
     timeoutMs: timeoutMs(config, name),
     strategy: strategyOf(config, name),
   }));
-  const clients = runConfig.clients.map((client, place) => ({
+  const clients = (runConfig?.clients ?? []).map((client, place) => ({
     clientId: client.client_id,
     clientName: client.client_name,
     redirectUris: client.redirect_uris,
@@ -128,18 +133,21 @@ export function gatewayConfig(config: Config): GatewaySettings {
     ]),
     name: config.name,
     listen: config.gateway.listen,
-    mcpUrl: mcpUrl(runConfig.issuer),
-    resource: config.incomingAuth.oidc.resource ?? config.incomingAuth.oidc.audience,
-    allowedAudiences: runConfig.allowed_audiences,
+    mcpUrl: mcpUrl(runConfig?.issuer ?? resource),
+    resource,
+    incoming: incomingSettings(config),
+    allowedAudiences: runConfig?.allowed_audiences ?? [],
     lifespans: tokenLifespans(config),
     clients,
-    clientDocuments: runConfig.cimd.enabled
+    clientDocuments: runConfig?.cimd.enabled
       ? {
           maxDocuments: runConfig.cimd.cache_max_size,
           fallbackSeconds: parseDurationMs(runConfig.cimd.cache_fallback_ttl) / 1000,
         }
       : null,
-    upstreams: runConfig.upstreams.map((upstream) => gatewayUpstream(upstream, runConfig.issuer)),
+    upstreams: runConfig
+      ? providersOf(config).map((placed) => gatewayUpstream(placed, runConfig.issuer))
+      : [],
     backends,
     aggregation: {
       conflictResolution: config.aggregation.conflictResolution,
@@ -217,8 +225,7 @@ function headerValues(backends: readonly GatewayBackend[]): SecretReference[] {
   return [...references.values()];
 }
 
-function gatewayUpstream(upstream: Upstream, issuer: string): GatewayUpstream {
-  const name = upstream.name ?? loneUpstreamName;
+function gatewayUpstream({ name, upstream }: PlacedProvider, issuer: string): GatewayUpstream {
   const client = clientBlock(upstream);
   return {
     name,

@@ -1,6 +1,9 @@
-/** How callers of the MCP endpoint prove who they are. The names are ToolHive's. */
+/**
+ * How callers of the MCP endpoint prove who they are: with tokens of the embedded authorization server, or, without one,
+ * with those of an external issuer. The names are ToolHive's.
+ */
 import * as z from 'zod';
-import { httpUrl, text } from './fields.ts';
+import { httpUrl, scopes, text } from './fields.ts';
 
 export const incomingAuthSchema = z
   .strictObject({
@@ -8,23 +11,32 @@ export const incomingAuthSchema = z
     oidc: z
       .strictObject({
         issuer: httpUrl(
-          'Whose tokens are accepted: the issuer of authServer.runConfig',
+          'Whose tokens are accepted: the issuer of authServer.runConfig, or without `authServer` an external one, as it writes itself',
           'https://mcp.example.com',
         ),
         audience: text('The aud that a token must have', 'https://mcp.example.com/mcp'),
         resource: httpUrl(
-          'The resource (RFC 8707, RFC 9728) that clients ask tokens for, if not the audience',
+          'The resource (RFC 8707, RFC 9728) that clients ask tokens for, if not the audience: the address of the MCP endpoint',
           'https://mcp.example.com/mcp',
         ).optional(),
-        clientId: z
-          .string()
-          .meta({ description: "ToolHive's client id; not needed here", examples: ['latchkey'] })
-          .optional(),
+        scopes: scopes('The scopes that a token of an external issuer must have', '[mcp]').optional(),
+        jwksUrl: httpUrl(
+          'Where an external issuer has its keys, if its discovery document does not say so',
+          'https://sso.example.com/keys',
+        ).optional(),
         jwksAllowPrivateIp: z
           .boolean()
           .meta({
-            description: "ToolHive's leave to fetch its own keys; not needed here",
+            description: 'Whether an external issuer may be on this machine or in a private network',
             examples: ['true'],
+          })
+          .optional(),
+        clientId: z
+          .string()
+          .meta({
+            description:
+              'A client at an external issuer whose ID tokens must not be taken for access tokens; not needed with `authServer`',
+            examples: ['latchkey'],
           })
           .optional(),
       })

@@ -28,8 +28,6 @@ export function partsOf(schema: JsonSchema): [key: string, part: JsonSchema][] {
 /** Of the main file. */
 export function configJsonSchema(): JsonSchema {
   const schema = prepare(plainSchemaOf(configSchema));
-  // It may stand in authserver-config.yaml beside the file.
-  schema.required = schema.required?.filter((key) => key !== 'authServer') ?? [];
   for (const { location, conditions } of conditionsOf('authServer.runConfig.'))
     addConditions(schema, location, conditions);
   return { ...schema, title: 'Latchkey' };
@@ -65,19 +63,12 @@ const oneSecret = [notBoth('client_secret_env_var', 'client_secret_file')];
 
 /** What depends on another key, as the rules of the same subject say it. */
 function conditionsOf(prefix: string): Conditions[] {
-  const upstreams = `${prefix}upstreams`;
-  const inside = [
-    { location: upstreams, conditions: [when({ minItems: 2 }, { items: { required: ['name'] } })] },
-    { location: `${upstreams}.[]`, conditions: upstreamForms() },
-    ...Object.values(blockKeys).flatMap((key) => [
-      { location: `${upstreams}.[].${key}`, conditions: oneSecret },
-      { location: `${upstreams}.[].${key}.previous_clients.[]`, conditions: oneSecret },
-    ]),
-  ];
+  const inside = providerConditions(`${prefix}upstreams`);
   if (prefix === '') return inside;
   const strategies = ['outgoingAuth.default', 'outgoingAuth.backends.*'];
   return [
     ...inside,
+    ...providerConditions('linking.providers'),
     ...strategies.flatMap((location) => [
       { location, conditions: strategyForms() },
       { location: `${location}.headerInjection`, conditions: [oneHeaderValue()] },
@@ -93,6 +84,17 @@ function conditionsOf(prefix: string): Conditions[] {
         ),
       ],
     },
+  ];
+}
+
+function providerConditions(upstreams: string): Conditions[] {
+  return [
+    { location: upstreams, conditions: [when({ minItems: 2 }, { items: { required: ['name'] } })] },
+    { location: `${upstreams}.[]`, conditions: upstreamForms() },
+    ...Object.values(blockKeys).flatMap((key) => [
+      { location: `${upstreams}.[].${key}`, conditions: oneSecret },
+      { location: `${upstreams}.[].${key}.previous_clients.[]`, conditions: oneSecret },
+    ]),
   ];
 }
 
@@ -190,7 +192,7 @@ function addConditions(root: JsonSchema, location: string, conditions: readonly 
   if (schema === undefined) throw new TypeError(`the configuration has no ${location}`);
   // A preset may say what the block needs; without one it is asked for again in the conditions.
   const isBlock = /_config$/.test(location);
-  if (location.endsWith('upstreams.[]')) delete schema.required;
+  if (/(upstreams|providers)\.\[\]$/.test(location)) delete schema.required;
   if (isBlock) schema.required = ['client_id'];
   schema.allOf = [...(schema.allOf ?? []), ...conditions];
 }

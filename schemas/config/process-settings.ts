@@ -1,5 +1,5 @@
 /** What every process needs of the configuration: the issuer, how much to log, and how to reach NATS. */
-import type { Upstream } from './auth-server.ts';
+import { loneUpstreamName, runConfigSchema, type Upstream } from './auth-server.ts';
 import type { Config } from './config.ts';
 import { parseDurationMs } from './duration.ts';
 import { findReference, type SecretReference } from './secret-reference.ts';
@@ -12,6 +12,7 @@ export interface NatsSettings {
 }
 
 export interface ProcessSettings {
+  /** Whose tokens are accepted: of the embedded authorization server, or else the external one. */
   readonly issuer: string;
   readonly logLevel: 'info' | 'debug';
   /** null: the configuration names no NATS, and whoever starts the process does. */
@@ -32,7 +33,7 @@ export interface TokenLifespans {
 export function processSettings(config: Config, secrets: readonly SecretReference[] = []): ProcessSettings {
   const nats = config.nats === undefined ? null : natsSettings(config.nats);
   return {
-    issuer: config.authServer.runConfig.issuer,
+    issuer: config.incomingAuth.oidc.issuer,
     logLevel: config.operational.logLevel ?? 'info',
     nats,
     secrets: nats?.password === undefined ? secrets : [nats.password, ...secrets],
@@ -40,13 +41,36 @@ export function processSettings(config: Config, secrets: readonly SecretReferenc
 }
 
 export function tokenLifespans(config: Config): TokenLifespans {
-  const lifespans = config.authServer.runConfig.token_lifespans;
+  const lifespans =
+    config.authServer?.runConfig.token_lifespans ?? runConfigSchema.shape.token_lifespans.parse({});
   return {
     accessTokenSeconds: parseDurationMs(lifespans.access_token_lifespan) / 1000,
     refreshTokenSeconds: parseDurationMs(lifespans.refresh_token_lifespan) / 1000,
     authorizationCodeSeconds: parseDurationMs(lifespans.auth_code_lifespan) / 1000,
     sessionSeconds: Math.floor(parseDurationMs(lifespans.session_lifespan) / 1000),
   };
+}
+
+export interface PlacedProvider {
+  readonly name: string;
+  readonly upstream: Upstream;
+  /** Of its block. */
+  readonly path: string;
+}
+
+/** Where Latchkey is a client: the upstreams of the sign-in, or else the providers at which accounts are linked. */
+export function providersOf(config: Config): PlacedProvider[] {
+  const [base, upstreams]: [string, readonly Upstream[]] = config.authServer
+    ? ['authServer.runConfig.upstreams', config.authServer.runConfig.upstreams]
+    : [
+        'linking.providers',
+        (config.linking.providers ?? []).map((provider) => ({ ...provider, login_policy: 'on_demand' })),
+      ];
+  return upstreams.map((upstream, index) => ({
+    name: upstream.name ?? loneUpstreamName,
+    upstream,
+    path: `${base}[${index}].${upstream.type}_config`,
+  }));
 }
 
 /** The block of the upstream's type, which V-05 has found to be there. */

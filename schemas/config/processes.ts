@@ -3,7 +3,8 @@
  * accounts live.
  */
 import * as z from 'zod';
-import { environmentVariable, filePath, text } from './fields.ts';
+import { linkedProviderSchema } from './auth-server.ts';
+import { environmentVariable, filePath, httpUrl, text } from './fields.ts';
 
 export const gatewaySchema = z
   .strictObject({
@@ -166,6 +167,25 @@ export const linkingSchema = z
         examples: ['true', 'false'],
       })
       .default(true),
+    providers: z
+      .array(linkedProviderSchema)
+      .meta({
+        description:
+          'Without `authServer`: the providers at which accounts can be linked; with one they are its upstreams',
+        examples: ['[{name: github, preset: github, oauth2_config: {client_id: Iv1.0123456789abcdef}}]'],
+      })
+      .optional(),
+    principalClaim: text(
+      'The claim of an external issuer that says who the person is, the same for every client and for ever',
+      'oid',
+    ).optional(),
+    issuerAliases: z
+      .array(httpUrl('Another `iss` of the issuer', 'https://sts.windows.net/0a1b2c3d/'))
+      .meta({
+        description: 'Other names under which the external issuer signs, for whom people stay the same',
+        examples: ['[https://sts.windows.net/0a1b2c3d/]'],
+      })
+      .optional(),
   })
   .meta({
     description: 'Accounts that people link once, beside their sign-in',

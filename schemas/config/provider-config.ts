@@ -1,10 +1,17 @@
 /** The part of the configuration that a provider worker needs: its providers with endpoints and secret references. */
-import { loneUpstreamName, type Upstream } from './auth-server.ts';
+
+import { incomingWorkerName } from '../provider.ts';
 import type { Config } from './config.ts';
 import { parseDurationMs } from './duration.ts';
-import { formatPath } from './problem.ts';
-import { clientBlock, type ProcessSettings, processSettings } from './process-settings.ts';
-import { callbackUrl } from './public-addresses.ts';
+import { incomingSettings } from './incoming-settings.ts';
+import {
+  clientBlock,
+  type PlacedProvider,
+  type ProcessSettings,
+  processSettings,
+  providersOf,
+} from './process-settings.ts';
+import { callbackUrl, linkCallbackUrl } from './public-addresses.ts';
 import { findReference, type SecretReference } from './secret-reference.ts';
 import type { IdentityFromToken, TokenResponseMapping, UserInfo } from './upstream-blocks.ts';
 
@@ -82,16 +89,26 @@ export interface OAuth2ProviderSettings extends ProviderClient {
 
 export type ProviderSettings = OidcProviderSettings | OAuth2ProviderSettings;
 
+/** Where the keys of the external issuer of incoming tokens are. */
+export interface IncomingIssuerSettings {
+  readonly issuer: string;
+  /** null: as the discovery document says. */
+  readonly jwksUrl: string | null;
+  readonly allowPrivateIps: boolean;
+}
+
 export interface ProviderWorkerSettings extends ProcessSettings {
   readonly providers: readonly ProviderSettings[];
+  /** null: there is none, or another worker asks it. */
+  readonly incoming: IncomingIssuerSettings | null;
 }
 
 /** `only`: the names of the providers that this worker serves; a name that is not configured is left out. */
 export function providerConfig(config: Config, only?: readonly string[]): ProviderWorkerSettings {
-  const { issuer, upstreams } = config.authServer.runConfig;
-  const providers = upstreams
-    .map((upstream, index) => providerSettings(upstream, issuer, index))
-    .filter(({ name }) => only === undefined || only.includes(name));
+  const isServed = ({ name }: { name: string }) => only === undefined || only.includes(name);
+  const providers = providersOf(config)
+    .filter(isServed)
+    .map((placed) => providerSettings(placed, callbackOf(config, placed.name)));
   return {
     ...processSettings(
       config,
@@ -100,13 +117,24 @@ export function providerConfig(config: Config, only?: readonly string[]): Provid
       ),
     ),
     providers,
+    incoming: isServed({ name: incomingWorkerName }) ? incomingIssuer(config) : null,
   };
 }
 
-function providerSettings(upstream: Upstream, issuer: string, index: number): ProviderSettings {
-  const name = upstream.name ?? loneUpstreamName;
+function incomingIssuer(config: Config): IncomingIssuerSettings | null {
+  if (incomingSettings(config).type === 'embedded') return null;
+  const { issuer, jwksUrl = null, jwksAllowPrivateIp: allowPrivateIps = false } = config.incomingAuth.oidc;
+  return { issuer, jwksUrl, allowPrivateIps };
+}
+
+function callbackOf({ authServer, incomingAuth: { oidc } }: Config, name: string): string {
+  return authServer
+    ? callbackUrl(authServer.runConfig.issuer, name)
+    : linkCallbackUrl(new URL(oidc.resource ?? oidc.audience).origin, name);
+}
+
+function providerSettings({ name, upstream, path }: PlacedProvider, callback: string): ProviderSettings {
   const block = clientBlock(upstream);
-  const path = formatPath(['authServer', 'runConfig', 'upstreams', index, `${upstream.type}_config`]);
   const client: ProviderClient = {
     name,
     ...credentials(path, block),
@@ -114,7 +142,7 @@ function providerSettings(upstream: Upstream, issuer: string, index: number): Pr
       credentials(`${path}.previous_clients[${place}]`, previous),
     ),
     tokenEndpointAuthMethod: block.token_endpoint_auth_method ?? null,
-    redirectUri: block.redirect_uri ?? callbackUrl(issuer, name),
+    redirectUri: block.redirect_uri ?? callback,
     scopes: block.scopes,
     scopeParameter: 'scope_parameter' in block ? block.scope_parameter : 'scope',
     scopeSeparator: 'scope_separator' in block ? block.scope_separator : ' ',

@@ -20,7 +20,7 @@ const sections: readonly Section[] = [
   {
     title: 'Callers',
     base: 'incomingAuth',
-    text: 'How callers of the MCP endpoint prove who they are: with a token of the authorization server below.',
+    text: 'How callers of the MCP endpoint prove who they are: with a token of the authorization server below, or, without `authServer`, with one of an external issuer ([operations.md](operations.md)).',
   },
   {
     title: 'The authorization server',
@@ -45,7 +45,11 @@ const sections: readonly Section[] = [
   { title: 'The gateway', base: 'gateway' },
   { title: 'NATS', base: 'nats' },
   { title: 'The vault', base: 'vault' },
-  { title: 'Linked accounts', base: 'linking' },
+  {
+    title: 'Linked accounts',
+    base: 'linking',
+    text: 'With tokens of an external issuer, `linking.providers` has what stands under `authServer.runConfig.upstreams` otherwise, with the same keys but `login_policy`.',
+  },
 ];
 
 export function configurationDocument(): string {
@@ -121,9 +125,9 @@ function isInside(location: string, base: string): boolean {
   return base !== '' && location.startsWith(base) && /^[.[]/.test(location.slice(base.length));
 }
 
-/** The strategy of one backend has the keys of the default one. */
+/** The strategy of one backend has the keys of the default one, a linked provider those of an upstream. */
 function isRepeated(location: string): boolean {
-  return location.startsWith('outgoingAuth.backends.*');
+  return location.startsWith('outgoingAuth.backends.*') || location.startsWith('linking.providers[]');
 }
 
 function ruleTables(): string[] {

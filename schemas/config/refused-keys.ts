@@ -34,12 +34,16 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
   incomingAuth: { authz: absent('authz') },
   'incomingAuth.oidc': {
     clientSecretEnv: notYet('clientSecretEnv'),
-    jwksUrl: notYet('jwksUrl'),
     introspectionUrl: notYet('introspectionUrl'),
-    scopes: notYet('scopes'),
-    protectedResourceAllowPrivateIp: notYet('protectedResourceAllowPrivateIp'),
-    insecureAllowHttp: notYet('insecureAllowHttp'),
-    caBundlePath: notYet('caBundlePath'),
+    protectedResourceAllowPrivateIp: absent(
+      'protectedResourceAllowPrivateIp',
+      'remove it; `jwksAllowPrivateIp` lets the issuer be in a private network',
+    ),
+    insecureAllowHttp: absent('insecureAllowHttp', 'remove it and use https, or http on localhost'),
+    caBundlePath: absent(
+      'caBundlePath',
+      'remove it, and give the provider worker the certificates by `NODE_EXTRA_CA_CERTS`',
+    ),
   },
   'aggregation.tools[]': {
     toolConfigRef: absent('toolConfigRef', 'remove it, and write `filter` and `overrides`'),
@@ -101,8 +105,11 @@ const strategyTypes: Record<string, Refusal> = {
 
 const refusedValues: Record<string, Record<string, Refusal>> = {
   'incomingAuth.type': {
-    anonymous: notYet('anonymous', 'write `type: oidc` and configure `authServer`'),
-    local: absent('local', 'write `type: oidc` and configure `authServer`'),
+    anonymous: notYet(
+      'anonymous',
+      'write `type: oidc` with the issuer of the tokens, or configure `authServer`',
+    ),
+    local: absent('local', 'write `type: oidc` with the issuer of the tokens, or configure `authServer`'),
   },
   'outgoingAuth.source': {
     discovered: absent(
@@ -117,24 +124,12 @@ const refusedValues: Record<string, Record<string, Refusal>> = {
   },
 };
 
-/** Parts whose absence asks for a feature that is not there. */
-const refusedAbsences: Record<string, Refusal> = {
-  authServer: {
-    message: 'there is no `authServer`: tokens of an external issuer are not supported yet',
-    fix: 'configure `authServer.runConfig`, here or in authserver-config.yaml beside this file',
-  },
-};
-
 export function findRefusedKey(location: string, key: string): Refusal | null {
   return find(find(refusedKeys, location) ?? {}, key);
 }
 
 export function findRefusedValue(location: string, value: unknown): Refusal | null {
   return typeof value === 'string' ? find(find(refusedValues, location) ?? {}, value) : null;
-}
-
-export function findRefusedAbsence(location: string): Refusal | null {
-  return find(refusedAbsences, location);
 }
 
 interface PlacedRefusal extends Refusal {

@@ -52,14 +52,14 @@ export const ruleTexts = {
     instead: 'The name of a variable or file that the process has',
   },
   'V-01': {
-    title: '`upstream_inject` needs an authorization server',
-    wrong: 'A strategy uses the token of a provider, but there is no `authServer`',
-    instead: '`authServer.runConfig.upstreams`, or `type: unauthenticated`',
+    title: '`upstream_inject` needs an authorization server, or accounts that are linked',
+    wrong: 'A strategy uses the token of a provider, but there is no `authServer` and no `linking.providers`',
+    instead: '`authServer.runConfig.upstreams`, `linking.providers`, or `type: unauthenticated`',
   },
   'V-02': {
     title: 'a provider that a strategy names is configured',
-    wrong: '`providerName` or `subjectProviderName` is not among the upstreams',
-    instead: 'The `name` of an upstream',
+    wrong: '`providerName` or `subjectProviderName` is not among the upstreams, or `linking.providers`',
+    instead: 'The `name` of an upstream, or linked provider',
   },
   'V-03': {
     title: 'who the subject of a token exchange is',
@@ -303,6 +303,16 @@ export const ruleTexts = {
     wrong: 'A redirect URI of `clients` is neither https nor on loopback, or can be read in two ways',
     instead:
       'An https address, or http to localhost, 127.0.0.1 or [::1], without user information or fragment',
+  },
+  'V-60': {
+    title: 'what is for an external issuer stands where there is one',
+    wrong: 'There is an `authServer`, and a key that is for tokens of an external issuer',
+    instead: 'Nothing, or no `authServer`',
+  },
+  'V-61': {
+    title: 'the audience is Latchkey, and not a client',
+    wrong: '`audience` is `clientId`, so an ID token of that client can look like an access token',
+    instead: 'The identifier of an API of its own at the issuer',
   },
   'O-01': {
     title: 'the provider answers',

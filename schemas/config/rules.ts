@@ -7,6 +7,7 @@ import { aggregationRules } from './rules/aggregation.ts';
 import { authServerIntegrationRules } from './rules/auth-server-integration.ts';
 import { backendRules } from './rules/backends.ts';
 import { clientRules } from './rules/clients.ts';
+import { externalIssuerRules } from './rules/external-issuer.ts';
 import { headerInjectionRules } from './rules/header-injection.ts';
 import { issuerRules } from './rules/issuer.ts';
 import { presetRules } from './rules/presets.ts';
@@ -18,6 +19,7 @@ import { upstreamRules } from './rules/upstreams.ts';
 const rules: readonly Rule[] = [
   ...authServerIntegrationRules,
   ...issuerRules,
+  ...externalIssuerRules,
   ...upstreamRules,
   ...previousClientRules,
   ...clientRules,

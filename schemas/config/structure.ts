@@ -5,7 +5,7 @@
 import type * as z from 'zod';
 import { type Config, configSchema, type DraftConfig } from './config.ts';
 import { formatPath, type PathSegment, type Problem } from './problem.ts';
-import { findRefusedAbsence, findRefusedKey, findRefusedValue } from './refused-keys.ts';
+import { findRefusedKey, findRefusedValue } from './refused-keys.ts';
 import { findExample, findSchema, locationOf } from './schema-path.ts';
 import { isSecretKey, referenceHint } from './secret-keys.ts';
 import { suggestKey } from './unknown-keys.ts';
@@ -61,10 +61,6 @@ function unknownKey(path: readonly PathSegment[], key: string): Problem {
 
 function wrongValue(issue: z.core.$ZodIssue, path: readonly PathSegment[], value: unknown): Problem {
   const shown = formatPath(path);
-  if (value === undefined) {
-    const refused = findRefusedAbsence(locationOf(configSchema, path));
-    if (refused !== null) return { rule: 'F-04', severity: 'error', path: shown, ...refused };
-  }
   return {
     rule: path[0] === 'authServer' ? 'V-05' : 'F-05',
     severity: 'error',

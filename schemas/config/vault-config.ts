@@ -1,10 +1,12 @@
 /** The part of the configuration that a vault worker needs: names and lifetimes, but no address of a provider or backend. */
-import { type LoginPolicy, loneUpstreamName } from './auth-server.ts';
+import type { LoginPolicy } from './auth-server.ts';
 import type { Config } from './config.ts';
+import { type IncomingSettings, incomingSettings } from './incoming-settings.ts';
 import {
   clientBlock,
   type ProcessSettings,
   processSettings,
+  providersOf,
   type TokenLifespans,
   tokenLifespans,
 } from './process-settings.ts';
@@ -18,9 +20,10 @@ export interface VaultProviderSettings {
 }
 
 export interface VaultSettings extends ProcessSettings {
+  readonly incoming: IncomingSettings;
   readonly allowedAudiences: readonly string[];
   readonly lifespans: TokenLifespans;
-  /** In the order of the chain, those on demand too; the first gives the identity. */
+  /** In the order of the chain, those on demand too; the first of the chain gives the identity. */
   readonly providers: readonly VaultProviderSettings[];
   /** `env:NAME` or `file:PATH`; null: beside the key file. */
   readonly keyRing: string | null;
@@ -54,10 +57,11 @@ export function vaultConfig(config: Config): VaultSettings {
   const { replicas, keyRing, keysBackupDays, signingKeyDays, ...refresh } = config.vault;
   return {
     ...processSettings(config),
-    allowedAudiences: config.authServer.runConfig.allowed_audiences,
+    incoming: incomingSettings(config),
+    allowedAudiences: config.authServer?.runConfig.allowed_audiences ?? [],
     lifespans: tokenLifespans(config),
-    providers: config.authServer.runConfig.upstreams.map((upstream) => ({
-      name: upstream.name ?? loneUpstreamName,
+    providers: providersOf(config).map(({ name, upstream }) => ({
+      name,
       loginPolicy: upstream.login_policy,
       refreshTokenReuse: parseRefreshTokenReuse(clientBlock(upstream).refresh_token_reuse),
     })),
@@ -65,7 +69,7 @@ export function vaultConfig(config: Config): VaultSettings {
     keysBackupDays,
     signingKeyDays,
     refresh,
-    linking: config.linking,
+    linking: { idleDays: config.linking.idleDays, keepAlive: config.linking.keepAlive },
     replicas,
   };
 }

@@ -20,9 +20,9 @@ export const describeInstance = defineOperation(
   z.object({}),
   z.object({
     instanceId: instanceIdSchema,
-    /** The issuer for which the vault signs; a gateway with another one must not start. */
+    /** The issuer for which the vault signs, or whose tokens it accepts; a gateway with another one must not start. */
     issuer: z.string(),
-    /** The iss of principals who signed in through the embedded authorization server. */
+    /** The iss of principals: of the embedded authorization server a fixed realm, else the external issuer. */
     realm: z.string(),
     partitions: z.int().min(1),
     /** The key that signs now comes first. */

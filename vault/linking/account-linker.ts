@@ -86,7 +86,7 @@ export function createAccountLinker(options: Options): AccountLinker {
     return writerOf(partition).execute({
       aggregates: [grantId],
       decide: () => {
-        if (!projection.findSession(sessionId))
+        if (sessionId !== null && !projection.findSession(sessionId))
           throw new RefusedError('session-ended', 'the session of the caller has ended meanwhile');
         if (options.isForgetting(principalKey))
           throw new RefusedError('unavailable', 'this person is being forgotten');

@@ -8,25 +8,28 @@ import { LRUCache } from 'lru-cache';
 import { RefusedError } from '../../schemas/failure.ts';
 import { sessionIdSchema, userIdSchema } from '../../schemas/ids.ts';
 import type { Secret } from '../../schemas/secret.ts';
+import type { Caller } from '../caller.ts';
 import type { SigningKeys } from './signing-keys.ts';
-
-export interface Caller {
-  readonly sub: string;
-  readonly sessionId: string;
-  /** Milliseconds since the epoch. */
-  readonly expiresAt: number;
-}
 
 interface Options {
   readonly keys: SigningKeys;
   readonly issuer: string;
+  /** The iss of principals. */
+  readonly realm: string;
   readonly audiences: readonly string[];
   readonly now: () => number;
   readonly remembered?: number;
 }
 
 /** A promise only for a token that is seen for the first time. @throws RefusedError `unauthorized` */
-export function createAccessTokenVerifier({ keys, issuer, audiences, now, remembered = 20_000 }: Options) {
+export function createAccessTokenVerifier({
+  keys,
+  issuer,
+  realm,
+  audiences,
+  now,
+  remembered = 20_000,
+}: Options) {
   let publicKeys = keys.publicKeys;
   let keySet = keySetOf(publicKeys);
   const known = new LRUCache<string, Caller>({ max: remembered });
@@ -52,7 +55,7 @@ export function createAccessTokenVerifier({ keys, issuer, audiences, now, rememb
         currentDate: new Date(now()),
       });
       const caller = {
-        sub: userIdSchema.parse(payload.sub),
+        principal: { iss: realm, sub: userIdSchema.parse(payload.sub) },
         sessionId: sessionIdSchema.parse(payload.tsid),
         expiresAt: payload.exp! * 1000,
       };

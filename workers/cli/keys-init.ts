@@ -1,8 +1,7 @@
 /** `latchkey keys init`: makes the key files of an instance, and says which process each of them is for. */
+import { providerWorkerNames } from '../../schemas/config/incoming-settings.ts';
 import { loadConfig } from '../../schemas/config/load-config.ts';
-
 import { formatReport } from '../../schemas/config/report.ts';
-import { vaultConfig } from '../../schemas/config/vault-config.ts';
 import { providerNameSchema } from '../../schemas/provider.ts';
 import { StartupError } from '../../schemas/run-process.ts';
 import { ensureKeyFolder, keyRingFileName, rootKeyFileName } from '../keys/key-folder.ts';
@@ -40,7 +39,7 @@ function namesIn(file: string): string[] {
     throw new StartupError('configuration', `keys init: ${formatReport(problems).trimEnd()}`, {
       exitCode: 2,
     });
-  return vaultConfig(config).providers.map(({ name }) => name);
+  return providerWorkerNames(config);
 }
 
 function purposeOf(file: string): string {

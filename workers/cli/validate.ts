@@ -3,11 +3,12 @@
  * starting anything; with `--online` also what its identity providers say about themselves. Exit code 0 if it is valid (warnings may remain), 2 if not.
  */
 import { parseArgs } from 'node:util';
+import type { Config } from '../../schemas/config/config.ts';
 import { gatewayConfig } from '../../schemas/config/gateway-config.ts';
 import { loadConfig } from '../../schemas/config/load-config.ts';
 import type { Problem } from '../../schemas/config/problem.ts';
-import { formatPath } from '../../schemas/config/problem.ts';
-import { type ProviderWorkerSettings, providerConfig } from '../../schemas/config/provider-config.ts';
+import { providersOf } from '../../schemas/config/process-settings.ts';
+import { providerConfig } from '../../schemas/config/provider-config.ts';
 import { formatReport } from '../../schemas/config/report.ts';
 import { readSecrets } from '../../schemas/config/secret-reference.ts';
 import { vaultConfig } from '../../schemas/config/vault-config.ts';
@@ -55,15 +56,17 @@ export async function validateCommand(
     );
     found.push(...readSecrets([...references.values()], env).problems);
   }
-  if (config !== null && options.online) found.push(...(await checkProviders(providerConfig(config))));
+  if (config !== null && options.online) found.push(...(await checkProviders(config)));
   const valid = !found.some((problem) => problem.severity === 'error');
   (valid ? stdout : stderr).write(formatReport(found));
   return valid ? 0 : 2;
 }
 
-async function checkProviders({ providers }: ProviderWorkerSettings): Promise<Problem[]> {
+async function checkProviders(config: Config): Promise<Problem[]> {
+  const placed = providersOf(config);
+  const { providers } = providerConfig(config);
   const checks = providers.map((provider, index) => {
-    const path = formatPath(['authServer', 'runConfig', 'upstreams', index, `${provider.type}_config`]);
+    const path = placed[index]!.path;
     return checkOnline(
       provider,
       path,

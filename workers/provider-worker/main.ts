@@ -5,18 +5,25 @@
 import { parseArgs } from 'node:util';
 import { createBus } from '../../schemas/bus.ts';
 import { readProcessConfiguration } from '../../schemas/config/process-configuration.ts';
-import { type ProviderWorkerSettings, providerConfig } from '../../schemas/config/provider-config.ts';
+import {
+  type IncomingIssuerSettings,
+  type ProviderWorkerSettings,
+  providerConfig,
+} from '../../schemas/config/provider-config.ts';
 import { createBootId } from '../../schemas/ids.ts';
-import { createLog } from '../../schemas/log.ts';
+import { createLog, type Log } from '../../schemas/log.ts';
 import { NatsUnreachableError, openNatsConnection } from '../../schemas/nats-connection.ts';
+import { incomingWorkerName } from '../../schemas/provider.ts';
 import { readRoleKeys } from '../../schemas/role-key-file.ts';
 import type { RoleKeys } from '../../schemas/role-keys.ts';
 import { runProcess, StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { createGuardedFetch } from '../providers/guarded-fetch.ts';
+import { createIncomingIssuer } from '../providers/incoming-issuer.ts';
 import { createRegisteredProvider } from '../providers/registered-provider.ts';
 import { createClientMetadataFetch, fetchClientMetadata } from './client-metadata.ts';
 import { watchConnection } from './connection-watch.ts';
+import { serveIncomingIssuer } from './incoming-worker.ts';
 import { serveProvider } from './provider-worker.ts';
 
 interface Options {
@@ -52,6 +59,19 @@ runProcess({
 
     const now = () => Date.now();
     const fetchDocument = createClientMetadataFetch();
+    const busOf = (name: string, providerLog: Log) =>
+      createBus({
+        connection,
+        envelopes: createSealedEnvelopes({ keys: keys.get(name)!, bootId, now }),
+        onProblem: (problem) => providerLog.warn(problem, 'a message could not be answered'),
+      });
+    const serveIncoming = (issuer: IncomingIssuerSettings) => {
+      const fetch = createGuardedFetch({ allowPrivateAddresses: issuer.allowPrivateIps });
+      return serveIncomingIssuer({
+        bus: busOf(incomingWorkerName, log.child({ provider: incomingWorkerName })),
+        issuer: createIncomingIssuer(issuer, { fetch, now }),
+      });
+    };
     const workers = settings.providers.map((provider) => {
       const { name } = provider;
       const providerLog = log.child({ provider: name });
@@ -62,11 +82,7 @@ runProcess({
         fetchClientMetadata: (url) => fetchClientMetadata(fetchDocument, url),
         now,
         log: providerLog,
-        bus: createBus({
-          connection,
-          envelopes: createSealedEnvelopes({ keys: keys.get(name)!, bootId, now }),
-          onProblem: (problem) => providerLog.warn(problem, 'a message could not be answered'),
-        }),
+        bus: busOf(name, providerLog),
         provider: createRegisteredProvider(provider, ({ path }) => secrets.get(path) ?? null, {
           fetch: createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }),
           now,
@@ -74,15 +90,16 @@ runProcess({
         }),
       });
     });
+    const incoming = settings.incoming && serveIncoming(settings.incoming);
     await connection.flush();
-    const names = settings.providers.map(({ name }) => name);
+    const names = workerNames(settings);
     log.info({ providers: names }, 'serving');
 
     return {
       ready: { bootId, providers: names },
       async stop() {
         log.info({ refreshes: workers.reduce((sum, worker) => sum + worker.running(), 0) }, 'stopping');
-        await Promise.all(workers.map((worker) => worker.stop()));
+        await Promise.all([...workers.map((worker) => worker.stop()), incoming?.stop()]);
         stopping = true;
         await connection.drain();
         log.info('stopped');
@@ -111,8 +128,15 @@ function readOptions(args: readonly string[]): Options {
   return { config, keys, only: values.only?.flatMap((names) => names.split(',')) };
 }
 
-function assertKnown(only: readonly string[] | undefined, { providers }: ProviderWorkerSettings): void {
-  const unknown = only?.find((name) => !providers.some((provider) => provider.name === name));
+/** Of everything that this process serves. */
+function workerNames({ providers, incoming }: ProviderWorkerSettings): string[] {
+  const names = providers.map(({ name }) => name);
+  return incoming === null ? names : [...names, incomingWorkerName];
+}
+
+function assertKnown(only: readonly string[] | undefined, settings: ProviderWorkerSettings): void {
+  const known = workerNames(settings);
+  const unknown = only?.find((name) => !known.includes(name));
   if (unknown === undefined) return;
   throw new StartupError(
     'unknown-provider',
@@ -123,10 +147,10 @@ function assertKnown(only: readonly string[] | undefined, { providers }: Provide
   );
 }
 
-function readKeys(folder: string, { providers }: ProviderWorkerSettings): Map<string, RoleKeys> {
+function readKeys(folder: string, settings: ProviderWorkerSettings): Map<string, RoleKeys> {
   const found = new Map<string, RoleKeys>();
   let instanceId: string | undefined;
-  for (const { name } of providers) {
+  for (const name of workerNames(settings)) {
     const keys = readRoleKeys(folder, {
       role: `provider:${name}`,
       ...(instanceId === undefined ? {} : { instanceId }),

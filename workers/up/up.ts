@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../../schemas/config/config.ts';
 import { gatewayConfig } from '../../schemas/config/gateway-config.ts';
+import { providerWorkerNames } from '../../schemas/config/incoming-settings.ts';
 import { loadConfig } from '../../schemas/config/load-config.ts';
 import { providerConfig } from '../../schemas/config/provider-config.ts';
 import { formatReport } from '../../schemas/config/report.ts';
@@ -154,7 +155,7 @@ async function start({ folder, config, configFile, port, running, ending }: Star
 
 function planOf(config: Config, configFile: string) {
   const { listen, mcpUrl } = gatewayConfig(config);
-  const providers = vaultConfig(config).providers.map(({ name }) => name);
+  const providers = providerWorkerNames(config);
   return { configFile, mcpUrl, providers, ports: [{ ...listen, usedBy: 'gateway' }] };
 }
 

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { type BusOptions, createBus } from '../../schemas/bus.ts';
 import { readProcessConfiguration } from '../../schemas/config/process-configuration.ts';
 import { vaultConfig } from '../../schemas/config/vault-config.ts';
+import { createIssuerKeys, type IssuerKeysOptions } from '../../schemas/external-issuer/issuer-keys.ts';
 import { createBootId } from '../../schemas/ids.ts';
 import { createLog } from '../../schemas/log.ts';
 import { NatsUnreachableError, openNatsConnection } from '../../schemas/nats-connection.ts';
@@ -81,6 +82,10 @@ runProcess({
     const gateways = await connectAs(createBootId());
     const providers = settings.providers.map(({ name }) => name);
     const requests = createProviderRequests(bus);
+    const { incoming } = settings;
+    const onProblem = (error: unknown) => log.warn({ err: error }, 'work in the background failed');
+    const issuerKeys =
+      incoming.type === 'external' ? openIssuerKeys(requests.fetchIssuerKeys, onProblem) : null;
     const inChain = settings.providers.filter(({ loginPolicy }) => loginPolicy !== 'on_demand');
     const vault = await openVault({
       connection,
@@ -91,7 +96,9 @@ runProcess({
       signingKeyMs: settings.signingKeyDays * 24 * 3_600_000,
       chain: inChain.map(({ name }) => name),
       optional: inChain.filter(({ loginPolicy }) => loginPolicy === 'optional').map(({ name }) => name),
-      ...(providers[0] !== undefined && { identityProvider: providers[0] }),
+      ...(incoming.type === 'external'
+        ? { external: { rules: incoming.rules, keys: issuerKeys! } }
+        : { identityProvider: providers[0]! }),
       linkable: providers,
       linkedIdleMs: settings.linking.idleDays * 24 * 3_600_000,
       keepLinkedAlive: settings.linking.keepAlive,
@@ -110,7 +117,7 @@ runProcess({
       replicas: settings.replicas,
       now,
       random: Math.random,
-      onProblem: (error) => log.warn({ err: error }, 'work in the background failed'),
+      onProblem,
       onRevocationFailed: ({ provider, grantId, error }) =>
         log.warn({ provider, grantId, err: error }, 'tokens could not be revoked at their provider'),
       onFatal: (error) => {
@@ -124,6 +131,7 @@ runProcess({
     const worker = startVaultWorker({
       ...{ bus, gateways: gateways.bus, vault, providers },
       fetchClientMetadata: (url) => requests.fetchClientMetadata(providers[0]!, url),
+      issuerKeys,
     });
     await worker.ownership.settled();
     await Promise.all([connection.flush(), gateways.connection.flush()]);
@@ -131,6 +139,7 @@ runProcess({
     return {
       async stop() {
         await worker.stop();
+        issuerKeys?.[Symbol.dispose]();
         await vault[Symbol.asyncDispose]();
         stopping = true;
         await Promise.all([connection.drain(), gateways.connection.drain()]);
@@ -139,6 +148,15 @@ runProcess({
     };
   },
 });
+
+/** An issuer that is away takes nothing away for a day; a key that it removed counts for five minutes at most. */
+function openIssuerKeys(
+  fetchKeys: IssuerKeysOptions['fetchKeys'],
+  onProblem: IssuerKeysOptions['onProblem'],
+) {
+  const times = { renewMs: 300_000, retryMs: 5_000, minIntervalMs: 5_000, keepMs: 24 * 3_600_000 };
+  return createIssuerKeys({ fetchKeys, elapsed: () => performance.now(), onProblem, times });
+}
 
 /** Beside the role's key file, if that was named itself. */
 function keyRingPath(keys: string): string {

@@ -7,6 +7,7 @@ import type { Bus, RequestTarget } from '../../schemas/bus.ts';
 import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { createCommandId } from '../../schemas/ids.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
+import { fetchIssuerKeys, type IssuerPublicKey } from '../../schemas/messages/issuer-keys.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
   authorizeAtProvider,
@@ -16,6 +17,7 @@ import {
   revokeAtProvider,
 } from '../../schemas/messages/provider-requests.ts';
 import { deliverRefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
+import { incomingWorkerName } from '../../schemas/provider.ts';
 import type { Secret } from '../../schemas/secret.ts';
 import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../schemas/subjects.ts';
 import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
@@ -38,7 +40,14 @@ interface ClientDocuments {
   fetchClientMetadata(provider: string, url: string): Promise<ClientMetadataDocument>;
 }
 
-export function createProviderRequests(bus: Bus): ProviderSignIns & ProviderRefreshes & ClientDocuments {
+/** What the external issuer of incoming tokens says. */
+interface IncomingRequests {
+  fetchIssuerKeys(): Promise<readonly IssuerPublicKey[]>;
+}
+
+export function createProviderRequests(
+  bus: Bus,
+): ProviderSignIns & ProviderRefreshes & ClientDocuments & IncomingRequests {
   const found = new Map<string, Promise<{ bootId: string }>>();
   const anyWorker = (provider: string, operation: { name: string }): RequestTarget => ({
     subject: providerSubject(provider, operation.name),
@@ -109,6 +118,11 @@ export function createProviderRequests(bus: Bus): ProviderSignIns & ProviderRefr
         const message = `no worker of ${provider} fetches the documents of clients`;
         throw new RefusedError('unavailable', message, { retryable: false, cause });
       }
+    },
+
+    async fetchIssuerKeys() {
+      const target = anyWorker(incomingWorkerName, fetchIssuerKeys);
+      return (await bus.request(fetchIssuerKeys, target, {}, { timeoutMs: exchangeTimeoutMs })).keys;
     },
 
     exchange: (provider, leg, parameters) =>

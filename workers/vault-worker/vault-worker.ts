@@ -11,11 +11,13 @@ import {
   type RequestContext,
   served,
 } from '../../schemas/bus.ts';
+import type { IssuerKeys } from '../../schemas/external-issuer/issuer-keys.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import { deleteAuthRecord, findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import { describeInstance } from '../../schemas/messages/describe-instance.ts';
 import { findUpstreamTokens } from '../../schemas/messages/find-upstream-tokens.ts';
+import { findIssuerKeys } from '../../schemas/messages/issuer-keys.ts';
 import { beginLink, linkAccount, unlinkAccount } from '../../schemas/messages/linking.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
@@ -69,6 +71,7 @@ export function startVaultWorker({
   vault,
   providers,
   fetchClientMetadata,
+  issuerKeys = null,
 }: {
   /** Of operators and provider workers. */
   bus: Bus;
@@ -79,6 +82,8 @@ export function startVaultWorker({
   providers: readonly string[];
   /** By a worker of the first provider. */
   fetchClientMetadata: (url: string) => Promise<ClientMetadataDocument>;
+  /** Of the external issuer; null: the embedded authorization server issues the tokens. */
+  issuerKeys?: IssuerKeys | null;
 }): VaultWorker {
   const stops: Stop[] = [];
   const stopsOf = new Map<number, Stop[]>();
@@ -206,7 +211,20 @@ export function startVaultWorker({
     await vault.tokenUses.end(request);
     return {};
   });
-  serveAny(findClientMetadata, ({ url }, context) => once(context, () => fetchClientMetadata(url)));
+  if (issuerKeys === null)
+    serveAny(findClientMetadata, ({ url }, context) => once(context, () => fetchClientMetadata(url)));
+  else
+    serveAny(findIssuerKeys, ({ renew }, context) =>
+      once(context, async () => {
+        try {
+          const { keys } = await (renew ? issuerKeys.renewed() : issuerKeys.known());
+          return { keys: [...keys] };
+        } catch (cause) {
+          const message = 'the keys of the external issuer are not known';
+          throw new RefusedError('unavailable', message, { retryable: false, cause });
+        }
+      }),
+    );
   serveAny(beginLeg, ({ interactionUid }, context) =>
     once(context, () => vault.signIn.beginLeg(interactionUid)),
   );

@@ -3,7 +3,7 @@ import { findUrl, isLoopback } from '../address.ts';
 import type { DraftConfig } from '../config.ts';
 import { mcpUrl } from '../public-addresses.ts';
 import { isSecretKey } from '../secret-keys.ts';
-import { endpointsOf, runConfigPath, upstreamsOf } from './parts.ts';
+import { endpointsOf, publicOriginOf, runConfigPath, upstreamsOf } from './parts.ts';
 import type { Finding, Rule } from './rule.ts';
 
 const discoveryPath = /\/\.well-known\/(openid-configuration|oauth-authorization-server).*$/;
@@ -46,7 +46,7 @@ const nobodyIsLatchkeyItself: Rule = {
   id: 'V-38',
   severity: 'error',
   find: (config) => {
-    const issuer = findUrl(config.authServer?.runConfig?.issuer);
+    const issuer = findUrl(config.authServer?.runConfig?.issuer ?? publicOriginOf(config) ?? undefined);
     if (issuer === null) return [];
     const providers = upstreamsOf(config).flatMap(({ path, upstream }): Finding[] =>
       findUrl(upstream.oidc_config?.issuer_url)?.href === issuer.href

@@ -8,7 +8,7 @@ const authServerIsThere: Rule = {
   id: 'V-01',
   severity: 'error',
   find: (config) =>
-    config.authServer !== undefined
+    config.authServer !== undefined || (config.linking?.providers ?? []).length > 0
       ? []
       : strategiesOf(config)
           .filter(
@@ -17,8 +17,8 @@ const authServerIsThere: Rule = {
           .map(({ path }) => ({
             path,
             message:
-              'uses the token of a provider, but no authorization server is configured that could obtain it',
-            fix: 'configure `authServer.runConfig.upstreams`, or write `type: unauthenticated`',
+              'uses the token of a provider, but no authorization server is configured that could obtain it, and no `linking.providers`',
+            fix: 'configure `authServer.runConfig.upstreams` or `linking.providers`, or write `type: unauthenticated`',
           })),
 };
 
@@ -43,7 +43,7 @@ const providersAreConfigured: Rule = {
           : [
               {
                 path: `${path}.${key}`,
-                message: `names the provider ${shownName(name)}, which is not among ${runConfigPath}.upstreams`,
+                message: `names the provider ${shownName(name)}, which is not among ${config.authServer === undefined ? 'linking.providers' : `${runConfigPath}.upstreams`}`,
                 fix: `write one of: ${known.map(shownName).join(', ')}`,
               },
             ],

@@ -248,7 +248,7 @@ const keysWithoutNeed: Rule = {
   id: 'V-33',
   severity: 'warning',
   find: (config) => {
-    const oidc = config.incomingAuth?.oidc;
+    const oidc = config.authServer === undefined ? undefined : config.incomingAuth?.oidc;
     const findings: Finding[] = [];
     const note = (path: string, message: string) =>
       findings.push({ path, message, fix: 'it may be removed' });

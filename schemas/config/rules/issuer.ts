@@ -3,7 +3,7 @@ import { findUrl, hasCredentials, isCleartext, isLoopback } from '../address.ts'
 import type { DraftConfig } from '../config.ts';
 import { findDurationMs } from '../duration.ts';
 import { mcpUrl } from '../public-addresses.ts';
-import { runConfigPath } from './parts.ts';
+import { publicOriginOf, runConfigPath } from './parts.ts';
 import type { Finding, Rule } from './rule.ts';
 
 const issuerPath = `${runConfigPath}.issuer`;
@@ -53,24 +53,37 @@ const resourceIsTheMcpEndpoint: Rule = {
   severity: 'error',
   find: (config) => {
     const oidc = config.incomingAuth?.oidc;
-    const issuer = findUrl(config.authServer?.runConfig?.issuer);
     const audience = oidc?.audience;
     const resource = oidc?.resource ?? audience;
-    if (issuer === null || resource === undefined || audience === undefined) return [];
+    if (resource === undefined || audience === undefined) return [];
     const path = oidc?.resource === undefined ? 'incomingAuth.oidc.audience' : 'incomingAuth.oidc.resource';
-    const endpoint = mcpUrl(issuer.href);
+    const isExternal = config.authServer === undefined;
     const url = findUrl(resource);
+    if (isExternal && url === null)
+      return [
+        {
+          path: 'incomingAuth.oidc.resource',
+          message: 'is missing, and the audience is no address: clients would not find the MCP endpoint',
+          fix: 'write the address of the MCP endpoint, such as `resource: https://mcp.example.com/mcp`',
+        },
+      ];
+    const issuer = isExternal ? url : findUrl(config.authServer?.runConfig?.issuer);
+    if (issuer === null) return [];
+    const endpoint = mcpUrl(issuer.href);
     if (url === null || url.hash !== '' || !covers(url, new URL(endpoint))) {
       return [
         {
           path,
           message:
             'MCP clients refuse a resource that is not the address of the MCP endpoint or a part of it',
-          fix: `write \`${endpoint}\` here and in ${runConfigPath}.allowed_audiences`,
+          fix: isExternal
+            ? `write \`resource: ${endpoint}\``
+            : `write \`${endpoint}\` here and in ${runConfigPath}.allowed_audiences`,
         },
       ];
     }
-    if (resource === audience) return [];
+    // What an external issuer writes into `aud` for a resource is its own affair.
+    if (resource === audience || isExternal) return [];
     return [
       {
         path,
@@ -174,14 +187,14 @@ const gatewayListensThere: Rule = {
   id: 'V-32',
   severity: 'warning',
   find: (config: DraftConfig) => {
-    const url = findUrl(config.authServer?.runConfig?.issuer);
+    const url = findUrl(publicOriginOf(config) ?? undefined);
     const port = config.gateway?.listen?.port ?? 4483;
     if (url === null || !isLoopback(url) || url.protocol !== 'http:') return [];
     const issuerPort = Number(url.port === '' ? 80 : url.port);
     if (issuerPort === port) return [];
     return [
       {
-        path: issuerPath,
+        path: config.authServer === undefined ? 'incomingAuth.oidc.resource' : issuerPath,
         message: `points to port ${issuerPort} of this machine, but the gateway listens on ${port}`,
         fix: `write the same port in both places, unless something forwards ${issuerPort} to ${port}`,
       },

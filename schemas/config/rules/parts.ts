@@ -16,13 +16,29 @@ export interface PlacedUpstream {
 
 export const runConfigPath = 'authServer.runConfig';
 
+/** The upstreams of the authorization server, or else the providers at which accounts are linked. */
 export function upstreamsOf(config: DraftConfig): PlacedUpstream[] {
-  const upstreams = config.authServer?.runConfig?.upstreams ?? [];
+  const { base, upstreams } = listOf(config);
   return upstreams.flatMap((upstream, index) => {
     if (upstream === undefined) return [];
     const name = upstream.name ?? (upstreams.length === 1 ? loneUpstreamName : null);
-    return [{ index, path: `${runConfigPath}.upstreams[${index}]`, name, upstream }];
+    return [{ index, path: `${base}[${index}]`, name, upstream }];
   });
+}
+
+function listOf({ authServer, linking }: DraftConfig): {
+  base: string;
+  upstreams: readonly (Draft<Upstream> | undefined)[];
+} {
+  return authServer === undefined
+    ? { base: 'linking.providers', upstreams: linking?.providers ?? [] }
+    : { base: `${runConfigPath}.upstreams`, upstreams: authServer.runConfig?.upstreams ?? [] };
+}
+
+/** The origin under which Latchkey is reached; null if the configuration does not say. */
+export function publicOriginOf({ authServer, incomingAuth }: DraftConfig): string | null {
+  const { audience, resource = audience } = incomingAuth?.oidc ?? {};
+  return findUrl(authServer === undefined ? resource : authServer.runConfig?.issuer)?.origin ?? null;
 }
 
 /** Every address of the provider that is one. */
@@ -45,8 +61,7 @@ export function endpointsOf({ path, upstream }: PlacedUpstream): { path: string;
 /** null if a provider's name cannot be known, so that no reference can be called wrong. */
 export function findProviderNames(config: DraftConfig): string[] | null {
   const names = upstreamsOf(config).map(({ name }) => name);
-  const complete =
-    names.length === (config.authServer?.runConfig?.upstreams ?? []).length && !names.includes(null);
+  const complete = names.length === listOf(config).upstreams.length && !names.includes(null);
   return complete && names.length > 0 ? (names as string[]) : null;
 }
 

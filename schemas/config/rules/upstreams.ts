@@ -1,17 +1,17 @@
 /** What each upstream provider of the authorization server must fulfil. */
 
-import { providerNamePattern } from '../../provider.ts';
+import { incomingWorkerName, providerNamePattern } from '../../provider.ts';
 import { hasCredentials, isCleartext, isLoopback, isPrivate } from '../address.ts';
 import { loneUpstreamName } from '../auth-server.ts';
 import type { DraftConfig } from '../config.ts';
-import { callbackUrl, sharedCallbackUrl } from '../public-addresses.ts';
+import { callbackUrl, linkCallbackUrl, sharedCallbackUrl } from '../public-addresses.ts';
 import { isCredentialHeader, isHeaderName, isHeaderValue } from './headers.ts';
-import { endpointsOf, type PlacedUpstream, upstreamsOf } from './parts.ts';
+import { endpointsOf, type PlacedUpstream, publicOriginOf, upstreamsOf } from './parts.ts';
 import { type Finding, type Rule, shownName } from './rule.ts';
 import { findDoubleSources } from './secret-sources.ts';
 
 /** Words that stand beside provider names in subjects, paths and audit records. */
-const reservedNames = ['latchkey', 'gateway', 'vault', 'provider', 'audit', 'operator'];
+const reservedNames = ['latchkey', 'gateway', 'vault', 'provider', 'audit', 'operator', incomingWorkerName];
 
 /** Parameters that Latchkey sets itself, or that would change where and how the answer comes back. */
 const reservedParameters = [
@@ -190,7 +190,8 @@ const clientSecretHasOneSource: Rule = {
   }),
 };
 
-const changingFields =
+/** The claims and fields whose value can become another, or that of somebody else. */
+export const changingFields =
   /^(e?mail|email_address|preferred_username|upn|unique_name|login|username|nickname|name)$/i;
 
 /** V-43 */
@@ -286,19 +287,30 @@ const callbackIsServed: Rule = {
   severity: 'error',
   find: eachUpstream((placed, config) => {
     const { key, block } = blockOf(placed);
-    const issuer = config.authServer?.runConfig?.issuer;
-    if (block?.redirect_uri === undefined || issuer === undefined || placed.name === null) return [];
-    const own = callbackUrl(issuer, placed.name);
-    if (block.redirect_uri === own || block.redirect_uri === sharedCallbackUrl(issuer)) return [];
+    const served = callbacksOf(config, placed.name);
+    if (block?.redirect_uri === undefined || served === null || served.includes(block.redirect_uri))
+      return [];
     return [
       {
         path: `${placed.path}.${key}.redirect_uri`,
         message: 'is not a path at which this provider is expected, so nobody would come back from it',
-        fix: 'remove it and register <issuer>/oauth/callback/<name> at the provider',
+        fix: `remove it and register ${registeredCallback(config)} at the provider`,
       },
     ];
   }),
 };
+
+/** null: they cannot be known. */
+function callbacksOf(config: DraftConfig, name: string | null): string[] | null {
+  const issuer = config.authServer?.runConfig?.issuer;
+  if (name === null) return null;
+  if (issuer !== undefined) return [callbackUrl(issuer, name), sharedCallbackUrl(issuer)];
+  const origin = config.authServer === undefined ? publicOriginOf(config) : null;
+  return origin === null ? null : [linkCallbackUrl(origin, name)];
+}
+
+const registeredCallback = ({ authServer }: DraftConfig) =>
+  authServer === undefined ? '<origin>/account/callback/<name>' : '<issuer>/oauth/callback/<name>';
 
 /** V-27 */
 const callbackIsNotShared: Rule = {
@@ -315,7 +327,7 @@ const callbackIsNotShared: Rule = {
       path: `${placed.path}.${blockOf(placed).key}.redirect_uri`,
       message:
         'several providers share this path, so a malicious one could have the code of another redeemed (RFC 9700 section 4.4)',
-      fix: 'remove it and register <issuer>/oauth/callback/<name> at the provider',
+      fix: `remove it and register ${registeredCallback(config)} at the provider`,
     }));
   },
 };

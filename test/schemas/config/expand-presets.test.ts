@@ -9,7 +9,7 @@ const test = suite('expand-presets');
 const withUpstream = (upstream: Raw) => (raw: Raw) => {
   raw.authServer.runConfig.upstreams[1] = { name: 'gitlab', ...upstream };
 };
-const expanded = (upstream: Raw) => accepted(withUpstream(upstream)).authServer.runConfig.upstreams[1]!;
+const expanded = (upstream: Raw) => accepted(withUpstream(upstream)).authServer!.runConfig.upstreams[1]!;
 
 test('a preset gives type, endpoints and quirks; the client id stands in addresses encoded', () => {
   const { type, oauth2_config: block } = expanded({

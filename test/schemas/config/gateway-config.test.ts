@@ -27,6 +27,7 @@ test('holds what a gateway needs', () => {
     listen: { host: '0.0.0.0', port: 4483 },
     mcpUrl: 'https://mcp.example.com/mcp',
     resource: 'https://mcp.example.com/mcp',
+    incoming: { type: 'embedded' },
     allowedAudiences: ['https://mcp.example.com/mcp'],
     lifespans: {
       accessTokenSeconds: 300,

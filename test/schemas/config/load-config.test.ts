@@ -106,7 +106,7 @@ test("ToolHive's files start as they are, the authorization server beside the ma
       'warning incomingAuth.oidc.jwksAllowPrivateIp',
     ],
   );
-  assert.is(config?.authServer.runConfig.upstreams[1]?.name, 'github');
+  assert.is(config?.authServer?.runConfig.upstreams[1]?.name, 'github');
   assert.is(config?.backends.length, 2);
 });
 
@@ -114,7 +114,7 @@ test("ToolHive's authorization server may stand inside the main file", () => {
   const text = `${toolHiveFile}\nauthServer:\n  runConfig:\n${indented(toolHiveRunConfig)}`;
   using folder = openTemporaryFolder({ 'config.yaml': text });
   assert.is(
-    loadConfig(folder.path('config.yaml')).config?.authServer.runConfig.issuer,
+    loadConfig(folder.path('config.yaml')).config?.authServer?.runConfig.issuer,
     'http://localhost:4483',
   );
 });
@@ -293,7 +293,7 @@ test('the commented example is valid', () => {
   const file = new URL('../../../deploy/config.example.yaml', import.meta.url).pathname;
   const { config, problems } = loadConfig(file);
   assert.equal(problems, []);
-  assert.is(config?.authServer.runConfig.upstreams.length, 2);
+  assert.is(config?.authServer?.runConfig.upstreams.length, 2);
 });
 
 /** Every leaf in turn holds a secret by mistake; keys and names of the usual form are shown, secrets never. */

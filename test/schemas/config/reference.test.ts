@@ -9,7 +9,7 @@ import { keysOfLatchkey, listReference } from '../../../schemas/config/reference
 import { listRefusals } from '../../../schemas/config/refused-keys.ts';
 import { ruleTexts } from '../../../schemas/config/rule-texts.ts';
 import { type ConfigText, configText } from '../../../workers/cli/config-reference.ts';
-import { sampleConfig } from './sample-config.ts';
+import { makeExternal, sampleConfig } from './sample-config.ts';
 
 const test = suite('reference');
 
@@ -39,7 +39,8 @@ test('every key has a description, and an example or a default', () => {
 test('the document has every key, rule, refused word and variable', () => {
   const document = configText('reference');
   for (const { location } of listReference()) {
-    if (location.startsWith('outgoingAuth.backends.*')) continue;
+    if (location.startsWith('outgoingAuth.backends.*') || location.startsWith('linking.providers[]'))
+      continue;
     const shown = location.replaceAll('*', 'NAME');
     const key = shown.replace(/^authServer\.runConfig\.upstreams\[\]\.((oidc|oauth2)_config\.)?(?=.)/, '');
     assert.ok(document.includes(`| \`${key}\` |`) || document.includes(`| \`${shown}\` |`), location);
@@ -75,13 +76,17 @@ function placesOf(location: string): PathSegment[][] {
   return keys.includes('[]') ? [0, 1].map(fill) : [fill(0)];
 }
 
+const forExternalIssuer =
+  /^(incomingAuth\.oidc\.(scopes|jwksUrl)|linking\.(providers|principalClaim|issuerAliases))/;
+
 /** What is said of the example itself; what lacks around it is another matter. */
 function errorsWith(place: readonly PathSegment[], example: string): string {
   const raw = sampleConfig();
   raw.outgoingAuth.default = {};
+  if (forExternalIssuer.test(formatPath(place))) makeExternal(raw);
   if (place.includes('preset_parameters')) {
     const upstream = { name: 'gitlab', preset: 'gitlab', oauth2_config: { client_id: 'latchkey' } };
-    raw.authServer.runConfig.upstreams[1] = upstream;
+    (raw.linking?.providers ?? raw.authServer.runConfig.upstreams)[1] = upstream;
   }
   let parent = raw;
   for (const key of place.slice(0, -1)) {

@@ -54,15 +54,6 @@ test('a feature of ToolHive is told as one', () => {
   assert.is(problems[0]?.fix, 'remove it');
 });
 
-test('an external issuer is told to be not supported yet', () => {
-  const loaded = loadChanged((raw) => {
-    delete raw.authServer;
-    delete raw.outgoingAuth;
-  });
-  assert.equal(told(loaded), ['F-04 authServer']);
-  assert.match(loaded.problems[0]?.message ?? '', 'external issuer are not supported yet');
-});
-
 test('what a refused type would need is not reported as well', () => {
   const loaded = loadChanged((raw) => {
     raw.outgoingAuth.default = { type: 'aws_sts', awsSts: { region: 'eu-central-1' } };

@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type RuleId, ruleTexts } from '../../../schemas/config/rule-texts.ts';
-import { load, loadChanged, type Raw, sampleConfig, told } from './sample-config.ts';
+import { load, loadChanged, makeExternal, type Raw, sampleConfig, told } from './sample-config.ts';
 
 const test = suite('configuration rules');
 
@@ -36,7 +36,7 @@ const cases: readonly Case[] = [
     rule: 'V-01',
     what: 'upstream_inject without an authorization server',
     change: (raw) => delete raw.authServer,
-    told: ['F-04 authServer', 'V-01 outgoingAuth.backends.gitlab-tools'],
+    told: ['V-01 outgoingAuth.backends.gitlab-tools', 'V-38 incomingAuth.oidc.issuer'],
   },
   {
     rule: 'V-01',
@@ -46,16 +46,162 @@ const cases: readonly Case[] = [
       raw.outgoingAuth.backends = {};
       raw.outgoingAuth.default = { type: 'token_exchange', tokenExchange: { subjectProviderName: 'gitlab' } };
     },
-    told: ['F-04 authServer', 'F-04 outgoingAuth.default.type', 'V-01 outgoingAuth.default'],
+    told: ['F-04 outgoingAuth.default.type', 'V-01 outgoingAuth.default', 'V-38 incomingAuth.oidc.issuer'],
   },
   {
     rule: 'V-01',
     what: 'no authorization server, and nobody needs its tokens',
     change: (raw) => {
-      delete raw.authServer;
+      makeExternal(raw);
+      delete raw.linking;
       delete raw.outgoingAuth;
     },
-    told: ['F-04 authServer'],
+  },
+  {
+    rule: 'V-01',
+    what: 'accounts that are linked, without an authorization server',
+    change: makeExternal,
+  },
+  {
+    rule: 'V-02',
+    what: 'an unknown provider among those at which accounts are linked',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.outgoingAuth.backends['gitlab-tools'].upstreamInject.providerName = 'github';
+    },
+    told: ['V-02 outgoingAuth.backends.gitlab-tools.upstreamInject.providerName'],
+  },
+  {
+    rule: 'V-11',
+    what: 'the name of the worker that asks an external issuer',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.linking.providers[0].name = 'incoming';
+    },
+    told: ['V-11 linking.providers[0].name'],
+  },
+  {
+    rule: 'V-14',
+    what: 'an external issuer and a resource by http on other machines',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.issuer = 'http://login.example.com';
+      raw.incomingAuth.oidc.resource = 'http://mcp.example.com/mcp';
+    },
+    told: ['V-14 incomingAuth.oidc.issuer', 'V-14 incomingAuth.oidc.resource'],
+  },
+  {
+    rule: 'V-20',
+    what: 'an audience of an external issuer that is no address, without a resource',
+    change: (raw) => {
+      makeExternal(raw);
+      delete raw.incomingAuth.oidc.resource;
+    },
+    told: ['V-20 incomingAuth.oidc.resource'],
+  },
+  {
+    rule: 'V-20',
+    what: 'a resource that is not the MCP endpoint, with an external issuer',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.resource = 'https://mcp.example.com/other';
+    },
+    told: ['V-20 incomingAuth.oidc.resource'],
+  },
+  {
+    rule: 'V-21',
+    what: 'an external issuer and its keys in a private network',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.issuer = 'https://10.0.0.7';
+      raw.incomingAuth.oidc.jwksUrl = 'https://127.0.0.1/keys';
+    },
+    told: ['V-21 incomingAuth.oidc.issuer', 'V-21 incomingAuth.oidc.jwksUrl'],
+  },
+  {
+    rule: 'V-21',
+    what: 'an external issuer in a private network that is allowed',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.issuer = 'https://10.0.0.7';
+      raw.incomingAuth.oidc.jwksAllowPrivateIp = true;
+    },
+  },
+  {
+    rule: 'V-26',
+    what: 'a redirect_uri of the authorization server where there is none',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.linking.providers[0].oidc_config.redirect_uri = 'https://mcp.example.com/oauth/callback/corporate';
+    },
+    told: ['V-26 linking.providers[0].oidc_config.redirect_uri'],
+  },
+  {
+    rule: 'V-37',
+    what: 'the discovery document, and a query, as the external issuer',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.issuer = 'https://login.example.com/.well-known/openid-configuration?x=1';
+    },
+    told: ['V-37 incomingAuth.oidc.issuer'],
+  },
+  {
+    rule: 'F-06',
+    what: 'a user in the address of the external issuer',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.issuer = 'https://user:x@login.example.com';
+    },
+    told: ['F-06 incomingAuth.oidc.issuer'],
+  },
+  {
+    rule: 'V-43',
+    what: 'the login name as the principal of an external issuer',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.linking.principalClaim = 'preferred_username';
+    },
+    told: ['V-43 linking.principalClaim'],
+    warning: true,
+  },
+  {
+    rule: 'V-43',
+    what: 'a claim that never changes, and other names of the external issuer',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.linking.principalClaim = 'oid';
+      raw.linking.issuerAliases = ['https://sts.example.com/tenant/'];
+    },
+  },
+  {
+    rule: 'V-60',
+    what: 'what is for an external issuer beside an authorization server',
+    change: (raw) => {
+      raw.incomingAuth.oidc.scopes = ['mcp'];
+      raw.incomingAuth.oidc.jwksUrl = 'https://sso.example.com/keys';
+      raw.linking = {
+        principalClaim: 'oid',
+        issuerAliases: ['https://sts.example.com'],
+        providers: runConfig(raw).upstreams.map(({ login_policy: _, ...provider }: Raw) => provider),
+      };
+    },
+    told: [
+      'V-60 incomingAuth.oidc.jwksUrl',
+      'V-60 incomingAuth.oidc.scopes',
+      'V-60 linking.issuerAliases',
+      'V-60 linking.principalClaim',
+      'V-60 linking.providers',
+    ],
+  },
+  {
+    rule: 'V-61',
+    what: 'a client id as the audience',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.clientId = raw.incomingAuth.oidc.audience;
+    },
+    told: ['V-61 incomingAuth.oidc.audience'],
+    warning: true,
   },
   {
     rule: 'V-02',

@@ -87,6 +87,19 @@ export function sampleConfig(): Raw {
   };
 }
 
+/** The same with tokens of an external issuer: what were upstreams are providers at which accounts are linked. */
+export function makeExternal(raw: Raw): void {
+  const { upstreams } = raw.authServer.runConfig;
+  delete raw.authServer;
+  raw.incomingAuth.oidc = {
+    issuer: 'https://login.example.com/tenant/v2.0',
+    audience: 'api://latchkey',
+    resource: 'https://mcp.example.com/mcp',
+  };
+  for (const upstream of upstreams) delete upstream.login_policy;
+  raw.linking = { providers: upstreams };
+}
+
 export function load(raw: Raw): LoadedConfig {
   return parseConfig({ file: 'latchkey.yaml', text: stringify(raw) });
 }

@@ -20,6 +20,7 @@ test('holds what a vault worker needs, and no address or secret of a provider or
       logLevel: 'debug',
       nats: null,
       secrets: [],
+      incoming: { type: 'embedded' },
       allowedAudiences: ['https://mcp.example.com/mcp'],
       lifespans: {
         accessTokenSeconds: 300,

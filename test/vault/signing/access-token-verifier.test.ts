@@ -15,7 +15,7 @@ const claims = accessTokenClaims(`usr_${'u'.repeat(32)}`, `ses_${'s'.repeat(32)}
 
 function openVerifier(clock: { now: number }) {
   return createAccessTokenVerifier({
-    ...{ issuer, audiences: [audience] },
+    ...{ issuer, realm: 'urn:latchkey:realm:test', audiences: [audience] },
     keys: { publicKeys: [...publicKeys], privateKey: () => null },
     now: () => clock.now,
   });
@@ -34,7 +34,10 @@ test('a token is verified once, however many bring it at the same time; then it 
   assert.is(new Set(callers).size, 1);
   assert.instance(callers[0], Promise);
   const caller = await callers[0]!;
-  assert.equal([caller.sub, caller.sessionId], [claims.sub, claims.tsid]);
+  assert.equal(
+    [caller.principal, caller.sessionId],
+    [{ iss: 'urn:latchkey:realm:test', sub: claims.sub }, claims.tsid],
+  );
   assert.is(verify(token), caller);
 });
 
@@ -46,7 +49,7 @@ test('a token that is refused is refused each time, and keeps nobody else from b
     assert.instance(error, RefusedError);
     assert.is((error as RefusedError).code, 'unauthorized');
   }
-  assert.is((await verify(tokenWith())).sub, claims.sub);
+  assert.is((await verify(tokenWith())).principal.sub, claims.sub);
 });
 
 test('a known token is refused from its expiry on', async () => {

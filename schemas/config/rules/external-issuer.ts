@@ -1,0 +1,194 @@
+/** What an external issuer of incoming tokens must fulfil, and what belongs to one alone. */
+import { findUrl, hasCredentials, isCleartext, isLoopback, isPrivate } from '../address.ts';
+import type { DraftConfig } from '../config.ts';
+import { publicOriginOf } from './parts.ts';
+import type { Finding, Rule } from './rule.ts';
+import { changingFields } from './upstreams.ts';
+
+const oidcPath = 'incomingAuth.oidc';
+
+const withoutAuthServer = (find: (config: DraftConfig) => readonly Finding[]) => (config: DraftConfig) =>
+  config.authServer === undefined ? find(config) : [];
+
+function addressesOf({ incomingAuth }: DraftConfig): { path: string; url: URL }[] {
+  return (['issuer', 'jwksUrl'] as const).flatMap((key) => {
+    const url = findUrl(incomingAuth?.oidc?.[key]);
+    return url === null ? [] : [{ path: `${oidcPath}.${key}`, url }];
+  });
+}
+
+/** V-60 */
+const belongsToAnExternalIssuer: Rule = {
+  id: 'V-60',
+  severity: 'error',
+  find: ({ authServer, incomingAuth, linking }) => {
+    if (authServer === undefined) return [];
+    const keys = {
+      'incomingAuth.oidc.scopes': incomingAuth?.oidc?.scopes,
+      'incomingAuth.oidc.jwksUrl': incomingAuth?.oidc?.jwksUrl,
+      'linking.principalClaim': linking?.principalClaim,
+      'linking.issuerAliases': linking?.issuerAliases,
+      'linking.providers': linking?.providers,
+    };
+    return Object.entries(keys).flatMap(([path, value]) =>
+      value === undefined
+        ? []
+        : [
+            {
+              path,
+              message: 'is for tokens of an external issuer, and the authorization server issues them here',
+              fix:
+                path === 'linking.providers'
+                  ? 'write them in `authServer.runConfig.upstreams`, with `login_policy: on_demand`'
+                  : 'remove it, or remove `authServer`',
+            },
+          ],
+    );
+  },
+};
+
+/** V-14, for the external issuer */
+const issuerIsEncrypted: Rule = {
+  id: 'V-14',
+  severity: 'error',
+  find: withoutAuthServer((config) => [
+    ...addressesOf(config)
+      .filter(({ url }) => isCleartext(url))
+      .map(({ path }) => ({
+        path,
+        message: 'is http to another machine: whoever is between could say whose tokens are good',
+        fix: 'write the https address (http is accepted for localhost only)',
+      })),
+    ...publicAddress(config)
+      .filter(({ url }) => isCleartext(url))
+      .map(({ path }) => ({
+        path,
+        message: 'is http to another machine: tokens would cross the network in clear text',
+        fix: 'write the https address under which the gateway is reached (http is accepted for localhost only)',
+      })),
+  ]),
+};
+
+function publicAddress(config: DraftConfig): { path: string; url: URL }[] {
+  const url = findUrl(publicOriginOf(config) ?? undefined);
+  const key = config.incomingAuth?.oidc?.resource === undefined ? 'audience' : 'resource';
+  return url === null ? [] : [{ path: `${oidcPath}.${key}`, url }];
+}
+
+/** V-21, for the external issuer */
+const privateNetworkIsAllowed: Rule = {
+  id: 'V-21',
+  severity: 'error',
+  find: withoutAuthServer((config) =>
+    config.incomingAuth?.oidc?.jwksAllowPrivateIp === true
+      ? []
+      : addressesOf(config)
+          .filter(({ url }) => isPrivate(url) || isLoopback(url))
+          .map(({ path }) => ({
+            path,
+            message: 'lies on this machine or in a private network, which is refused unless it is allowed',
+            fix: 'write `jwksAllowPrivateIp: true` in `incomingAuth.oidc` if the issuer is really there',
+          })),
+  ),
+};
+
+/** V-37, for the external issuer */
+const issuerIsUsable: Rule = {
+  id: 'V-37',
+  severity: 'error',
+  find: withoutAuthServer((config) =>
+    addressesOf(config).flatMap(({ path, url }): Finding[] => {
+      const isIssuer = path.endsWith('.issuer');
+      if (isIssuer && url.pathname.includes('/.well-known/'))
+        return [
+          {
+            path,
+            message: 'is the address of the discovery document, which is looked for below the issuer',
+            fix: 'remove /.well-known/ and what follows it',
+          },
+        ];
+      return url.hash !== '' || (isIssuer && url.search !== '')
+        ? [{ path, message: 'has a query or fragment', fix: 'write it without' }]
+        : [];
+    }),
+  ),
+};
+
+/** F-06, for the external issuer */
+const issuerHoldsNoSecret: Rule = {
+  id: 'F-06',
+  severity: 'error',
+  find: withoutAuthServer((config) =>
+    addressesOf(config)
+      .filter(({ url }) => hasCredentials(url))
+      .map(({ path }) => ({
+        path,
+        message: 'holds a user name or password',
+        fix: 'remove what stands before the @',
+      })),
+  ),
+};
+
+/** V-38, for the external issuer */
+const issuerIsSomebodyElse: Rule = {
+  id: 'V-38',
+  severity: 'error',
+  find: withoutAuthServer((config) => {
+    const issuer = findUrl(config.incomingAuth?.oidc?.issuer);
+    return issuer === null || issuer.origin !== publicOriginOf(config)
+      ? []
+      : [
+          {
+            path: `${oidcPath}.issuer`,
+            message: 'is at the address of Latchkey itself, and there is no `authServer`',
+            fix: 'configure `authServer.runConfig`, or write the issuer of the tokens that callers have',
+          },
+        ];
+  }),
+};
+
+/** V-43, for the external issuer */
+const principalStaysTheSame: Rule = {
+  id: 'V-43',
+  severity: 'warning',
+  find: ({ linking }) =>
+    changingFields.test(linking?.principalClaim ?? '')
+      ? [
+          {
+            path: 'linking.principalClaim',
+            message:
+              'is something that can change, or be given to someone else, who would then be that person',
+            fix: 'write the claim with the id that the issuer never gives away again, such as `sub` or `oid`',
+          },
+        ]
+      : [],
+};
+
+/** V-61 */
+const audienceIsNoClient: Rule = {
+  id: 'V-61',
+  severity: 'warning',
+  find: withoutAuthServer(({ incomingAuth }) => {
+    const { audience, clientId } = incomingAuth?.oidc ?? {};
+    return audience === undefined || audience !== clientId
+      ? []
+      : [
+          {
+            path: `${oidcPath}.audience`,
+            message: 'is a client id, which ID tokens of that client have as their audience too',
+            fix: 'register Latchkey as an API of its own at the issuer, and write the identifier of that',
+          },
+        ];
+  }),
+};
+
+export const externalIssuerRules: readonly Rule[] = [
+  belongsToAnExternalIssuer,
+  issuerIsEncrypted,
+  privateNetworkIsAllowed,
+  issuerIsUsable,
+  issuerHoldsNoSecret,
+  issuerIsSomebodyElse,
+  principalStaysTheSame,
+  audienceIsNoClient,
+];

@@ -1,0 +1,75 @@
+/**
+ * Whose token is this, where an external issuer signs? Verified by the vault itself with the issuer's keys, once per token
+ * as long as these stay the same, then remembered until it expires. Such a caller has no session here: a `tsid` in the
+ * token of somebody else says nothing.
+ */
+import { hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import {
+  ExternalTokenError,
+  type ExternalTokenRules,
+  verifyExternalToken,
+} from '../schemas/external-issuer/access-token.ts';
+import {
+  type IssuerKeys,
+  IssuerUnavailableError,
+  type KnownKeys,
+} from '../schemas/external-issuer/issuer-keys.ts';
+import { RefusedError } from '../schemas/failure.ts';
+import type { Secret } from '../schemas/secret.ts';
+import type { Caller } from './caller.ts';
+
+export interface ExternalIssuer {
+  readonly rules: ExternalTokenRules;
+  readonly keys: IssuerKeys;
+}
+
+interface Options extends ExternalIssuer {
+  readonly now: () => number;
+  readonly remembered?: number;
+}
+
+/** @throws RefusedError `unauthorized`; `unavailable` nobody can say whether the token is good */
+export function createExternalCallerVerifier({ rules, keys, now, remembered = 20_000 }: Options) {
+  const known = new LRUCache<string, Caller>({ max: remembered });
+  const verifying = new Map<string, Promise<Caller>>();
+  let verifiedWith: KnownKeys | null = null;
+
+  async function verify(token: string, digest: string): Promise<Caller> {
+    const before = keys.current();
+    try {
+      const { principal, expiresAt } = await verifyExternalToken(token, { rules, keys, now });
+      const caller = { principal, sessionId: null, expiresAt };
+      if (before !== null && before === keys.current()) known.set(digest, caller);
+      return caller;
+    } catch (cause) {
+      throw refusalOf(cause);
+    }
+  }
+
+  return (token: Secret): Caller | Promise<Caller> => {
+    const text = token.reveal();
+    const digest = hash('sha256', text, 'base64');
+    const current = keys.current();
+    if (current !== verifiedWith) {
+      // A key that is gone takes its tokens with it.
+      verifiedWith = current;
+      known.clear();
+    }
+    const caller = known.get(digest);
+    if (caller && caller.expiresAt > now()) return caller;
+    const underWay = verifying.get(digest);
+    if (underWay) return underWay;
+    const begun = verify(text, digest).finally(() => verifying.delete(digest));
+    verifying.set(digest, begun);
+    return begun;
+  };
+}
+
+function refusalOf(cause: unknown): unknown {
+  if (cause instanceof ExternalTokenError)
+    return new RefusedError('unauthorized', "the caller's access token is not valid", { cause });
+  if (!(cause instanceof IssuerUnavailableError)) return cause;
+  const retryAfterMs = cause.retryAfterSeconds * 1000;
+  return new RefusedError('unavailable', cause.message, { retryable: false, retryAfterMs, cause });
+}
