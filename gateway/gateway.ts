@@ -19,6 +19,7 @@ import type { SessionStore } from './mcp/client-sessions.ts';
 import { createMcp } from './mcp/mcp.ts';
 import type { Peers } from './mcp/peers.ts';
 import { createHomePage } from './pages/home-page.ts';
+import { createProviderHealth } from './provider-health.ts';
 import { createGatewayServer, type RequestHandler } from './server.ts';
 import { createHeaderInjection } from './strategies/header-injection.ts';
 import type { OutgoingStrategy } from './strategies/outgoing-strategy.ts';
@@ -43,7 +44,7 @@ export interface GatewayOptions {
   /** By the path of their reference in the configuration. */
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly authorizationServer: RequestHandler;
-  readonly vault: Pick<VaultClient, 'findUpstreamTokens'>;
+  readonly vault: Pick<VaultClient, 'findUpstreamTokens' | 'findProviderStatuses'>;
   /** Who issues the tokens in place of the embedded authorization server. */
   readonly external?: ExternalIssuer;
   readonly instance: Instance;
@@ -88,6 +89,11 @@ export function createGateway(options: GatewayOptions): Gateway {
   const facts = createGatewayFacts({ publish: options.publish, bootId: options.bootId, now, log });
   const gateway = { name: settings.name, version: options.version };
   const backends = settings.backends.map((backend) => toBackend(backend, options.secrets));
+  const providers = createProviderHealth({
+    findStatuses: options.vault.findProviderStatuses,
+    elapsed: () => performance.now(),
+    log,
+  });
   const guard = createSessionGuard();
   const mcp = createMcp({
     mcpUrl: settings.resource,
@@ -134,7 +140,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       issuer: settings.issuer,
       ...(external && { areKeysKnown: () => external.keys.current() !== null }),
     }),
-    status: () => ({ backends: mcp.backendStatuses() }),
+    status: async () => ({ providers: await providers(), backends: mcp.backendStatuses() }),
     homePage: (readiness) => createHomePage({ name: settings.name, mcpUrl: settings.mcpUrl, readiness }),
     log,
   });

@@ -25,7 +25,7 @@ export interface GatewayServerOptions {
   readonly https: boolean;
   readonly health: Health;
   /** What `/status` tells beside the readiness. */
-  readonly status: () => Readonly<Record<string, unknown>>;
+  readonly status: () => Promise<Readonly<Record<string, unknown>>>;
   /** For a person who opens the bare address. */
   readonly homePage: (readiness: Readiness) => Page;
   readonly log: Pick<Log, 'error'>;
@@ -58,9 +58,12 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
     if (req.method !== 'GET' && req.method !== 'HEAD')
       return sendJson(res, 405, { error: 'method_not_allowed' }, { allow: 'GET, HEAD' });
     if (pathname === '/health') return sendJson(res, 200, { status: 'alive' });
+    if (pathname === '/status') {
+      const [readiness, more] = await Promise.all([health.check(), status()]);
+      return sendJson(res, 200, { ...readiness, ...more });
+    }
     const readiness = await health.check();
     if (pathname === '/') return sendPage(res, 200, homePage(readiness));
-    if (pathname === '/status') return sendJson(res, 200, { ...readiness, ...status() });
     sendJson(res, readiness.status === 'ready' ? 200 : 503, readiness);
   }
 

@@ -19,6 +19,7 @@ import {
 } from '../schemas/messages/find-upstream-tokens.ts';
 import { findIssuerKeys, type IssuerPublicKey } from '../schemas/messages/issuer-keys.ts';
 import type { Operation } from '../schemas/messages/operation.ts';
+import { findProviderStatuses, type ProviderStatus } from '../schemas/messages/provider-status.ts';
 import {
   beginLeg,
   completeLeg,
@@ -49,6 +50,9 @@ export interface VaultClient {
   beginTokenUse(request: RequestOf<typeof beginTokenUse>): Promise<BegunTokenUse>;
   /** Refused with `conflict` when another request has the token by now. */
   endTokenUse(request: RequestOf<typeof endTokenUse>): Promise<void>;
+
+  /** By name, as their workers see them. */
+  findProviderStatuses(): Promise<Readonly<Record<string, ProviderStatus>>>;
 
   /** The document at the address, by a provider worker. */
   findClientMetadata(url: string): Promise<ClientMetadataDocument>;
@@ -85,6 +89,8 @@ const providerTimeoutMs = 30_000;
 const stateTimeoutMs = 5_000;
 /** A vault worker may have to wait before it asks the issuer again. */
 const issuerKeysTimeoutMs = 15_000;
+/** The vault gives each provider's worker a second. */
+const statusTimeoutMs = 2_000;
 
 export function createVaultClient(bus: Bus, partitions: number): VaultClient {
   const toAny = (operation: { name: string }): RequestTarget => ({
@@ -134,6 +140,7 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
     async endTokenUse({ kind, id, flightId, answer }) {
       await askAny(endTokenUse, { kind, id, flightId, answer });
     },
+    findProviderStatuses: async () => (await askAny(findProviderStatuses, {}, statusTimeoutMs)).statuses,
     findClientMetadata: (url) => askAny(findClientMetadata, { url }, stateTimeoutMs),
 
     beginLeg: (interactionUid) => askAny(beginLeg, { interactionUid }, providerTimeoutMs),

@@ -47,6 +47,11 @@ test('both are down at start: all is ready, sign-in is refused, and works once t
   assert.is((await fetch(`${issuer}/readyz`)).status, 200);
   const client = await registerClient(server);
   assertToldUnavailable((await signIn(installation, client)).told, 'corporate');
+  // A word for all of them: which one it is, a stranger is not told.
+  assert.is(
+    ((await (await fetch(`${issuer}/status`)).json()) as { providers: unknown }).providers,
+    'failing',
+  );
 
   await installation.openProvider('corporate');
   // A plain OAuth 2.0 provider is not asked before the browser is sent to it, so the browser finds it away.

@@ -4,7 +4,7 @@ import type { VaultClient } from '../../gateway/vault-client.ts';
 import type { UpstreamTokenAnswer } from '../../schemas/messages/find-upstream-tokens.ts';
 import { Secret } from '../../schemas/secret.ts';
 
-export interface FakeVault extends Pick<VaultClient, 'findUpstreamTokens'> {
+export interface FakeVault extends Pick<VaultClient, 'findUpstreamTokens' | 'findProviderStatuses'> {
   /** sub -> provider -> the answers, in order; the last one is repeated. */
   hold(sub: string, provider: string, ...answers: UpstreamTokenAnswer[]): void;
   /** What is asked from now on is answered by this error; null: by the truth again. */
@@ -34,6 +34,7 @@ export function createFakeVault(): FakeVault {
   let failure: Error | null = null;
   return {
     asked,
+    findProviderStatuses: async () => ({}),
     hold: (sub, provider, ...answers) => held.set(`${sub} ${provider}`, answers),
     fail: (error) => {
       failure = error;

@@ -159,6 +159,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     forgetChains: () => chains.clear(),
 
     /** It holds none, and says whether the session lives. */
+    findProviderStatuses: async () => ({}),
     async findUpstreamTokens(principal, { accessToken }) {
       enter('findUpstreamTokens');
       const { tsid, sub } = decodeJwt(accessToken.reveal());

@@ -38,7 +38,7 @@ async function start(
         return true;
       },
     },
-    status: () => ({ backends: [{ name: 'git', status: 'healthy' }] }),
+    status: async () => ({ backends: [{ name: 'git', status: 'healthy' }] }),
     mcp: {
       async handle(_req, res) {
         res.end('mcp');
@@ -240,7 +240,7 @@ test('a port in use is the error of the operating system', async () => {
     https: false,
     homePage,
     health: { check: async () => ({ status: 'ready', nats: 'ok', vault: 'ok', keys: 'ok' }) },
-    status: () => ({}),
+    status: async () => ({}),
     log: { error: () => {} } as never,
   });
   const error = await again.listen('127.0.0.1', started.port).then(

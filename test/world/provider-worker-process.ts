@@ -65,6 +65,7 @@ process.once('message', async (order: ProviderWorkerOrder) => {
   };
   serveProvider({
     ...{ name, bootId, now, log, fetchClientMetadata: refuseClientMetadata },
+    status: () => 'unknown',
     connected: watchConnection(connection),
     bus: { ...bus, request },
     provider: { ...provider, refresh },

@@ -24,6 +24,7 @@ import { createRegisteredProvider } from '../providers/registered-provider.ts';
 import { createClientMetadataFetch, fetchClientMetadata } from './client-metadata.ts';
 import { watchConnection } from './connection-watch.ts';
 import { serveIncomingIssuer } from './incoming-worker.ts';
+import { observeFetch } from './observed-fetch.ts';
 import { serveProvider } from './provider-worker.ts';
 
 interface Options {
@@ -75,16 +76,18 @@ runProcess({
     const workers = settings.providers.map((provider) => {
       const { name } = provider;
       const providerLog = log.child({ provider: name });
+      const observed = observeFetch(createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }));
       return serveProvider({
         name,
         bootId,
+        status: observed.status,
         connected,
         fetchClientMetadata: (url) => fetchClientMetadata(fetchDocument, url),
         now,
         log: providerLog,
         bus: busOf(name, providerLog),
         provider: createRegisteredProvider(provider, ({ path }) => secrets.get(path) ?? null, {
-          fetch: createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }),
+          fetch: observed.fetch,
           now,
           log: providerLog,
         }),

@@ -15,6 +15,7 @@ import {
   refreshAtProvider,
   revokeAtProvider,
 } from '../../schemas/messages/provider-requests.ts';
+import { type AskedProviderStatus, tellProviderStatus } from '../../schemas/messages/provider-status.ts';
 import { deliverRefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
 import type { RolePair } from '../../schemas/role-keys.ts';
 import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../schemas/subjects.ts';
@@ -25,6 +26,8 @@ import { createRefreshRunner } from './refresh-runner.ts';
 export interface ProviderWorkerOptions {
   readonly name: string;
   readonly provider: Provider;
+  /** Of the requests to it. */
+  readonly status: () => AskedProviderStatus;
   /** With the keys of this provider's role. */
   readonly bus: Bus;
   readonly bootId: string;
@@ -95,6 +98,7 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
       documents.run(commandId, () => options.fetchClientMetadata(url)),
     ),
     bus.serve(findProviderWorker, atAnyWorker(findProviderWorker), () => ({ bootId })),
+    bus.serve(tellProviderStatus, atAnyWorker(tellProviderStatus), () => ({ status: options.status() })),
     bus.serve(refreshAtProvider, atThisWorker(refreshAtProvider), (order) => {
       runner.accept(order);
       return {};

@@ -33,6 +33,7 @@ import {
   rewrapKeys,
   rotateSigningKey,
 } from '../../schemas/messages/operator-requests.ts';
+import { findProviderStatuses } from '../../schemas/messages/provider-status.ts';
 import {
   deliverRefreshOutcome,
   type RefreshOutcomeDelivery,
@@ -52,6 +53,7 @@ import { adminSubjects, authSubject, refreshOutcomeSubject, vaultSubjects } from
 import type { Chain } from '../../vault/authorization/chain.ts';
 import type { Ownership } from '../../vault/ownership/ownership.ts';
 import type { Vault } from '../../vault/vault.ts';
+import { askProviderStatuses } from './provider-statuses.ts';
 import { toRefusal } from './refusal.ts';
 
 export interface VaultWorker {
@@ -225,6 +227,7 @@ export function startVaultWorker({
         }
       }),
     );
+  serveAny(findProviderStatuses, async () => ({ statuses: await askProviderStatuses(bus, providers) }));
   serveAny(beginLeg, ({ interactionUid }, context) =>
     once(context, () => vault.signIn.beginLeg(interactionUid)),
   );

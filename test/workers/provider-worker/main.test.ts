@@ -15,6 +15,7 @@ import { deriveRoleKeyFile, readRoleKeys, roleKeyFileName } from '../../../schem
 import type { Role } from '../../../schemas/role-keys.ts';
 import { createSealedEnvelopes } from '../../../schemas/sealed-envelope.ts';
 import { providerSubject } from '../../../schemas/subjects.ts';
+import { askProviderStatuses } from '../../../workers/vault-worker/provider-statuses.ts';
 import { writeDemoConfiguration } from '../../world/demo-configuration.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
 
@@ -106,10 +107,15 @@ test('it serves its providers although they are down, and stops in order', async
     (error) => error,
   );
   assert.is(refused.code, 'upstream-unavailable');
-  await connection.close();
+  assert.equal(await askProviderStatuses(bus, providers), { corporate: 'failing', gitlab: 'unknown' });
 
   process.child.kill('SIGTERM');
   const { code, stdout, stderr } = await process.ended;
+  assert.equal(await askProviderStatuses(bus, providers), {
+    corporate: 'unavailable',
+    gitlab: 'unavailable',
+  });
+  await connection.close();
   assert.is(code, 0);
   assert.is(stderr, '');
   assert.match(stdout, /"msg":"stopped"/);

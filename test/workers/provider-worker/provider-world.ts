@@ -89,6 +89,7 @@ export function createProviderWorld(url: string, token?: string): ProviderWorld 
         bootId,
         bus: createBus({ connection, envelopes }),
         provider: createProvider(settings, dependencies),
+        status: () => 'unknown',
         connected: watchConnection(connection),
         fetchClientMetadata: (url) => fetchClientMetadata(createClientMetadataFetch(), url),
         now,
