@@ -10,6 +10,7 @@ import {
   type ProviderWorkerSettings,
   providerConfig,
 } from '../../schemas/config/provider-config.ts';
+import { readSecret, type SecretReference } from '../../schemas/config/secret-reference.ts';
 import { createBootId } from '../../schemas/ids.ts';
 import { createLog, type Log } from '../../schemas/log.ts';
 import { NatsUnreachableError, openNatsConnection } from '../../schemas/nats-connection.ts';
@@ -18,6 +19,7 @@ import { readRoleKeys } from '../../schemas/role-key-file.ts';
 import type { RoleKeys } from '../../schemas/role-keys.ts';
 import { runProcess, StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
+import { createBackendExchanges } from '../providers/backend-exchanges.ts';
 import { createGuardedFetch } from '../providers/guarded-fetch.ts';
 import { createIncomingIssuer } from '../providers/incoming-issuer.ts';
 import { createRegisteredProvider } from '../providers/registered-provider.ts';
@@ -75,6 +77,7 @@ runProcess({
     const workers = settings.providers.map((provider) => {
       const { name } = provider;
       const providerLog = log.child({ provider: name });
+      const secretOf = ({ path }: SecretReference) => secrets.get(path) ?? null;
       return serveProvider({
         name,
         bootId,
@@ -83,8 +86,15 @@ runProcess({
         now,
         log: providerLog,
         bus: busOf(name, providerLog),
-        provider: createRegisteredProvider(provider, ({ path }) => secrets.get(path) ?? null, {
+        provider: createRegisteredProvider(provider, secretOf, {
           fetch: createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }),
+          now,
+          log: providerLog,
+        }),
+        backendExchanges: createBackendExchanges(provider, {
+          secretOf,
+          readSecret: (reference) => readSecret(reference, process.env),
+          fetchFor: createGuardedFetch,
           now,
           log: providerLog,
         }),
