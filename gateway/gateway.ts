@@ -21,8 +21,10 @@ import type { Peers } from './mcp/peers.ts';
 import { createHomePage } from './pages/home-page.ts';
 import { createProviderHealth } from './provider-health.ts';
 import { createGatewayServer, type RequestHandler } from './server.ts';
+import { createAwsSts } from './strategies/aws-sts.ts';
 import { createHeaderInjection } from './strategies/header-injection.ts';
 import type { OutgoingStrategy } from './strategies/outgoing-strategy.ts';
+import { createTokenExchange } from './strategies/token-exchange.ts';
 import { createUnauthenticated } from './strategies/unauthenticated.ts';
 import { createUpstreamInject } from './strategies/upstream-inject.ts';
 import type { VaultClient } from './vault-client.ts';
@@ -200,6 +202,10 @@ function toStrategy(
       return createUnauthenticated();
     case 'upstream_inject':
       return createUpstreamInject(strategy);
+    case 'aws_sts':
+      return createAwsSts({ backend: name, ...strategy });
+    case 'token_exchange':
+      return createTokenExchange({ backend: name, providerName: strategy.providerName });
     case 'header_injection': {
       const { headerName, headerValue } = strategy;
       const value = typeof headerValue === 'string' ? new Secret(headerValue) : secrets.get(headerValue.path);

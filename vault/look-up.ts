@@ -2,17 +2,20 @@
  * Which tokens does the caller of this access token hold right now? The path of every request: it reads memory and
  * SQLite, and writes nothing. A token that still lives is the answer at once, while its refresh runs behind it. The grant
  * of the caller's session comes first; where there is none, or the person would have to sign in for it again, the account
- * that they linked.
+ * that they linked. What a backend is sent in exchange for a token is looked up in the same way, after that token.
  */
 import { holdFor, holdMs, pending } from '../schemas/bus.ts';
 import { RefusedError } from '../schemas/failure.ts';
-import type {
-  FindUpstreamTokensRequest,
-  FindUpstreamTokensResponse,
-  UpstreamTokenAnswer,
+import {
+  backendOfExchange,
+  exchangedTokenName,
+  type FindUpstreamTokensRequest,
+  type FindUpstreamTokensResponse,
+  type UpstreamTokenAnswer,
 } from '../schemas/messages/find-upstream-tokens.ts';
 import { keepWireText } from '../schemas/wire-text.ts';
 import type { IdentifyCaller, LiveCaller } from './caller.ts';
+import type { ExchangedTokens, TokenExchange } from './exchange/exchanged-tokens.ts';
 import { refreshableFrom } from './grant/expiry.ts';
 import type { GrantIds } from './grant/grant-ids.ts';
 import type { GrantStore } from './grant/grant-store.ts';
@@ -32,6 +35,9 @@ interface Options {
   readonly refreshAheadSeconds: number;
   /** Told of every grant whose tokens were asked for. */
   readonly lastUses: Pick<LastUses, 'note'>;
+  /** By the backend that is sent what comes of them. */
+  readonly exchanges: ReadonlyMap<string, TokenExchange>;
+  readonly exchanged: Pick<ExchangedTokens, 'find'>;
   readonly identify: IdentifyCaller;
   readonly confirm: SessionIdentity['confirm'];
   readonly now: () => number;
@@ -54,6 +60,8 @@ export function createLookUp(options: Options): LookUp {
     grantIds,
     refreshAheadSeconds,
     lastUses,
+    exchanges,
+    exchanged,
     identify,
     confirm,
     now,
@@ -61,6 +69,8 @@ export function createLookUp(options: Options): LookUp {
   } = options;
   /** Goes with the row, which is another one after every event of the grant. */
   const opened = new WeakMap<GrantRow, UpstreamTokenAnswer>();
+  /** The grant that gave an answer. */
+  const grantOf = new WeakMap<UpstreamTokenAnswer, string>();
 
   function answer(partition: number, request: FindUpstreamTokensRequest, caller: LiveCaller, waitMs: number) {
     const confirmed = caller.sessionId === null ? undefined : confirm(partition, caller);
@@ -87,10 +97,14 @@ export function createLookUp(options: Options): LookUp {
     const waiting: Promise<[string, UpstreamTokenAnswer]>[] = [];
     // What there is of several providers is not kept back for long.
     const limitMs = request.providers.length === 1 ? Math.max(holdMs, waitMs) : holdMs;
-    for (const provider of request.providers) {
-      const found = answerOf(partition, caller, request, provider, limitMs);
-      if (found instanceof Promise) waiting.push(found.then((later) => [provider, later]));
-      else answers[provider] = found;
+    for (const name of request.providers) {
+      const backend = backendOfExchange(name);
+      const found =
+        backend === null
+          ? answerOf(partition, caller, request, name, limitMs)
+          : exchangedFor(partition, caller, request, backend, limitMs);
+      if (found instanceof Promise) waiting.push(found.then((later) => [name, later]));
+      else answers[name] = found;
     }
     if (waiting.length === 0) return { answers };
     return Promise.all(waiting).then((later) => ({ answers: { ...answers, ...Object.fromEntries(later) } }));
@@ -117,6 +131,48 @@ export function createLookUp(options: Options): LookUp {
     const linked = linkedGrant(caller, provider);
     const row = isServing(linked) ? linked : (own ?? linked);
     return row ? answerFrom(partition, row, request, provider, limitMs) : { status: 'missing' };
+  }
+
+  function exchangedFor(
+    partition: number,
+    caller: LiveCaller,
+    request: FindUpstreamTokensRequest,
+    backend: string,
+    limitMs: number,
+  ): UpstreamTokenAnswer | Promise<UpstreamTokenAnswer> {
+    const exchange = exchanges.get(backend);
+    // The gateway's configuration is another one.
+    if (exchange === undefined) return { status: 'exchange-refused', error: null };
+    const until = performance.now() + limitMs;
+    // What the backend rejected is not the token of the provider.
+    const { rejected, ...ofSubject } = request;
+    const leftMs = () => Math.max(1, until - performance.now());
+    const exchangedFrom = (
+      subject: UpstreamTokenAnswer,
+      mayRepeat = true,
+    ): UpstreamTokenAnswer | Promise<UpstreamTokenAnswer> => {
+      if (subject.status !== 'ok') return subject;
+      const grantId = grantOf.get(subject)!;
+      const found = exchanged.find({
+        ...{ exchange, subject, grantId },
+        minValidMs: request.minValidSeconds * 1000,
+        rejected: rejected?.[exchangedTokenName(backend)],
+        limitMs: leftMs(),
+      });
+      if (!(found instanceof Promise)) return found;
+      return found.then(async (later) => {
+        // It may have been taken away meanwhile.
+        if (projection.findGrant(grantId) === null) return { status: 'missing' };
+        if (later.status !== 'exchange-refused' || !mayRepeat) return later;
+        // Or it has ended while it was exchanged: then its successor is exchanged.
+        const next = await answerOf(partition, caller, ofSubject, exchange.provider, leftMs());
+        return next.status === 'ok' && next.version === subject.version ? later : exchangedFrom(next, false);
+      });
+    };
+    const subject = answerOf(partition, caller, ofSubject, exchange.provider, limitMs);
+    return subject instanceof Promise
+      ? subject.then((later) => exchangedFrom(later))
+      : exchangedFrom(subject);
   }
 
   const sessionGrant = (caller: LiveCaller, provider: string) =>
@@ -196,6 +252,7 @@ export function createLookUp(options: Options): LookUp {
       version: grant.version,
     } as const);
     opened.set(row, answer);
+    grantOf.set(answer, row.grantId);
     return answer;
   }
 

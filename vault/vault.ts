@@ -17,6 +17,11 @@ import { createCallerIdentification } from './caller.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
 import { VaultError } from './errors.ts';
 import { startEviction } from './eviction.ts';
+import {
+  createExchangedTokens,
+  type ProviderExchanges,
+  type TokenExchange,
+} from './exchange/exchanged-tokens.ts';
 import { createExternalCallerVerifier, type ExternalIssuer } from './external-caller.ts';
 import { createGrantIds } from './grant/grant-ids.ts';
 import { createGrantStore } from './grant/grant-store.ts';
@@ -122,7 +127,9 @@ export interface VaultOptions {
   readonly linkedIdleMs: number;
   /** Whether refresh tokens of linked accounts are used before they expire of idleness. */
   readonly keepLinkedAlive: boolean;
-  readonly providers: ProviderSignIns & ProviderRefreshes;
+  readonly providers: ProviderSignIns & ProviderRefreshes & ProviderExchanges;
+  /** What backends are sent in exchange for tokens of the providers; by default nothing. */
+  readonly tokenExchanges?: readonly TokenExchange[];
   /** A token with less life than this is refreshed while it is still served, seconds. */
   readonly refreshAheadSeconds: number;
   /** A grant that was used within this time is refreshed ahead of its expiry without being asked for, seconds. */
@@ -268,7 +275,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   });
   const revocation = createRevocation({
     ...{ projection, grants, log, upstream, now },
-    onGone: (grantId) => refresher.abandon(grantId),
+    onGone(grantId) {
+      refresher.abandon(grantId);
+      exchanged.forget(grantId);
+    },
   });
   const refresher = createRefresher({
     ...options,
@@ -277,6 +287,11 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     // What nobody said is taken for the strictest.
     reuseOf: (provider) => options.refreshTokenReuse?.get(provider) ?? { policy: 'revokes' },
     onRefused: (partition, grant) => sessionIdentity.refused(partition, grant),
+  });
+  const tokenExchanges = options.tokenExchanges ?? [];
+  const exchanged = createExchangedTokens({
+    ...{ providers: options.providers, exchanges: tokenExchanges, now, onProblem },
+    idTokenOf: (grantId) => grants.find(grantId)?.tokens.idToken ?? null,
   });
   const useRecords = startUseRecords({ projection, lastUses, grants, writerOf, now, onProblem });
   const keepAlive = options.keepLinkedAlive
@@ -450,6 +465,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
       ...{ projection, grants, refresher, dataKeys, grantIds, identify, lastUses, now, onProblem },
+      exchanges: new Map(tokenExchanges.map((exchange) => [exchange.backend, exchange])),
+      exchanged,
       confirm: sessionIdentity.confirm,
       refreshAheadSeconds: options.refreshAheadSeconds,
     }),

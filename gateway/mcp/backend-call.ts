@@ -74,11 +74,11 @@ export function createBackendCalls(options: {
   async function attempt<T>(
     backend: Backend,
     { owner, client, passedHeaders }: Caller,
-    { headers }: OutgoingHeaders,
+    { headers, sign = null }: OutgoingHeaders,
     use: (link: BackendLink) => Promise<T>,
     repeatable: boolean,
   ): Promise<T> {
-    const credentials = { ...passedHeaders, ...headers };
+    const credentials = { headers: { ...passedHeaders, ...headers }, sign };
     const once = async (mayRepeat: boolean): Promise<T> => {
       await using lease = await pool.lease({ owner, client, credentials }, backend);
       const { connection } = lease;
@@ -151,7 +151,11 @@ export function createBackendCalls(options: {
         version: injected.version,
         reason: 'rejected-by-backend',
       });
-      const second = outgoingHeaders(backend, await caller.lookUpAgain(injected), facts);
+      const second = outgoingHeaders(
+        backend,
+        await caller.lookUpAgain({ provider: injected.source, version: injected.version }),
+        facts,
+      );
       if (second.injected?.version === injected.version) throw refusal(backend, first, rejected);
       try {
         return await guarded(backend, () => attempt(backend, caller, second, use, repeatable));

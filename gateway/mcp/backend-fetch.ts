@@ -5,10 +5,14 @@
  */
 import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher } from 'undici';
+import type { SignRequest } from '../strategies/outgoing-strategy.ts';
 import { type Backend, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 
 /** What the request of one person to one backend carries beside the protocol's own headers. */
-export type Credentials = Readonly<Record<string, string>>;
+export interface Credentials {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly sign: SignRequest | null;
+}
 
 export interface BackendHttpRequest {
   readonly method: 'POST' | 'GET' | 'DELETE';
@@ -70,13 +74,16 @@ export function createBackendFetch({ name, url }: Backend, { dispatcher }: Backe
   const ownPath = `${url.pathname}${url.search}`;
 
   return async ({ method, path = ownPath, headers, body, signal }, credentials) => {
+    const text = body === undefined ? null : JSON.stringify(body);
+    const sent = { ...headers, ...credentials.headers };
+    const signed = await credentials.sign?.({ method, url: new URL(path, url), headers: sent, body: text });
     const answered = await dispatcher
       .request({
         origin,
         path,
         method,
-        headers: { ...headers, ...credentials },
-        body: body === undefined ? null : JSON.stringify(body),
+        headers: { ...sent, ...signed },
+        body: text,
         signal,
       })
       .catch((cause) => {

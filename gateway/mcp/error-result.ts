@@ -58,6 +58,10 @@ function describeAuthorization(
     case 'refresh-failed':
     case 'pending':
       return `The backend ${backend} is called with ${account}, whose token could not be renewed because ${JSON.stringify(provider)} does not answer at the moment. Try again${cause.retryAfterSeconds === null ? ' later' : ` in ${Math.max(1, cause.retryAfterSeconds)} s`}.`;
+    case 'exchange-refused':
+      return `The backend ${backend} is called with a token that is exchanged for that of ${account}, and the token service refuses the exchange${cause.error === null ? '' : ` (${cause.error})`}. Tell the operator: the token service has to allow it, for you or for this gateway.`;
+    case 'exchange-failed':
+      return `The backend ${backend} is called with a token that is exchanged for that of ${account}, and the token service gives no usable answer at the moment. Try again${cause.retryAfterSeconds === null ? ' later' : ` in ${Math.max(1, cause.retryAfterSeconds)} s`}.`;
     default:
       return cause.reason satisfies never;
   }

@@ -32,7 +32,8 @@ export function createHealthProbes(options: {
   async function isThere(backend: Backend): Promise<boolean> {
     const brief = { ...backend, timeoutMs: Math.min(backend.timeoutMs, settings.timeoutMs) };
     try {
-      const connection = await connector.open(brief, client, backend.strategy.forNobody());
+      const credentials = { headers: backend.strategy.forNobody(), sign: null };
+      const connection = await connector.open(brief, client, credentials);
       await connection.close();
       return true;
     } catch (error) {

@@ -4,14 +4,24 @@
  */
 import type { Identity } from '../../schemas/identity.ts';
 
+/** What is added to a request because of what it is. `body`: null where there is none. */
+export type SignRequest = (request: {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | null;
+}) => Promise<Readonly<Record<string, string>>>;
+
 export interface OutgoingHeaders {
   readonly headers: Readonly<Record<string, string>>;
-  /** Which upstream token is in them: what a forced refresh must name. */
-  readonly injected: { readonly provider: string; readonly version: number } | null;
+  /** Where each request is signed by itself. */
+  readonly sign?: SignRequest | null;
+  /** Which upstream token is in them: what a forced refresh must name, `source` as the vault was asked for it. */
+  readonly injected: { readonly provider: string; readonly source: string; readonly version: number } | null;
 }
 
 export interface OutgoingStrategy {
-  /** The providers whose tokens the strategy needs. */
+  /** The providers whose tokens the strategy needs, or the names of what is exchanged for these. */
   readonly providers: readonly string[];
   /** What a probe sends, for which nobody calls. */
   forNobody(): Readonly<Record<string, string>>;
@@ -23,17 +33,26 @@ export class UpstreamTokenNotFoundError extends Error {
   override readonly name = 'UpstreamTokenNotFoundError';
   readonly code = 'upstream-token-not-found';
   readonly provider: string;
-  readonly reason: 'missing' | 'reauth-required' | 'refresh-failed' | 'pending';
+  readonly reason:
+    | 'missing'
+    | 'reauth-required'
+    | 'refresh-failed'
+    | 'pending'
+    | 'exchange-refused'
+    | 'exchange-failed';
   readonly retryAfterSeconds: number | null;
+  /** The code with which a token service refused. */
+  readonly error: string | null;
 
   constructor(
     provider: string,
     reason: UpstreamTokenNotFoundError['reason'],
-    retryAfterSeconds: number | null = null,
+    options: { retryAfterSeconds?: number; error?: string | null } = {},
   ) {
     super(`no token of the provider ${provider}: ${reason}`);
     this.provider = provider;
     this.reason = reason;
-    this.retryAfterSeconds = retryAfterSeconds;
+    this.retryAfterSeconds = options.retryAfterSeconds ?? null;
+    this.error = options.error ?? null;
   }
 }

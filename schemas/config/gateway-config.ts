@@ -3,7 +3,6 @@ import type { LoginPolicy } from './auth-server.ts';
 import type { Config } from './config.ts';
 import { parseDurationMs } from './duration.ts';
 import { type IncomingSettings, incomingSettings } from './incoming-settings.ts';
-import { formatPath } from './problem.ts';
 import {
   clientBlock,
   type PlacedProvider,
@@ -15,6 +14,7 @@ import {
 } from './process-settings.ts';
 import { callbackUrl, mcpUrl } from './public-addresses.ts';
 import { findReference, type SecretReference } from './secret-reference.ts';
+import { placedStrategyOf } from './token-exchanges.ts';
 
 export type BackendStrategy =
   | { readonly type: 'unauthenticated' }
@@ -23,7 +23,17 @@ export type BackendStrategy =
       readonly headerName: string;
       readonly headerValue: string | SecretReference;
     }
-  | { readonly type: 'upstream_inject'; readonly providerName: string };
+  | {
+      readonly type: 'upstream_inject' | 'token_exchange';
+      /** Whose token is sent, or exchanged. */
+      readonly providerName: string;
+    }
+  | {
+      readonly type: 'aws_sts';
+      readonly providerName: string;
+      readonly region: string;
+      readonly service: string;
+    };
 
 export interface GatewayToolOverride {
   readonly name?: string | undefined;
@@ -191,18 +201,19 @@ function timeoutMs(config: Config, backend: string): number {
   return parseDurationMs(own(timeouts.perWorkload, backend) ?? timeouts.default);
 }
 
-/** The backend's own strategy, else the default, else no credentials. */
 function strategyOf(config: Config, backend: string): BackendStrategy {
-  const named = own(config.outgoingAuth.backends, backend);
-  const path = formatPath(
-    named === undefined ? ['outgoingAuth', 'default'] : ['outgoingAuth', 'backends', backend],
-  );
-  const strategy = named ?? config.outgoingAuth.default ?? ({ type: 'unauthenticated' } as const);
+  const { path, strategy } = placedStrategyOf(config, backend);
   switch (strategy.type) {
     case 'unauthenticated':
       return { type: 'unauthenticated' };
     case 'upstream_inject':
       return { type: 'upstream_inject', providerName: strategy.upstreamInject!.providerName };
+    case 'token_exchange':
+      return { type: 'token_exchange', providerName: strategy.tokenExchange!.subjectProviderName };
+    case 'aws_sts': {
+      const { subjectProviderName: providerName, region, service } = strategy.awsSts!;
+      return { type: 'aws_sts', providerName, region, service };
+    }
     case 'header_injection': {
       const block = strategy.headerInjection!;
       const reference = findReference(`${path}.headerInjection`, block, 'headerValueEnv', 'headerValueFile');

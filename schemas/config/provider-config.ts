@@ -13,12 +13,49 @@ import {
 } from './process-settings.ts';
 import { callbackUrl, linkCallbackUrl } from './public-addresses.ts';
 import { findReference, type SecretReference } from './secret-reference.ts';
+import {
+  awsStsOf,
+  type BackendAwsSts,
+  type BackendTokenExchange,
+  tokenExchangesOf,
+} from './token-exchanges.ts';
+import { tokenTypeUrn } from './token-types.ts';
 import type { IdentityFromToken, TokenResponseMapping, UserInfo } from './upstream-blocks.ts';
 
 export interface ClientCredentials {
   readonly clientId: string;
   /** null: a public client, which proves itself by PKCE alone. */
   readonly clientSecret: SecretReference | null;
+}
+
+/** One backend's exchange of a token of this provider (RFC 8693). */
+export interface TokenExchangeSettings {
+  readonly backend: string;
+  readonly tokenUrl: string;
+  /** null: the service asks for no client. */
+  readonly clientId: string | null;
+  readonly clientSecret: SecretReference | null;
+  readonly tokenEndpointAuthMethod: 'client_secret_basic' | 'client_secret_post';
+  readonly audience: string | null;
+  readonly resource: string | null;
+  readonly scopes: readonly string[];
+  /** A URN of RFC 8693 section 3. */
+  readonly subjectTokenType: string;
+  readonly actor: { readonly token: SecretReference; readonly tokenType: string } | null;
+  readonly allowPrivateIps: boolean;
+}
+
+/** With which role of AWS one backend is reached, by a token of this provider. */
+export interface AwsStsSettings {
+  readonly backend: string;
+  readonly endpoint: string;
+  readonly fallbackRoleArn: string | null;
+  /** In the order in which they count. */
+  readonly roleMappings: readonly { readonly claim: string; readonly roleArn: string }[];
+  readonly roleClaim: string;
+  readonly sessionNameClaim: string;
+  readonly sessionSeconds: number;
+  readonly allowPrivateIps: boolean;
 }
 
 interface ProviderClient extends ClientCredentials {
@@ -36,6 +73,8 @@ interface ProviderClient extends ClientCredentials {
   /** How long a refresh token lives after its last use, where the provider does not say; null: nobody knows. */
   readonly refreshTokenLifetimeMs: number | null;
   readonly allowPrivateIps: boolean;
+  readonly tokenExchanges: readonly TokenExchangeSettings[];
+  readonly awsSts: readonly AwsStsSettings[];
 }
 
 export interface UserInfoSettings {
@@ -105,16 +144,19 @@ export interface ProviderWorkerSettings extends ProcessSettings {
 
 /** `only`: the names of the providers that this worker serves; a name that is not configured is left out. */
 export function providerConfig(config: Config, only?: readonly string[]): ProviderWorkerSettings {
+  const exchanges = tokenExchangesOf(config);
+  const awsSts = awsStsOf(config);
   const isServed = ({ name }: { name: string }) => only === undefined || only.includes(name);
   const providers = providersOf(config)
     .filter(isServed)
-    .map((placed) => providerSettings(placed, callbackOf(config, placed.name)));
+    .map((placed) => providerSettings(placed, callbackOf(config, placed.name), exchanges, awsSts));
   return {
     ...processSettings(
       config,
-      providers.flatMap((provider) =>
-        [provider, ...provider.previousClients].flatMap(({ clientSecret }) => clientSecret ?? []),
-      ),
+      providers.flatMap((provider) => [
+        ...[provider, ...provider.previousClients].flatMap(({ clientSecret }) => clientSecret ?? []),
+        ...exchangeSecrets(provider),
+      ]),
     ),
     providers,
     incoming: isServed({ name: incomingWorkerName }) ? incomingIssuer(config) : null,
@@ -133,7 +175,61 @@ function callbackOf({ authServer, incomingAuth: { oidc } }: Config, name: string
     : linkCallbackUrl(new URL(oidc.resource ?? oidc.audience).origin, name);
 }
 
-function providerSettings({ name, upstream, path }: PlacedProvider, callback: string): ProviderSettings {
+/** Each once, for backends that share the default strategy share its secrets. */
+function exchangeSecrets({ tokenExchanges }: ProviderSettings): SecretReference[] {
+  const references = tokenExchanges.flatMap(({ clientSecret, actor }) => [
+    ...(clientSecret === null ? [] : [clientSecret]),
+    ...(actor === null ? [] : [actor.token]),
+  ]);
+  return [...new Map(references.map((reference) => [reference.path, reference])).values()];
+}
+
+function tokenExchangeSettings({ backend, path, block }: BackendTokenExchange): TokenExchangeSettings {
+  const { actor } = block;
+  return {
+    backend,
+    tokenUrl: block.tokenUrl,
+    clientId: block.clientId ?? null,
+    clientSecret: findReference(path, block, 'clientSecretEnv', 'clientSecretFile'),
+    tokenEndpointAuthMethod: block.tokenEndpointAuthMethod,
+    audience: block.audience ?? null,
+    resource: block.resource ?? null,
+    scopes: block.scopes ?? [],
+    subjectTokenType: tokenTypeUrn(block.subjectTokenType),
+    actor:
+      actor === undefined
+        ? null
+        : {
+            token: findReference(`${path}.actor`, actor, 'tokenEnv', 'tokenFile')!,
+            tokenType: tokenTypeUrn(actor.tokenType),
+          },
+    allowPrivateIps: block.allowPrivateIps,
+  };
+}
+
+function awsStsSettings({ backend, block }: BackendAwsSts): AwsStsSettings {
+  const last = Number.POSITIVE_INFINITY;
+  const domain = block.region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
+  return {
+    backend,
+    endpoint: block.stsEndpoint ?? `https://sts.${block.region}.${domain}/`,
+    fallbackRoleArn: block.fallbackRoleArn ?? null,
+    roleMappings: block.roleMappings
+      .toSorted((one, other) => (one.priority ?? last) - (other.priority ?? last) || 0)
+      .map(({ claim, roleArn }) => ({ claim, roleArn })),
+    roleClaim: block.roleClaim,
+    sessionNameClaim: block.sessionNameClaim,
+    sessionSeconds: block.sessionDuration,
+    allowPrivateIps: block.allowPrivateIps,
+  };
+}
+
+function providerSettings(
+  { name, upstream, path }: PlacedProvider,
+  callback: string,
+  exchanges: readonly BackendTokenExchange[],
+  awsSts: readonly BackendAwsSts[],
+): ProviderSettings {
   const block = clientBlock(upstream);
   const client: ProviderClient = {
     name,
@@ -150,6 +246,10 @@ function providerSettings({ name, upstream, path }: PlacedProvider, callback: st
     refreshTokenLifetimeMs:
       block.refresh_token_lifetime === undefined ? null : parseDurationMs(block.refresh_token_lifetime),
     allowPrivateIps: block.allow_private_ips,
+    tokenExchanges: exchanges
+      .filter((exchange) => exchange.block.subjectProviderName === name)
+      .map(tokenExchangeSettings),
+    awsSts: awsSts.filter(({ block }) => block.subjectProviderName === name).map(awsStsSettings),
   };
   if ('issuer_url' in block) {
     const subjectClaims = [block.subject_claim ?? 'sub'].flat();

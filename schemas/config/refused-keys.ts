@@ -87,18 +87,19 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
 };
 
 const strategyKeys: Record<string, Refusal> = {
-  tokenExchange: notYet('tokenExchange'),
-  awsSts: notYet('awsSts'),
   obo: absent('obo'),
   xaa: absent('xaa'),
 };
 refusedKeys['outgoingAuth.default'] = strategyKeys;
 refusedKeys['outgoingAuth.backends.*'] = strategyKeys;
+const roleMappingKeys: Record<string, Refusal> = {
+  matcher: absent('matcher', 'write `claim` with a value of `roleClaim`'),
+};
+refusedKeys['outgoingAuth.default.awsSts.roleMappings[]'] = roleMappingKeys;
+refusedKeys['outgoingAuth.backends.*.awsSts.roleMappings[]'] = roleMappingKeys;
 
-const usable = 'use `unauthenticated`, `header_injection` or `upstream_inject`';
+const usable = 'use `unauthenticated`, `header_injection`, `upstream_inject`, `token_exchange` or `aws_sts`';
 const strategyTypes: Record<string, Refusal> = {
-  token_exchange: notYet('token_exchange', usable),
-  aws_sts: notYet('aws_sts', usable),
   obo: absent('obo', usable),
   xaa: absent('xaa', usable),
 };

@@ -52,7 +52,7 @@ export const ruleTexts = {
     instead: 'The name of a variable or file that the process has',
   },
   'V-01': {
-    title: '`upstream_inject` needs an authorization server, or accounts that are linked',
+    title: 'the token of a provider needs an authorization server, or accounts that are linked',
     wrong: 'A strategy uses the token of a provider, but there is no `authServer` and no `linking.providers`',
     instead: '`authServer.runConfig.upstreams`, `linking.providers`, or `type: unauthenticated`',
   },
@@ -63,8 +63,9 @@ export const ruleTexts = {
   },
   'V-03': {
     title: 'who the subject of a token exchange is',
-    wrong: "A token exchange has no `subjectProviderName`, so its subject is Latchkey's own token",
-    instead: '`subjectProviderName`, or let the token service trust this issuer',
+    wrong:
+      '`token_exchange` or `aws_sts` has no `subjectProviderName`, so it would send on what the caller presents',
+    instead: '`subjectProviderName` with the name of a provider',
   },
   'V-04': {
     title: 'the authorization server and the incoming auth have one issuer',
@@ -313,6 +314,16 @@ export const ruleTexts = {
     title: 'the audience is Latchkey, and not a client',
     wrong: '`audience` is `clientId`, so an ID token of that client can look like an access token',
     instead: 'The identifier of an API of its own at the issuer',
+  },
+  'V-65': {
+    title: 'a token exchange knows with what it proves itself',
+    wrong: 'A client secret without a client, or an actor whose token has two places or none',
+    instead: '`clientId` beside the client secret; one of `tokenEnv` and `tokenFile`',
+  },
+  'V-66': {
+    title: 'there is a role to assume',
+    wrong: 'A strategy `aws_sts` has neither `fallbackRoleArn` nor `roleMappings`',
+    instead: 'One of the two',
   },
   'O-01': {
     title: 'the provider answers',

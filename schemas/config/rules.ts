@@ -5,6 +5,7 @@ import type { RuleId } from './rule-texts.ts';
 import { addressRules } from './rules/addresses.ts';
 import { aggregationRules } from './rules/aggregation.ts';
 import { authServerIntegrationRules } from './rules/auth-server-integration.ts';
+import { awsStsRules } from './rules/aws-sts.ts';
 import { backendRules } from './rules/backends.ts';
 import { clientRules } from './rules/clients.ts';
 import { externalIssuerRules } from './rules/external-issuer.ts';
@@ -14,6 +15,7 @@ import { presetRules } from './rules/presets.ts';
 import { previousClientRules } from './rules/previous-clients.ts';
 import { processRules } from './rules/processes.ts';
 import { applyRule, type Rule } from './rules/rule.ts';
+import { tokenExchangeRules } from './rules/token-exchange.ts';
 import { upstreamRules } from './rules/upstreams.ts';
 
 const rules: readonly Rule[] = [
@@ -26,6 +28,8 @@ const rules: readonly Rule[] = [
   ...presetRules,
   ...backendRules,
   ...headerInjectionRules,
+  ...tokenExchangeRules,
+  ...awsStsRules,
   ...aggregationRules,
   ...addressRules,
   ...processRules,

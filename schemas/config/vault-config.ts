@@ -11,6 +11,8 @@ import {
   tokenLifespans,
 } from './process-settings.ts';
 import { parseRefreshTokenReuse, type RefreshTokenReuse } from './refresh-token-reuse.ts';
+import { awsStsOf, tokenExchangesOf } from './token-exchanges.ts';
+import { idTokenUrn, tokenTypeUrn } from './token-types.ts';
 
 export interface VaultProviderSettings {
   readonly name: string;
@@ -19,12 +21,20 @@ export interface VaultProviderSettings {
   readonly refreshTokenReuse: RefreshTokenReuse | null;
 }
 
+/** What a backend is sent in exchange for a token of a provider. */
+export interface VaultTokenExchange {
+  readonly backend: string;
+  readonly provider: string;
+  readonly subjectToken: 'access-token' | 'id-token';
+}
+
 export interface VaultSettings extends ProcessSettings {
   readonly incoming: IncomingSettings;
   readonly allowedAudiences: readonly string[];
   readonly lifespans: TokenLifespans;
   /** In the order of the chain, those on demand too; the first of the chain gives the identity. */
   readonly providers: readonly VaultProviderSettings[];
+  readonly tokenExchanges: readonly VaultTokenExchange[];
   /** `env:NAME` or `file:PATH`; null: beside the key file. */
   readonly keyRing: string | null;
   /** For how many days backups of the stream KEYS are kept. */
@@ -64,6 +74,11 @@ export function vaultConfig(config: Config): VaultSettings {
       name,
       loginPolicy: upstream.login_policy,
       refreshTokenReuse: parseRefreshTokenReuse(clientBlock(upstream).refresh_token_reuse),
+    })),
+    tokenExchanges: [...tokenExchangesOf(config), ...awsStsOf(config)].map(({ backend, block }) => ({
+      backend,
+      provider: block.subjectProviderName,
+      subjectToken: tokenTypeUrn(block.subjectTokenType) === idTokenUrn ? 'id-token' : 'access-token',
     })),
     keyRing: keyRing ?? null,
     keysBackupDays,

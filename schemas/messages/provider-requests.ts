@@ -1,13 +1,13 @@
 /**
  * `latchkey.provider.<name>.*`: what the vault asks of a provider worker. `authorize`, `revoke` and `find-worker` go to
  * any worker of the provider. `exchange` and `refresh` carry something that can be used once, so they are addressed to
- * one worker by its boot id: neither a repeated attempt nor a captured message reaches another worker. A repeated
- * command id gets the first outcome.
+ * one worker by its boot id: neither a repeated attempt nor a captured message reaches another worker. So is
+ * `token-exchange`, to be done once however often it is asked for. A repeated command id gets the first outcome.
  */
 import * as z from 'zod';
 import { upstreamAccountSchema } from '../identity.ts';
 import { bootIdSchema, claimIdSchema, grantIdSchema } from '../ids.ts';
-import { clientRegistrationSchema } from '../provider.ts';
+import { clientRegistrationSchema, providerNameSchema } from '../provider.ts';
 import { secretSchema } from '../secret.ts';
 import { timestampSchema, tokenSetSchema } from '../token.ts';
 import { defineOperation } from './operation.ts';
@@ -79,3 +79,32 @@ export const revokeAtProvider = defineOperation(
   }),
   z.object({ revoked: z.boolean() }),
 );
+
+/**
+ * Exchanges a token of the provider for one of a backend (RFC 8693) or for credentials of AWS, at the service that the
+ * provider worker has configured for that backend. How it ended is an answer; a backend that the worker does not know is `not-found`.
+ */
+export const exchangeTokenAtProvider = defineOperation(
+  'token-exchange',
+  z.object({ backend: providerNameSchema, subjectToken: secretSchema }),
+  z.discriminatedUnion('status', [
+    z.object({
+      status: z.literal('exchanged'),
+      accessToken: secretSchema,
+      /** null: the service did not say. */
+      expiresAt: timestampSchema.nullable(),
+      scope: z.string().nullable(),
+    }),
+    z.object({
+      status: z.literal('aws-credentials'),
+      accessKeyId: z.string().min(1),
+      secretAccessKey: secretSchema,
+      sessionToken: secretSchema,
+      expiresAt: timestampSchema,
+    }),
+    /** `error`: a code of RFC 6749 section 5.2 or RFC 8707, if it is one. */
+    z.object({ status: z.literal('refused'), error: z.string().nullable() }),
+    z.object({ status: z.literal('unavailable'), retryAfterSeconds: z.int().min(0).nullable() }),
+  ]),
+);
+export type TokenExchangeOutcome = z.infer<typeof exchangeTokenAtProvider.response>;

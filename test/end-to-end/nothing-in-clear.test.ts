@@ -13,10 +13,10 @@ import { connect } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openGatewaySide } from '../world/gateway-side.ts';
-import { openInstallation } from '../world/installation.ts';
 import { connectAsPerson } from '../world/mcp-client.ts';
 import { alice, bob } from '../world/person.ts';
 import { openRecordedNats, type RecordedNats } from '../world/recorded-nats.ts';
+import { openStrategiesWorld, tokenServiceSecret } from '../world/strategies-world.ts';
 
 const test = suite('nothing in clear');
 
@@ -46,20 +46,24 @@ function filesUnder(folder: string): string[] {
 }
 
 test('not on disk, not on the wire, not in any output', async () => {
-  await using installation = await openInstallation({
+  await using world = await openStrategiesWorld({
+    exchanged: ['orders'],
     gateways: 2,
     providerWorkers: 2,
     gitlabAccessTokenSeconds: 2,
     openNats: () => openRecordedNats(natsToken),
   });
+  const { installation, service } = world;
   const { mcpUrl, issuer, corporate, gitlab, gitlabTools, folder } = installation;
   const nats = installation.nats as RecordedNats;
 
   await using ofAlice = await connectAsPerson({ mcpUrl, person: alice });
   await using ofBob = await connectAsPerson({ mcpUrl, person: bob });
+  const exchangedTokens = () => [...service.issued.keys()];
   const call = (connection: typeof ofAlice, tool: string) =>
     connection.client.callTool({ name: tool, arguments: {} });
   await Promise.all([call(ofAlice, 'gitlab-tools_whoami'), call(ofBob, 'corporate-tools_whoami')]);
+  await Promise.all([call(ofAlice, 'orders_whoami'), call(ofBob, 'orders_whoami')]);
   await sleep(2500);
   await Promise.all([call(ofAlice, 'gitlab-tools_whoami'), call(ofBob, 'gitlab-tools_whoami')]);
   // A token that the backend rejects is refreshed by force; the client's own is refreshed, and comes a second time.
@@ -103,8 +107,16 @@ test('not on disk, not on the wire, not in any output', async () => {
     status: 500,
     body: { error: 'server_error', error_description: 'body-of-the-provider' },
   });
+  const talkative = {
+    status: 400,
+    body: '{"error":"invalid_grant","error_description":"body-of-the-service"}',
+  };
+  service.setFault(talkative);
+  world.backends.get('orders')!.rejects.add(exchangedTokens()[0]!);
   await sleep(2500);
   await call(ofAlice, 'gitlab-tools_whoami');
+  await Promise.all([call(ofAlice, 'orders_whoami'), call(ofBob, 'orders_whoami')]);
+  assert.is(service.requests.length, 3);
   await fetch(mcpUrl, { method: 'POST', headers: { authorization: 'Bearer stranger-token-value' } });
   await fetch(`${issuer}/oauth/callback/gitlab?state=state-from-nowhere-0001&code=code-from-nowhere-0001`);
   // The ring is on no disk but its own, and who is forgotten is told to nobody.
@@ -119,6 +131,8 @@ test('not on disk, not on the wire, not in any output', async () => {
 
   const secrets = new Map<string, string>([
     ['talkative provider', 'body-of-the-provider'],
+    ['talkative token service', 'body-of-the-service'],
+    ['secret at the token service', tokenServiceSecret],
     ['stranger token', 'stranger-token-value'],
     ['stray state', 'state-from-nowhere-0001'],
     ['stray code', 'code-from-nowhere-0001'],
@@ -137,6 +151,8 @@ test('not on disk, not on the wire, not in any output', async () => {
     secrets.set(`access token of client ${index}`, tokens.access_token);
     secrets.set(`refresh token of client ${index}`, tokens.refresh_token!);
   });
+  assert.is(exchangedTokens().length, 2);
+  for (const token of exchangedTokens()) secrets.set(`exchanged token ${secrets.size}`, token);
   for (const { name, tokens, tokenRequests } of [corporate, gitlab]) {
     for (const token of tokens) secrets.set(`token ${secrets.size} of ${name}`, token);
     for (const { sent } of tokenRequests)

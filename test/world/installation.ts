@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureKeyFolder } from '../../workers/keys/key-folder.ts';
 import { openWhoamiBackend, type WhoamiBackend } from './backends/whoami.ts';
-import { writeDemoConfiguration } from './demo-configuration.ts';
+import { type DemoConfiguration, writeDemoConfiguration } from './demo-configuration.ts';
 import { findFreePorts } from './free-ports.ts';
 import { type CorporateProvider, openCorporateProvider } from './identity-providers/corporate.ts';
 import { type GitlabProvider, openGitlabProvider } from './identity-providers/gitlab.ts';
@@ -25,6 +25,13 @@ export interface InstallationOptions {
   readonly keyRingInEnvironment?: boolean;
   readonly providerWorkers?: number;
   readonly gitlabAccessTokenSeconds?: number;
+  readonly corporateAccessTokenSeconds?: number;
+  /** Changes the configuration of the demo, before anything starts. */
+  readonly configure?: (demo: {
+    readonly text: string;
+    readonly folder: string;
+    readonly origins: DemoConfiguration['origins'];
+  }) => Promise<string>;
   /** In place of `required`, for the second provider. */
   readonly gitlabLoginPolicy?: 'optional' | 'on_demand';
   /** Not there when everything starts; `openProvider` starts them. */
@@ -106,6 +113,10 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     const line = `      - name: gitlab\n        login_policy: ${options.gitlabLoginPolicy}\n`;
     writeFileSync(demo.file, text.replace('      - name: gitlab\n', line));
   }
+  if (options.configure !== undefined) {
+    const text = readFileSync(demo.file, 'utf8');
+    writeFileSync(demo.file, await options.configure({ text, folder, origins: demo.origins }));
+  }
   const gatewayFiles = gatewayPorts.map((port, index) => {
     const file = join(folder, `gateway-${index}.yaml`);
     writeFileSync(file, readFileSync(demo.file, 'utf8').replace(`port: ${front}`, `port: ${port}`));
@@ -116,6 +127,8 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
 
   const ownNats = await options.openNats?.();
   const nats = ownNats ?? (await openNatsServer({ token: natsToken }));
+  const { corporateAccessTokenSeconds: accessTokenSeconds } = options;
+  const corporateLife = accessTokenSeconds === undefined ? {} : { accessTokenSeconds };
   let corporate: CorporateProvider | null = null;
   let gitlab: GitlabProvider | null = null;
   async function openProvider(name: ProviderName): Promise<void> {
@@ -124,7 +137,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
       clientSecret: demo.clientSecrets[name],
       redirectUris: demo.redirectUris[name],
     };
-    if (name === 'corporate') corporate = await openCorporateProvider(options);
+    if (name === 'corporate') corporate = await openCorporateProvider({ ...options, ...corporateLife });
     else gitlab = await openGitlabProvider({ ...options, accessTokenSeconds: gitlabAccessTokenSeconds });
   }
   for (const name of providerNames) if (!providersDown.includes(name)) await openProvider(name);

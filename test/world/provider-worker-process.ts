@@ -4,6 +4,7 @@
  */
 import { createBus } from '../../schemas/bus.ts';
 import type { OAuth2ProviderSettings } from '../../schemas/config/provider-config.ts';
+import { readSecret } from '../../schemas/config/secret-reference.ts';
 import { createBootId } from '../../schemas/ids.ts';
 import { createLog } from '../../schemas/log.ts';
 import { openNatsConnection } from '../../schemas/nats-connection.ts';
@@ -13,6 +14,7 @@ import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { Secret } from '../../schemas/secret.ts';
 import { watchConnection } from '../../workers/provider-worker/connection-watch.ts';
 import { serveProvider } from '../../workers/provider-worker/provider-worker.ts';
+import { createBackendExchanges } from '../../workers/providers/backend-exchanges.ts';
 import { createGuardedFetch } from '../../workers/providers/guarded-fetch.ts';
 import { createProvider } from '../../workers/providers/provider-kinds.ts';
 import { listenForFaults } from './faults.ts';
@@ -66,6 +68,12 @@ process.once('message', async (order: ProviderWorkerOrder) => {
   serveProvider({
     ...{ name, bootId, now, log, fetchClientMetadata: refuseClientMetadata },
     status: () => 'unknown',
+    backendExchanges: createBackendExchanges(settings, {
+      ...{ now, log },
+      secretOf: () => null,
+      readSecret: (reference) => readSecret(reference, process.env),
+      fetchFor: createGuardedFetch,
+    }),
     connected: watchConnection(connection),
     bus: { ...bus, request },
     provider: { ...provider, refresh },

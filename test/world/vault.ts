@@ -15,6 +15,7 @@ import type { InboxConnection } from '../../schemas/reply-inbox.ts';
 import { Secret } from '../../schemas/secret.ts';
 import type { TokenSet } from '../../schemas/token.ts';
 import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
+import type { ProviderExchanges, TokenExchange } from '../../vault/exchange/exchanged-tokens.ts';
 import { createLeaseClock } from '../../vault/ownership/lease-clock.ts';
 import type { Ownership } from '../../vault/ownership/ownership.ts';
 import type { ProviderRefreshes, RefreshOrder } from '../../vault/refresh/refresher.ts';
@@ -25,13 +26,14 @@ export const issuer = 'https://latchkey.example';
 export const audience = `${issuer}/mcp`;
 
 /** Providers whose answers the test decides. */
-export interface PlayedProviders extends ProviderSignIns, ProviderRefreshes {
+export interface PlayedProviders extends ProviderSignIns, ProviderRefreshes, ProviderExchanges {
   /** The tokens that the next exchange at a provider gives. */
   readonly tokens: Map<string, TokenSet>;
   /** The subject at every provider. */
   subject: string;
   readonly refreshes: RefreshOrder[];
   readonly revoked: string[];
+  onExchange: ProviderExchanges['exchangeToken'];
   onStart: (order: RefreshOrder) => Promise<'accepted' | 'not-sent' | 'unknown'>;
 }
 
@@ -53,6 +55,7 @@ export function createPlayedProviders(): PlayedProviders {
     subject: 'alice@corporate.example',
     refreshes: [],
     revoked: [],
+    onExchange: async () => ({ status: 'unavailable', retryAfterSeconds: null }),
     onStart: async () => 'accepted',
     async authorize(provider) {
       const state = `state-of-a-leg-${randomBytes(16).toString('base64url')}`;
@@ -75,6 +78,7 @@ export function createPlayedProviders(): PlayedProviders {
     async revoke(provider) {
       played.revoked.push(provider);
     },
+    exchangeToken: (provider, request) => played.onExchange(provider, request),
     async forward() {},
     async start(order) {
       played.refreshes.push(order);
@@ -113,6 +117,7 @@ export interface TestVaultOptions {
   readonly signingKeyMs?: number;
   /** By default no provider ends sessions. */
   readonly identityProvider?: string;
+  readonly tokenExchanges?: readonly TokenExchange[];
   readonly linkedIdleMs?: number;
   readonly folder?: string;
   readonly keyRing?: KeyRingFile;
@@ -140,6 +145,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     ...{ connection, folder, worker, chain, providers, issuer },
     optional: options.optional ?? [],
     linkable: options.linkable ?? chain,
+    ...(options.tokenExchanges !== undefined && { tokenExchanges: options.tokenExchanges }),
     ...(options.refreshTokenReuse !== undefined && { refreshTokenReuse: options.refreshTokenReuse }),
     ...(options.identityProvider !== undefined && { identityProvider: options.identityProvider }),
     ...(options.signingKeyMs !== undefined && { signingKeyMs: options.signingKeyMs }),

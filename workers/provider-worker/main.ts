@@ -10,6 +10,7 @@ import {
   type ProviderWorkerSettings,
   providerConfig,
 } from '../../schemas/config/provider-config.ts';
+import { readSecret, type SecretReference } from '../../schemas/config/secret-reference.ts';
 import { createBootId } from '../../schemas/ids.ts';
 import { createLog, type Log } from '../../schemas/log.ts';
 import { NatsUnreachableError, openNatsConnection } from '../../schemas/nats-connection.ts';
@@ -18,6 +19,7 @@ import { readRoleKeys } from '../../schemas/role-key-file.ts';
 import type { RoleKeys } from '../../schemas/role-keys.ts';
 import { runProcess, StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
+import { createBackendExchanges } from '../providers/backend-exchanges.ts';
 import { createGuardedFetch } from '../providers/guarded-fetch.ts';
 import { createIncomingIssuer } from '../providers/incoming-issuer.ts';
 import { createRegisteredProvider } from '../providers/registered-provider.ts';
@@ -77,6 +79,7 @@ runProcess({
       const { name } = provider;
       const providerLog = log.child({ provider: name });
       const observed = observeFetch(createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }));
+      const secretOf = ({ path }: SecretReference) => secrets.get(path) ?? null;
       return serveProvider({
         name,
         bootId,
@@ -86,8 +89,15 @@ runProcess({
         now,
         log: providerLog,
         bus: busOf(name, providerLog),
-        provider: createRegisteredProvider(provider, ({ path }) => secrets.get(path) ?? null, {
+        provider: createRegisteredProvider(provider, secretOf, {
           fetch: observed.fetch,
+          now,
+          log: providerLog,
+        }),
+        backendExchanges: createBackendExchanges(provider, {
+          secretOf,
+          readSecret: (reference) => readSecret(reference, process.env),
+          fetchFor: createGuardedFetch,
           now,
           log: providerLog,
         }),

@@ -11,14 +11,17 @@ import type { Operation } from '../../schemas/messages/operation.ts';
 import {
   authorizeAtProvider,
   exchangeAtProvider,
+  exchangeTokenAtProvider,
   findProviderWorker,
   refreshAtProvider,
   revokeAtProvider,
+  type TokenExchangeOutcome,
 } from '../../schemas/messages/provider-requests.ts';
 import { type AskedProviderStatus, tellProviderStatus } from '../../schemas/messages/provider-status.ts';
 import { deliverRefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
 import type { RolePair } from '../../schemas/role-keys.ts';
 import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../schemas/subjects.ts';
+import type { BackendExchanges } from '../providers/backend-exchanges.ts';
 import type { Provider } from '../providers/provider.ts';
 import { createCommandMemory } from './command-memory.ts';
 import { createRefreshRunner } from './refresh-runner.ts';
@@ -28,6 +31,7 @@ export interface ProviderWorkerOptions {
   readonly provider: Provider;
   /** Of the requests to it. */
   readonly status: () => AskedProviderStatus;
+  readonly backendExchanges: BackendExchanges;
   /** With the keys of this provider's role. */
   readonly bus: Bus;
   readonly bootId: string;
@@ -68,6 +72,7 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
   const authorizations = createCommandMemory<Awaited<ReturnType<Provider['authorize']>>>();
   const exchanges = createCommandMemory<Awaited<ReturnType<Provider['exchange']>>>();
   const documents = createCommandMemory<ClientMetadataDocument>();
+  const tokenExchanges = createCommandMemory<TokenExchangeOutcome>();
   const revocations = createCommandMemory<Awaited<ReturnType<Provider['revoke']>>>();
   const runner = createRefreshRunner({
     provider,
@@ -97,6 +102,12 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
     bus.serve(findClientMetadata, atAnyWorker(findClientMetadata), ({ url }, { commandId }) =>
       documents.run(commandId, () => options.fetchClientMetadata(url)),
     ),
+    bus.serve(
+      exchangeTokenAtProvider,
+      atThisWorker(exchangeTokenAtProvider),
+      ({ backend, subjectToken }, { commandId }) =>
+        tokenExchanges.run(commandId, () => options.backendExchanges.exchange(backend, subjectToken)),
+    ),
     bus.serve(findProviderWorker, atAnyWorker(findProviderWorker), () => ({ bootId })),
     bus.serve(tellProviderStatus, atAnyWorker(tellProviderStatus), () => ({ status: options.status() })),
     bus.serve(refreshAtProvider, atThisWorker(refreshAtProvider), (order) => {
@@ -125,6 +136,7 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
         exchanged,
         authorizations.settled(),
         documents.settled(),
+        tokenExchanges.settled(),
         revocations.settled(),
         runner.drain(),
       ]);

@@ -103,6 +103,7 @@ runProcess({
       linkedIdleMs: settings.linking.idleDays * 24 * 3_600_000,
       keepLinkedAlive: settings.linking.keepAlive,
       providers: requests,
+      tokenExchanges: settings.tokenExchanges,
       refreshTokenReuse: new Map(
         settings.providers.flatMap(({ name, refreshTokenReuse: reuse }) => (reuse ? [[name, reuse]] : [])),
       ),

@@ -12,6 +12,7 @@ import type { Operation } from '../../schemas/messages/operation.ts';
 import {
   authorizeAtProvider,
   exchangeAtProvider,
+  exchangeTokenAtProvider,
   findProviderWorker,
   refreshAtProvider,
   revokeAtProvider,
@@ -21,6 +22,7 @@ import { incomingWorkerName } from '../../schemas/provider.ts';
 import type { Secret } from '../../schemas/secret.ts';
 import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../schemas/subjects.ts';
 import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
+import type { ProviderExchanges } from '../../vault/exchange/exchanged-tokens.ts';
 import type { ProviderRefreshes } from '../../vault/refresh/refresher.ts';
 
 /** A provider's own time-out is 10 s; a worker that starts is waited for. */
@@ -47,7 +49,7 @@ interface IncomingRequests {
 
 export function createProviderRequests(
   bus: Bus,
-): ProviderSignIns & ProviderRefreshes & ClientDocuments & IncomingRequests {
+): ProviderSignIns & ProviderRefreshes & ProviderExchanges & ClientDocuments & IncomingRequests {
   const found = new Map<string, Promise<{ bootId: string }>>();
   const anyWorker = (provider: string, operation: { name: string }): RequestTarget => ({
     subject: providerSubject(provider, operation.name),
@@ -127,6 +129,9 @@ export function createProviderRequests(
 
     exchange: (provider, leg, parameters) =>
       askOne(provider, exchangeAtProvider, { leg, parameters }, exchangeTimeoutMs),
+
+    exchangeToken: (provider, { backend, subjectToken }) =>
+      askOne(provider, exchangeTokenAtProvider, { backend, subjectToken }, exchangeTimeoutMs),
 
     async revoke(provider, tokens, registration) {
       const target = anyWorker(provider, revokeAtProvider);

@@ -1,4 +1,4 @@
-/** V-01 to V-08: what the authorization server, the incoming auth and the strategies must agree on (RFC 0053). */
+/** V-01 to V-08 without V-03: what the authorization server, the incoming auth and the strategies must agree on (RFC 0053). */
 import { shownAddress } from '../address.ts';
 import { findProviderNames, findSubjectProvider, runConfigPath, strategiesOf, upstreamsOf } from './parts.ts';
 import { type Rule, shownName } from './rule.ts';
@@ -50,25 +50,6 @@ const providersAreConfigured: Rule = {
       );
     });
   },
-};
-
-/** V-03 */
-const subjectOfTokenExchange: Rule = {
-  id: 'V-03',
-  severity: 'warning',
-  find: (config) =>
-    config.authServer === undefined
-      ? []
-      : strategiesOf(config)
-          .filter(
-            ({ strategy }) => strategy.type === 'token_exchange' && findSubjectProvider(strategy) === null,
-          )
-          .map(({ path }) => ({
-            path,
-            message:
-              'exchanges the token that Latchkey itself issued; the token service must trust this issuer',
-            fix: "write `subjectProviderName` to exchange a provider's token instead",
-          })),
 };
 
 /** V-04 */
@@ -187,7 +168,6 @@ const incomingIsOidc: Rule = {
 export const authServerIntegrationRules: readonly Rule[] = [
   authServerIsThere,
   providersAreConfigured,
-  subjectOfTokenExchange,
   oneIssuer,
   upstreamsAreConsistent,
   providerIsNamed,

@@ -98,7 +98,12 @@ const strategyHasItsBlock: Rule = {
   severity: 'error',
   find: (config) =>
     strategiesOf(config).flatMap(({ path, strategy }) => {
-      const blocks = { header_injection: 'headerInjection', upstream_inject: 'upstreamInject' } as const;
+      const blocks = {
+        header_injection: 'headerInjection',
+        upstream_inject: 'upstreamInject',
+        token_exchange: 'tokenExchange',
+        aws_sts: 'awsSts',
+      } as const;
       const findings: Finding[] = [];
       for (const [type, key] of Object.entries(blocks) as [
         keyof typeof blocks,
@@ -117,6 +122,20 @@ const strategyHasItsBlock: Rule = {
           path: `${path}.headerInjection`,
           message: 'is missing, but the type is `header_injection`',
           fix: 'write `headerInjection: {headerName: X-API-Key, headerValueEnv: BACKEND_API_KEY}`',
+        });
+      }
+      if (strategy.type === 'token_exchange' && strategy.tokenExchange === undefined) {
+        findings.push({
+          path: `${path}.tokenExchange`,
+          message: 'is missing, but the type is `token_exchange`',
+          fix: 'write `tokenExchange: {tokenUrl: https://sts.example.com/oauth2/token, audience: orders, subjectProviderName: corporate}`',
+        });
+      }
+      if (strategy.type === 'aws_sts' && strategy.awsSts === undefined) {
+        findings.push({
+          path: `${path}.awsSts`,
+          message: 'is missing, but the type is `aws_sts`',
+          fix: 'write `awsSts: {region: us-east-1, fallbackRoleArn: "arn:aws:iam::...:role/...", subjectProviderName: corporate}`',
         });
       }
       return findings;

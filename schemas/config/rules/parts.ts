@@ -90,7 +90,7 @@ export function strategyFor(config: DraftConfig, backend: string): Draft<Strateg
   return own !== undefined && Object.hasOwn(own, backend) ? own[backend] : config.outgoingAuth?.default;
 }
 
-/** Where a strategy names the provider whose token is the subject, though such strategies are refused by name. */
+/** Where a strategy names the provider whose token is the subject, also one that is refused by name. */
 export function findSubjectProvider(strategy: Draft<Strategy>): { key: string; name: unknown } | null {
   const blocks = strategy as Record<string, unknown>;
   for (const block of ['tokenExchange', 'awsSts', 'xaa']) {

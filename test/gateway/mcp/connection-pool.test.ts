@@ -20,7 +20,7 @@ const backend: Backend = {
 const as = (owner: string) => ({
   owner,
   client: { info: {}, capabilities: {} },
-  credentials: {},
+  credentials: { headers: {}, sign: null },
 });
 
 function aConnector(open?: () => Promise<void>) {

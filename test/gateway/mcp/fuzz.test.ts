@@ -2,22 +2,12 @@
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createRandom } from '../../world/random.ts';
 import { startTestBackend } from '../test-backend.ts';
 import { startTestGateway, type TestGateway } from '../test-gateway.ts';
 
 const test = suite('gateway/mcp fuzz');
 const rounds = 2_000;
-
-/** mulberry32 */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const envelope = {
   'io.modelcontextprotocol/protocolVersion': '2026-07-28',

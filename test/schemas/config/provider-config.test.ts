@@ -33,6 +33,8 @@ test('holds endpoints and secret references of both kinds', () => {
       authorizationParams: {},
       refreshTokenLifetimeMs: null,
       allowPrivateIps: false,
+      tokenExchanges: [],
+      awsSts: [],
       type: 'oidc',
       issuerUrl: 'https://sso.example.com',
       subjectClaims: ['sub'],
@@ -51,6 +53,8 @@ test('holds endpoints and secret references of both kinds', () => {
       authorizationParams: { prompt: 'login' },
       refreshTokenLifetimeMs: null,
       allowPrivateIps: false,
+      tokenExchanges: [],
+      awsSts: [],
       type: 'oauth2',
       authorizationEndpoint: 'https://gitlab.example.com/oauth/authorize',
       tokenEndpoint: 'https://gitlab.example.com/oauth/token',
@@ -168,6 +172,84 @@ test('previous clients keep their secrets, and the worker reads those too', () =
     { clientId: 'a-public-one', clientSecret: null },
   ]);
   assert.equal(secrets.at(-1), secret);
+});
+
+test('has each exchange of a token of its providers, and the secrets of a shared block once', () => {
+  const settings = accepted((raw) => {
+    raw.outgoingAuth.default = {
+      type: 'token_exchange',
+      tokenExchange: {
+        ...{ tokenUrl: 'https://sts.example.com/token', clientId: 'latchkey', clientSecretEnv: 'STS_SECRET' },
+        ...{ audience: 'orders', scopes: ['a'], subjectProviderName: 'corporate', subjectTokenType: 'jwt' },
+        actor: { tokenFile: '/run/actor' },
+      },
+    };
+    raw.outgoingAuth.backends = {};
+  });
+  const { providers, secrets } = providerConfig(settings);
+  const [corporate, gitlab] = providers;
+  assert.equal(
+    corporate!.tokenExchanges.map(({ backend }) => backend),
+    settings.backends.map(({ name }) => name),
+  );
+  const path = 'outgoingAuth.default.tokenExchange';
+  assert.equal(corporate!.tokenExchanges[0], {
+    backend: settings.backends[0]!.name,
+    tokenUrl: 'https://sts.example.com/token',
+    clientId: 'latchkey',
+    clientSecret: { source: 'env', name: 'STS_SECRET', path: `${path}.clientSecretEnv` },
+    tokenEndpointAuthMethod: 'client_secret_basic',
+    audience: 'orders',
+    resource: null,
+    scopes: ['a'],
+    subjectTokenType: 'urn:ietf:params:oauth:token-type:jwt',
+    actor: {
+      token: { source: 'file', name: '/run/actor', path: `${path}.actor.tokenFile` },
+      tokenType: 'urn:ietf:params:oauth:token-type:access_token',
+    },
+    allowPrivateIps: false,
+  });
+  assert.equal(gitlab!.tokenExchanges, []);
+  assert.equal(
+    secrets.map((secret) => secret.path).filter((place) => place.startsWith(path)),
+    [`${path}.clientSecretEnv`, `${path}.actor.tokenFile`],
+  );
+});
+
+test('has the roles of AWS in the order in which they count, and the endpoint of the region', () => {
+  const role = (name: string) => `arn:aws:iam::123456789012:role/${name}`;
+  const settings = accepted((raw) => {
+    raw.outgoingAuth.backends.search = {
+      type: 'aws_sts',
+      awsSts: {
+        ...{ region: 'eu-west-1', subjectProviderName: 'corporate' },
+        roleMappings: [
+          { claim: 'c', roleArn: role('last') },
+          { claim: 'b', roleArn: role('second'), priority: 2 },
+          { claim: 'd', roleArn: role('last-of-all') },
+          { claim: 'a', roleArn: role('first'), priority: 1 },
+        ],
+      },
+    };
+  });
+  const [corporate] = providerConfig(settings).providers;
+  assert.equal(corporate!.awsSts, [
+    {
+      backend: 'search',
+      endpoint: 'https://sts.eu-west-1.amazonaws.com/',
+      fallbackRoleArn: null,
+      roleMappings: [
+        { claim: 'a', roleArn: role('first') },
+        { claim: 'b', roleArn: role('second') },
+        { claim: 'c', roleArn: role('last') },
+        { claim: 'd', roleArn: role('last-of-all') },
+      ],
+      roleClaim: 'groups',
+      sessionNameClaim: 'sub',
+      sessionSeconds: 3600,
+      allowPrivateIps: false,
+    },
+  ]);
 });
 
 test.run();

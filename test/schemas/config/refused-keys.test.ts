@@ -12,6 +12,15 @@ const test = suite('refused-keys');
 const places: Record<string, PathSegment[]> = {
   'outgoingAuth.backends.*': ['outgoingAuth', 'backends', 'search'],
   'outgoingAuth.backends.*.type': ['outgoingAuth', 'backends', 'search', 'type'],
+  'outgoingAuth.default.awsSts.roleMappings[]': ['outgoingAuth', 'default', 'awsSts', 'roleMappings', 0],
+  'outgoingAuth.backends.*.awsSts.roleMappings[]': [
+    'outgoingAuth',
+    'backends',
+    'search',
+    'awsSts',
+    'roleMappings',
+    0,
+  ],
   'backends[]': ['backends', 0],
   'aggregation.tools[]': ['aggregation', 'tools', 0],
   'authServer.runConfig.upstreams[].oidc_config': ['authServer', 'runConfig', 'upstreams', 0, 'oidc_config'],
@@ -23,6 +32,13 @@ const places: Record<string, PathSegment[]> = {
     'oauth2_config',
   ],
 };
+
+/** What the sample has nowhere. */
+function awsSts(): Raw {
+  const roleArn = 'arn:aws:iam::123456789012:role/mcp';
+  const roleMappings = [{ claim: 'users', roleArn }];
+  return { type: 'aws_sts', awsSts: { region: 'eu-west-1', roleMappings, subjectProviderName: 'gitlab' } };
+}
 
 function placeOf(location: string): PathSegment[] {
   return places[location] ?? (location === '' ? [] : location.split('.'));
@@ -37,6 +53,11 @@ for (const { location, word, kind } of listRefusals()) {
     if (kind === 'key') assert.not(keysOf(schema).includes(word), 'what is accepted is not refused');
 
     const loaded = loadChanged((raw: Raw) => {
+      if (location.includes('.awsSts.')) {
+        const { backends } = raw.outgoingAuth;
+        raw.outgoingAuth.default = awsSts();
+        backends.search = awsSts();
+      }
       const target = kind === 'key' ? [...path, word] : path;
       const parent = target.slice(0, -1).reduce((node, key) => node[key], raw);
       parent[target.at(-1)!] = kind === 'key' ? { enabled: true } : word;
@@ -56,7 +77,7 @@ test('a feature of ToolHive is told as one', () => {
 
 test('what a refused type would need is not reported as well', () => {
   const loaded = loadChanged((raw) => {
-    raw.outgoingAuth.default = { type: 'aws_sts', awsSts: { region: 'eu-central-1' } };
+    raw.outgoingAuth.default = { type: 'obo', obo: { clientId: 'latchkey' } };
   });
   assert.equal(told(loaded), ['F-04 outgoingAuth.default.type']);
 });

@@ -21,6 +21,26 @@ function preset(raw: Raw, upstream: Raw, block: Raw = {}, key = 'oauth2_config')
   runConfig(raw).upstreams[1] = { name: 'gitlab', ...upstream, [key]: { client_id: 'latchkey', ...block } };
 }
 
+/** A token exchange; what is undefined is not there. */
+function exchange(change: Raw = {}): Raw {
+  const block = {
+    ...{ tokenUrl: 'https://sts.example.com/token', clientId: 'latchkey', audience: 'orders' },
+    ...{ subjectProviderName: 'gitlab', ...change },
+  };
+  const given = Object.entries(block).filter(([, value]) => value !== undefined);
+  return { type: 'token_exchange', tokenExchange: Object.fromEntries(given) };
+}
+
+/** Roles of AWS; what is undefined is not there. */
+function awsSts(change: Raw = {}): Raw {
+  const block = {
+    ...{ region: 'eu-west-1', fallbackRoleArn: 'arn:aws:iam::123456789012:role/mcp' },
+    ...{ subjectProviderName: 'gitlab', ...change },
+  };
+  const given = Object.entries(block).filter(([, value]) => value !== undefined);
+  return { type: 'aws_sts', awsSts: Object.fromEntries(given) };
+}
+
 interface Case {
   readonly rule: RuleId;
   readonly what: string;
@@ -44,9 +64,9 @@ const cases: readonly Case[] = [
     change: (raw) => {
       delete raw.authServer;
       raw.outgoingAuth.backends = {};
-      raw.outgoingAuth.default = { type: 'token_exchange', tokenExchange: { subjectProviderName: 'gitlab' } };
+      raw.outgoingAuth.default = exchange();
     },
-    told: ['F-04 outgoingAuth.default.type', 'V-01 outgoingAuth.default', 'V-38 incomingAuth.oidc.issuer'],
+    told: ['V-01 outgoingAuth.default', 'V-38 incomingAuth.oidc.issuer'],
   },
   {
     rule: 'V-01',
@@ -215,9 +235,9 @@ const cases: readonly Case[] = [
     rule: 'V-02',
     what: 'an unknown provider as the subject of a token exchange',
     change: (raw) => {
-      raw.outgoingAuth.default = { type: 'token_exchange', tokenExchange: { subjectProviderName: 'github' } };
+      raw.outgoingAuth.default = exchange({ subjectProviderName: 'github' });
     },
-    told: ['F-04 outgoingAuth.default.type', 'V-02 outgoingAuth.default.tokenExchange.subjectProviderName'],
+    told: ['V-02 outgoingAuth.default.tokenExchange.subjectProviderName'],
   },
   {
     rule: 'V-02',
@@ -231,12 +251,176 @@ const cases: readonly Case[] = [
     rule: 'V-03',
     what: 'a token exchange whose subject is the own token',
     change: (raw) => {
-      raw.outgoingAuth.default = {
-        type: 'token_exchange',
-        tokenExchange: { tokenUrl: 'https://sts.example.com' },
-      };
+      raw.outgoingAuth.default = exchange({ subjectProviderName: undefined });
     },
-    told: ['F-04 outgoingAuth.default.type', 'V-03 outgoingAuth.default'],
+    told: ['V-03 outgoingAuth.default.tokenExchange.subjectProviderName'],
+  },
+  {
+    rule: 'V-03',
+    what: 'a token exchange with all that it can have',
+    change: (raw) => {
+      raw.outgoingAuth.default = exchange({
+        clientSecretFile: '/run/secrets/sts',
+        tokenEndpointAuthMethod: 'client_secret_post',
+        resource: 'https://orders.example/mcp',
+        scopes: ['orders.read'],
+        subjectTokenType: 'urn:ietf:params:oauth:token-type:id_token',
+        actor: { tokenFile: '/run/secrets/actor', tokenType: 'jwt' },
+        allowPrivateIps: true,
+      });
+    },
+  },
+  {
+    rule: 'V-22',
+    what: 'a token exchange without its block',
+    change: (raw) => {
+      raw.outgoingAuth.default = { type: 'token_exchange' };
+    },
+    told: ['V-22 outgoingAuth.default.tokenExchange'],
+  },
+  {
+    rule: 'V-22',
+    what: 'the block of a token exchange at another type',
+    change: (raw) => {
+      raw.outgoingAuth.default = { ...exchange(), type: 'unauthenticated' };
+    },
+    told: ['V-22 outgoingAuth.default.tokenExchange'],
+  },
+  {
+    rule: 'V-03',
+    what: 'an AWS role whose subject is the own token',
+    change: (raw) => {
+      raw.outgoingAuth.default = awsSts({ subjectProviderName: undefined });
+    },
+    told: ['V-03 outgoingAuth.default.awsSts.subjectProviderName'],
+  },
+  {
+    rule: 'V-02',
+    what: 'an unknown provider as the subject of an AWS role',
+    change: (raw) => {
+      raw.outgoingAuth.default = awsSts({ subjectProviderName: 'github' });
+    },
+    told: ['V-02 outgoingAuth.default.awsSts.subjectProviderName'],
+  },
+  {
+    rule: 'V-22',
+    what: '`aws_sts` without its block, and the block at another type',
+    change: (raw) => {
+      raw.outgoingAuth.default = { type: 'aws_sts' };
+      raw.outgoingAuth.backends.search = { ...awsSts(), type: 'unauthenticated' };
+    },
+    told: ['V-22 outgoingAuth.backends.search.awsSts', 'V-22 outgoingAuth.default.awsSts'],
+  },
+  {
+    rule: 'V-66',
+    what: '`aws_sts` without any role',
+    change: (raw) => {
+      raw.outgoingAuth.default = awsSts({ fallbackRoleArn: undefined });
+    },
+    told: ['V-66 outgoingAuth.default.awsSts'],
+  },
+  {
+    rule: 'V-66',
+    what: '`aws_sts` with all that it can have',
+    change: (raw) => {
+      raw.outgoingAuth.default = awsSts({
+        roleMappings: [{ claim: 'admins', roleArn: 'arn:aws-cn:iam::123456789012:role/a/b', priority: 1 }],
+        roleClaim: 'roles',
+        sessionDuration: 900,
+        sessionNameClaim: 'email',
+        subjectTokenType: 'id_token',
+        stsEndpoint: 'http://127.0.0.1:4566',
+        allowPrivateIps: true,
+      });
+    },
+  },
+  {
+    rule: 'V-14',
+    what: 'STS over http',
+    change: (raw) => {
+      raw.outgoingAuth.default = awsSts({ stsEndpoint: 'http://sts.example.com' });
+    },
+    told: ['V-14 outgoingAuth.default.awsSts.stsEndpoint'],
+  },
+  {
+    rule: 'V-21',
+    what: 'STS on this machine that is not allowed',
+    change: (raw) => {
+      raw.outgoingAuth.default = awsSts({ stsEndpoint: 'http://localhost:4566' });
+    },
+    told: ['V-21 outgoingAuth.default.awsSts.stsEndpoint'],
+  },
+  {
+    rule: 'F-06',
+    what: 'a password in the address of STS',
+    change: (raw) => {
+      raw.outgoingAuth.default = awsSts({ stsEndpoint: 'https://a:b@sts.example.com' });
+    },
+    told: ['F-06 outgoingAuth.default.awsSts.stsEndpoint'],
+  },
+  {
+    rule: 'V-65',
+    what: 'a client secret of a token exchange without a client',
+    change: (raw) => {
+      raw.outgoingAuth.default = exchange({ clientId: undefined, clientSecretEnv: 'STS_SECRET' });
+    },
+    told: ['V-65 outgoingAuth.default.tokenExchange.clientId'],
+  },
+  {
+    rule: 'V-65',
+    what: 'an actor without a token, and one with two',
+    change: (raw) => {
+      raw.outgoingAuth.default = exchange({ actor: {} });
+      raw.outgoingAuth.backends.search = exchange({ actor: { tokenEnv: 'ACTOR_TOKEN', tokenFile: '/t' } });
+    },
+    told: [
+      'V-65 outgoingAuth.backends.search.tokenExchange.actor',
+      'V-65 outgoingAuth.default.tokenExchange.actor',
+    ],
+  },
+  {
+    rule: 'V-24',
+    what: 'two sources for the client secret of a token exchange',
+    change: (raw) => {
+      raw.outgoingAuth.default = exchange({ clientSecretEnv: 'STS_SECRET', clientSecretFile: '/s' });
+    },
+    told: ['V-24 outgoingAuth.default.tokenExchange'],
+  },
+  {
+    rule: 'F-06',
+    what: 'secrets of a token exchange in the file',
+    change: (raw) => {
+      raw.outgoingAuth.default = exchange({ clientSecret: 'hunter2' });
+      raw.outgoingAuth.backends.search = exchange({ tokenUrl: 'https://a:b@sts.example.com/token' });
+    },
+    told: [
+      'F-06 outgoingAuth.backends.search.tokenExchange.tokenUrl',
+      'F-06 outgoingAuth.default.tokenExchange.clientSecret',
+    ],
+  },
+  {
+    rule: 'V-14',
+    what: 'a token service over http',
+    change: (raw) => {
+      raw.outgoingAuth.default = exchange({ tokenUrl: 'http://sts.example.com/token' });
+    },
+    told: ['V-14 outgoingAuth.default.tokenExchange.tokenUrl'],
+  },
+  {
+    rule: 'V-21',
+    what: 'a token service on this machine that is not allowed',
+    change: (raw) => {
+      raw.outgoingAuth.default = exchange({ tokenUrl: 'http://localhost:9000/token' });
+    },
+    told: ['V-21 outgoingAuth.default.tokenExchange.tokenUrl'],
+  },
+  {
+    rule: 'V-37',
+    what: 'a token service with a fragment',
+    change: (raw) => {
+      raw.outgoingAuth.default = exchange({ tokenUrl: 'https://sts.example.com/token#x' });
+    },
+    told: ['V-37 outgoingAuth.default.tokenExchange.tokenUrl'],
   },
   {
     rule: 'V-04',

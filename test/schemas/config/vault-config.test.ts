@@ -36,6 +36,7 @@ test('holds what a vault worker needs, and no address or secret of a provider or
           refreshTokenReuse: { policy: 'leeway', leewayMs: 90_000 },
         },
       ],
+      tokenExchanges: [],
       keyRing: null,
       keysBackupDays: 30,
       signingKeyDays: 90,
@@ -59,6 +60,21 @@ test('the streams of a cluster are kept on three servers where the configuration
     }),
   );
   assert.is(replicas, 3);
+});
+
+test('knows which backend is sent what is exchanged of which provider, and nothing of the service', () => {
+  const { tokenExchanges, secrets } = vaultConfig(
+    accepted((raw) => {
+      delete raw.nats;
+      const tokenExchange = {
+        ...{ tokenUrl: 'https://sts.example.com/token', clientId: 'latchkey', clientSecretEnv: 'STS_SECRET' },
+        ...{ subjectProviderName: 'corporate', subjectTokenType: 'id_token' },
+      };
+      raw.outgoingAuth.backends.search = { type: 'token_exchange', tokenExchange };
+    }),
+  );
+  assert.equal(tokenExchanges, [{ backend: 'search', provider: 'corporate', subjectToken: 'id-token' }]);
+  assert.equal(secrets, []);
 });
 
 test.run();

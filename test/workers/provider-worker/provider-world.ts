@@ -25,8 +25,9 @@ import {
 } from '../../../workers/provider-worker/client-metadata.ts';
 import { watchConnection } from '../../../workers/provider-worker/connection-watch.ts';
 import { type ProviderWorker, serveProvider } from '../../../workers/provider-worker/provider-worker.ts';
+import { createBackendExchanges } from '../../../workers/providers/backend-exchanges.ts';
 import { createProvider } from '../../../workers/providers/provider-kinds.ts';
-import { createDependencies } from '../providers/provider-settings.ts';
+import { createDependencies, exchangeDependencies } from '../providers/provider-settings.ts';
 
 const partition = 7;
 
@@ -90,6 +91,7 @@ export function createProviderWorld(url: string, token?: string): ProviderWorld 
         bus: createBus({ connection, envelopes }),
         provider: createProvider(settings, dependencies),
         status: () => 'unknown',
+        backendExchanges: createBackendExchanges(settings, exchangeDependencies(dependencies)),
         connected: watchConnection(connection),
         fetchClientMetadata: (url) => fetchClientMetadata(createClientMetadataFetch(), url),
         now,

@@ -37,6 +37,16 @@ export function createDependencies(
   };
 }
 
+/** The same for token exchanges; the secrets of both clients are one. */
+export const exchangeDependencies = ({ now, log }: TestDependencies) => ({
+  secretOf: () => new Secret(clientSecret),
+  readSecret: () => new Secret('the-token-of-the-actor'),
+  fetchFor: (options: { allowPrivateAddresses: boolean }) =>
+    createGuardedFetch({ ...options, timeoutMs: 500 }),
+  now,
+  log,
+});
+
 const client = {
   name: 'test',
   clientId: 'latchkey',
@@ -49,6 +59,8 @@ const client = {
   authorizationParams: {},
   refreshTokenLifetimeMs: null,
   allowPrivateIps: true,
+  tokenExchanges: [],
+  awsSts: [],
 } as const;
 
 export const oidcSettings = (issuerUrl: string): OidcProviderSettings => ({

@@ -26,7 +26,8 @@ const personSchema = z.looseObject({});
 
 export async function openWhoamiBackend(options: {
   name: string;
-  userinfoUrl: string;
+  /** Where it asks whose token it was sent; or it finds the person in the request's headers by itself. */
+  userinfoUrl: string | ((headers: http.IncomingHttpHeaders) => Record<string, unknown> | null);
   port?: number;
   listenOn?: string;
 }): Promise<WhoamiBackend> {
@@ -64,14 +65,20 @@ export async function openWhoamiBackend(options: {
     authorizations.push(request.headers.authorization ?? null);
     const token = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
     const known = token !== undefined && !rejects.has(token);
-    const person = known ? await findPerson(options.userinfoUrl, token) : null;
-    if (token === undefined || person === null) {
+    const { userinfoUrl } = options;
+    const person =
+      typeof userinfoUrl !== 'string'
+        ? userinfoUrl(request.headers)
+        : known
+          ? await findPerson(userinfoUrl, token)
+          : null;
+    if (person === null) {
       if (token !== undefined) refused++;
       challenge(request, response, token !== undefined);
       return;
     }
     const authenticated = request as NodeIncomingMessageLike;
-    authenticated.auth = { token, clientId: '', scopes: [], extra: { person } };
+    authenticated.auth = { token: token ?? '', clientId: '', scopes: [], extra: { person } };
     await handle(authenticated, response);
   });
   server.listen(options.port ?? 0, options.listenOn ?? '127.0.0.1');
