@@ -28,7 +28,12 @@ import { createResourceMetadata } from './http/resource-metadata.ts';
 import { createInstance } from './instance.ts';
 import { createNatsPeers } from './mcp/nats-peers.ts';
 import { createVaultSessionStore } from './mcp/vault-session-store.ts';
-import { createVaultClient, fetchInstanceDescription, fetchIssuerKeys } from './vault-client.ts';
+import {
+  createVaultClient,
+  fetchInstanceDescription,
+  fetchIssuerKeys,
+  introspectByVault,
+} from './vault-client.ts';
 
 /** How long the vault may take to answer the first question. */
 const vaultLimitMs = 30_000;
@@ -109,7 +114,12 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
               log,
             })
           : createResourceMetadata({ ...settings, scopes: incoming.scopes }),
-      ...(incoming.type === 'external' && { external: { ...incoming, keys: issuerKeys! } }),
+      ...(incoming.type === 'external' && {
+        external: {
+          ...{ rules: incoming.rules, scopes: incoming.scopes, keys: issuerKeys! },
+          introspect: incoming.introspects ? (token) => introspectByVault(bus, token) : null,
+        },
+      }),
       vault,
       instance,
       fetchDescription,

@@ -1,9 +1,10 @@
 /**
  * How callers of the MCP endpoint prove who they are: with tokens of the embedded authorization server, or, without one,
- * with those of an external issuer. The names are ToolHive's.
+ * with those of an external issuer. The names are ToolHive's; `clientSecretFile` is
+ * Latchkey's own.
  */
 import * as z from 'zod';
-import { httpUrl, scopes, text } from './fields.ts';
+import { environmentVariable, filePath, httpUrl, scopes, text } from './fields.ts';
 
 export const incomingAuthSchema = z
   .strictObject({
@@ -24,6 +25,18 @@ export const incomingAuthSchema = z
           'Where an external issuer has its keys, if its discovery document does not say so',
           'https://sso.example.com/keys',
         ).optional(),
+        introspectionUrl: httpUrl(
+          'Where an external issuer says whether an opaque token is good (RFC 7662), with `clientId` and its secret',
+          'https://sso.example.com/introspect',
+        ).optional(),
+        clientSecretEnv: environmentVariable(
+          'The environment variable of the worker `incoming` that holds the secret of `clientId`',
+          'ISSUER_CLIENT_SECRET',
+        ).optional(),
+        clientSecretFile: filePath(
+          'The file that holds the secret of `clientId`',
+          '/run/secrets/issuer-client-secret',
+        ).optional(),
         jwksAllowPrivateIp: z
           .boolean()
           .meta({
@@ -35,7 +48,7 @@ export const incomingAuthSchema = z
           .string()
           .meta({
             description:
-              'A client at an external issuer whose ID tokens must not be taken for access tokens; not needed with `authServer`',
+              'The client of Latchkey at an external issuer, with which it asks about opaque tokens; not needed with `authServer`',
             examples: ['latchkey'],
           })
           .optional(),

@@ -12,15 +12,22 @@ export interface ExternalIncoming {
   readonly rules: ExternalTokenRules;
   /** What every token must have. */
   readonly scopes: readonly string[];
+  /** Whether the issuer is asked about opaque tokens. */
+  readonly introspects: boolean;
 }
 
 export type IncomingSettings = { readonly type: 'embedded' } | ExternalIncoming;
 
 export function incomingSettings({ authServer, incomingAuth, linking }: Config): IncomingSettings {
   if (authServer !== undefined) return { type: 'embedded' };
-  const { issuer, audience, scopes = [] } = incomingAuth.oidc;
+  const { issuer, audience, scopes = [], introspectionUrl } = incomingAuth.oidc;
   const { issuerAliases = [], principalClaim = 'sub' } = linking;
-  return { type: 'external', rules: { issuer, issuerAliases, audience, principalClaim }, scopes };
+  return {
+    type: 'external',
+    rules: { issuer, issuerAliases, audience, principalClaim },
+    scopes,
+    introspects: introspectionUrl !== undefined,
+  };
 }
 
 /** The names of all provider workers of the configuration: each has a key of its own. */

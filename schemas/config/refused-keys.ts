@@ -33,8 +33,6 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
   },
   incomingAuth: { authz: absent('authz') },
   'incomingAuth.oidc': {
-    clientSecretEnv: notYet('clientSecretEnv'),
-    introspectionUrl: notYet('introspectionUrl'),
     protectedResourceAllowPrivateIp: absent(
       'protectedResourceAllowPrivateIp',
       'remove it; `jwksAllowPrivateIp` lets the issuer be in a private network',

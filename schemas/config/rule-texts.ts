@@ -314,6 +314,12 @@ export const ruleTexts = {
     wrong: '`audience` is `clientId`, so an ID token of that client can look like an access token',
     instead: 'The identifier of an API of its own at the issuer',
   },
+  'V-62': {
+    title: 'the issuer is asked about tokens by a client of its own',
+    wrong:
+      '`introspectionUrl` without `clientId` or its secret, a secret without it, or two sources of the secret',
+    instead: '`introspectionUrl`, `clientId`, and `clientSecretEnv` or `clientSecretFile`',
+  },
   'O-01': {
     title: 'the provider answers',
     wrong: 'An address of the provider cannot be reached, is refused, or answers with an error',

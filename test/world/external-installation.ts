@@ -24,9 +24,13 @@ import { ensureKeyFolder } from '../../workers/keys/key-folder.ts';
 import { openWhoamiBackend, type WhoamiBackend } from './backends/whoami.ts';
 import { Browser } from './browser.ts';
 import { findFreePorts } from './free-ports.ts';
-import { type ExternalIssuer, openExternalIssuer } from './identity-providers/external-issuer.ts';
+import {
+  type ExternalIssuer,
+  introspectionClient,
+  openExternalIssuer,
+} from './identity-providers/external-issuer.ts';
 import { type GitlabProvider, openGitlabProvider } from './identity-providers/gitlab.ts';
-import { openNatsServer } from './nats-server.ts';
+import { openNatsServer, type TestNatsServer } from './nats-server.ts';
 import { type Person, walkThroughSignIn } from './person.ts';
 import { openTemporaryFolder } from './temporary-folder.ts';
 
@@ -38,6 +42,7 @@ export interface ExternalInstallation extends AsyncDisposable {
   readonly issuer: ExternalIssuer;
   readonly gitlab: GitlabProvider;
   readonly gitlabTools: WhoamiBackend;
+  readonly nats: TestNatsServer;
   /** A request as a gateway makes it. */
   readonly bus: Bus;
   readonly vault: VaultClient;
@@ -50,9 +55,9 @@ export interface ExternalInstallation extends AsyncDisposable {
 
 export interface ExternalInstallationOptions {
   readonly scopes?: readonly string[];
-  /** Changes `incomingAuth.oidc`. */
-  readonly oidc?: Raw;
   readonly linking?: Raw;
+  /** Opaque tokens are asked about. */
+  readonly introspects?: boolean;
   /** It is not there when everything starts. */
   readonly issuerAway?: boolean;
 }
@@ -89,7 +94,16 @@ export async function openExternalInstallation(
   const config = folder.file('latchkey.yaml');
   const secretFile = folder.file('gitlab-secret');
   writeFileSync(secretFile, clientSecret);
-  const oidc = { issuer: issuer.issuer, audience: mcpUrl, jwksAllowPrivateIp: true, ...options.oidc };
+  const issuerSecretFile = folder.file('issuer-secret');
+  writeFileSync(issuerSecretFile, introspectionClient.client_secret);
+  const oidc = {
+    ...{ issuer: issuer.issuer, audience: mcpUrl, jwksAllowPrivateIp: true },
+    ...(options.introspects && {
+      introspectionUrl: `${issuer.issuer}/token/introspection`,
+      clientId: introspectionClient.client_id,
+      clientSecretFile: issuerSecretFile,
+    }),
+  };
   writeFileSync(
     config,
     stringify({
@@ -142,7 +156,7 @@ export async function openExternalInstallation(
   const vault = createVaultClient(bus, partitions);
 
   return {
-    ...{ mcpUrl, origin, issuer, gitlab, gitlabTools, bus, vault, partitions },
+    ...{ mcpUrl, origin, issuer, gitlab, gitlabTools, nats, bus, vault, partitions },
     output: () => output.join(''),
 
     async link(accessToken, principal, account) {

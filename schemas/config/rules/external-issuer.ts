@@ -11,7 +11,7 @@ const withoutAuthServer = (find: (config: DraftConfig) => readonly Finding[]) =>
   config.authServer === undefined ? find(config) : [];
 
 function addressesOf({ incomingAuth }: DraftConfig): { path: string; url: URL }[] {
-  return (['issuer', 'jwksUrl'] as const).flatMap((key) => {
+  return (['issuer', 'jwksUrl', 'introspectionUrl'] as const).flatMap((key) => {
     const url = findUrl(incomingAuth?.oidc?.[key]);
     return url === null ? [] : [{ path: `${oidcPath}.${key}`, url }];
   });
@@ -26,6 +26,9 @@ const belongsToAnExternalIssuer: Rule = {
     const keys = {
       'incomingAuth.oidc.scopes': incomingAuth?.oidc?.scopes,
       'incomingAuth.oidc.jwksUrl': incomingAuth?.oidc?.jwksUrl,
+      'incomingAuth.oidc.introspectionUrl': incomingAuth?.oidc?.introspectionUrl,
+      'incomingAuth.oidc.clientSecretEnv': incomingAuth?.oidc?.clientSecretEnv,
+      'incomingAuth.oidc.clientSecretFile': incomingAuth?.oidc?.clientSecretFile,
       'linking.principalClaim': linking?.principalClaim,
       'linking.issuerAliases': linking?.issuerAliases,
       'linking.providers': linking?.providers,
@@ -182,6 +185,44 @@ const audienceIsNoClient: Rule = {
   }),
 };
 
+/** V-62 */
+const introspectionHasAClient: Rule = {
+  id: 'V-62',
+  severity: 'error',
+  find: withoutAuthServer(({ incomingAuth }) => {
+    const { introspectionUrl: url, clientId, clientSecretEnv, clientSecretFile } = incomingAuth?.oidc ?? {};
+    const secrets = [clientSecretEnv, clientSecretFile].filter((source) => source !== undefined).length;
+    if (secrets === 2)
+      return [
+        {
+          path: oidcPath,
+          message: 'has both `clientSecretEnv` and `clientSecretFile`',
+          fix: 'keep one of the two',
+        },
+      ];
+    if (url === undefined)
+      return secrets === 0
+        ? []
+        : [
+            {
+              path: oidcPath,
+              message: 'has a client secret, but no `introspectionUrl` at which it would be used',
+              fix: 'write `introspectionUrl`, or remove the secret',
+            },
+          ];
+    const missing = [...(clientId ? [] : ['`clientId`']), ...(secrets === 1 ? [] : ['`clientSecretEnv`'])];
+    return missing.length === 0
+      ? []
+      : [
+          {
+            path: `${oidcPath}.introspectionUrl`,
+            message: `answers clients alone (RFC 7662 section 2.1), and there is no ${missing.join(' and no ')}`,
+            fix: 'register Latchkey as a client at the issuer, and write its id and where its secret is',
+          },
+        ];
+  }),
+};
+
 export const externalIssuerRules: readonly Rule[] = [
   belongsToAnExternalIssuer,
   issuerIsEncrypted,
@@ -191,4 +232,5 @@ export const externalIssuerRules: readonly Rule[] = [
   issuerIsSomebodyElse,
   principalStaysTheSame,
   audienceIsNoClient,
+  introspectionHasAClient,
 ];

@@ -179,6 +179,8 @@ const cases: readonly Case[] = [
     change: (raw) => {
       raw.incomingAuth.oidc.scopes = ['mcp'];
       raw.incomingAuth.oidc.jwksUrl = 'https://sso.example.com/keys';
+      raw.incomingAuth.oidc.introspectionUrl = 'https://sso.example.com/introspect';
+      raw.incomingAuth.oidc.clientSecretEnv = 'ISSUER_CLIENT_SECRET';
       raw.linking = {
         principalClaim: 'oid',
         issuerAliases: ['https://sts.example.com'],
@@ -186,12 +188,58 @@ const cases: readonly Case[] = [
       };
     },
     told: [
+      'V-60 incomingAuth.oidc.clientSecretEnv',
+      'V-60 incomingAuth.oidc.introspectionUrl',
       'V-60 incomingAuth.oidc.jwksUrl',
       'V-60 incomingAuth.oidc.scopes',
       'V-60 linking.issuerAliases',
       'V-60 linking.principalClaim',
       'V-60 linking.providers',
     ],
+  },
+  {
+    rule: 'V-62',
+    what: 'an endpoint that is asked about tokens without a client',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.introspectionUrl = 'https://login.example.com/introspect';
+    },
+    told: ['V-62 incomingAuth.oidc.introspectionUrl'],
+  },
+  {
+    rule: 'V-62',
+    what: 'a client secret without an endpoint',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.clientSecretEnv = 'ISSUER_CLIENT_SECRET';
+    },
+    told: ['V-62 incomingAuth.oidc'],
+  },
+  {
+    rule: 'V-62',
+    what: 'two sources of the client secret',
+    change: (raw) => {
+      makeExternal(raw);
+      Object.assign(raw.incomingAuth.oidc, {
+        introspectionUrl: 'https://login.example.com/introspect',
+        clientId: 'latchkey',
+        clientSecretEnv: 'ISSUER_CLIENT_SECRET',
+        clientSecretFile: '/run/secrets/issuer',
+      });
+    },
+    told: ['V-62 incomingAuth.oidc'],
+  },
+  {
+    rule: 'V-62',
+    what: 'an endpoint that is asked about tokens by a client',
+    change: (raw) => {
+      makeExternal(raw);
+      Object.assign(raw.incomingAuth.oidc, {
+        introspectionUrl: 'https://login.example.com/introspect',
+        clientId: 'latchkey',
+        clientSecretFile: '/run/secrets/issuer',
+      });
+    },
   },
   {
     rule: 'V-61',
