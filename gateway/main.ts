@@ -113,7 +113,10 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
               cookieKeys: deriveFromPair(keys, 'gateway-vault', 'cookies'),
               log,
             })
-          : createResourceMetadata({ ...settings, scopes: incoming.scopes }),
+          : incoming.type === 'external'
+            ? createResourceMetadata({ ...settings, scopes: incoming.scopes })
+            : { handle: async () => false },
+      anonymous: incoming.type === 'anonymous',
       ...(incoming.type === 'external' && {
         external: {
           ...{ rules: incoming.rules, scopes: incoming.scopes, keys: issuerKeys! },
@@ -138,6 +141,11 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
       throw cannotListen(host, port, cause);
     });
     log.info({ host, port: listening, mcpUrl: settings.mcpUrl }, 'the gateway serves');
+    if (incoming.type === 'anonymous')
+      log.warn(
+        { host, port: listening },
+        'ANONYMOUS: incomingAuth.type is anonymous, so everybody who reaches this gateway may call every tool',
+      );
     const freshness = setInterval(() => {
       instance.refresh().catch((error) => log.debug({ error }, 'the vault did not describe the instance'));
     }, descriptionIntervalMs);

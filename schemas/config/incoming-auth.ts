@@ -1,14 +1,18 @@
 /**
  * How callers of the MCP endpoint prove who they are: with tokens of the embedded authorization server, or, without one,
- * with those of an external issuer. The names are ToolHive's; `clientSecretFile` is
- * Latchkey's own.
+ * with those of an external issuer, or not at all. The names are ToolHive's;
+ * `clientSecretFile` is Latchkey's own.
  */
 import * as z from 'zod';
 import { environmentVariable, filePath, httpUrl, scopes, text } from './fields.ts';
 
 export const incomingAuthSchema = z
   .strictObject({
-    type: z.enum(['oidc']).meta({ description: 'How callers are known', examples: ['oidc'] }),
+    type: z.enum(['oidc', 'anonymous']).meta({
+      description:
+        'How callers are known: `oidc`, by their token; or `anonymous`, not at all, so that everybody may call',
+      examples: ['oidc', 'anonymous'],
+    }),
     oidc: z
       .strictObject({
         issuer: httpUrl(
@@ -56,7 +60,8 @@ export const incomingAuthSchema = z
       .meta({
         description: 'Whose tokens are accepted',
         examples: ['{issuer: https://mcp.example.com, audience: https://mcp.example.com/mcp}'],
-      }),
+      })
+      .optional(),
   })
   .meta({
     description: 'How callers of the MCP endpoint prove who they are',

@@ -1,6 +1,6 @@
 /**
  * Who issues the tokens that are accepted, as the processes need to know it: the embedded authorization server, or an
- * external issuer with what is demanded of its tokens.
+ * external issuer with what is demanded of its tokens; or nobody, where everybody may call.
  */
 import type { ExternalTokenRules } from '../external-issuer/access-token.ts';
 import { incomingWorkerName } from '../provider.ts';
@@ -16,10 +16,12 @@ export interface ExternalIncoming {
   readonly introspects: boolean;
 }
 
-export type IncomingSettings = { readonly type: 'embedded' } | ExternalIncoming;
+export type IncomingSettings = { readonly type: 'embedded' | 'anonymous' } | ExternalIncoming;
 
 export function incomingSettings({ authServer, incomingAuth, linking }: Config): IncomingSettings {
   if (authServer !== undefined) return { type: 'embedded' };
+  // With the type `oidc` it is there (V-63).
+  if (incomingAuth.oidc === undefined) return { type: 'anonymous' };
   const { issuer, audience, scopes = [], introspectionUrl } = incomingAuth.oidc;
   const { issuerAliases = [], principalClaim = 'sub' } = linking;
   return {

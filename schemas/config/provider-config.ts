@@ -131,6 +131,7 @@ export function providerConfig(config: Config, only?: readonly string[]): Provid
 function incomingIssuer(config: Config): IncomingIssuerSettings | null {
   if (incomingSettings(config).type === 'embedded') return null;
   const { oidc } = config.incomingAuth;
+  if (oidc === undefined) return null;
   const { issuer, jwksUrl = null, jwksAllowPrivateIp: allowPrivateIps = false, introspectionUrl: url } = oidc;
   // With the endpoint there are a client and its secret (V-62).
   const introspection =
@@ -147,7 +148,8 @@ function incomingIssuer(config: Config): IncomingIssuerSettings | null {
 function callbackOf({ authServer, incomingAuth: { oidc } }: Config, name: string): string {
   return authServer
     ? callbackUrl(authServer.runConfig.issuer, name)
-    : linkCallbackUrl(new URL(oidc.resource ?? oidc.audience).origin, name);
+    : // Accounts are linked where tokens are asked for (V-63).
+      linkCallbackUrl(new URL(oidc!.resource ?? oidc!.audience).origin, name);
 }
 
 function providerSettings({ name, upstream, path }: PlacedProvider, callback: string): ProviderSettings {

@@ -103,10 +103,6 @@ const strategyTypes: Record<string, Refusal> = {
 
 const refusedValues: Record<string, Record<string, Refusal>> = {
   'incomingAuth.type': {
-    anonymous: notYet(
-      'anonymous',
-      'write `type: oidc` with the issuer of the tokens, or configure `authServer`',
-    ),
     local: absent('local', 'write `type: oidc` with the issuer of the tokens, or configure `authServer`'),
   },
   'outgoingAuth.source': {

@@ -320,6 +320,17 @@ export const ruleTexts = {
       '`introspectionUrl` without `clientId` or its secret, a secret without it, or two sources of the secret',
     instead: '`introspectionUrl`, `clientId`, and `clientSecretEnv` or `clientSecretFile`',
   },
+  'V-63': {
+    title: 'callers who are nobody have no accounts, and others prove who they are',
+    wrong:
+      '`type: oidc` without `oidc`, or with `gateway.publicUrl`; or `type: anonymous` with `oidc`, `linking.providers` or `upstream_inject`',
+    instead: '`type: oidc` with issuer and audience, or strategies that send no token of a person',
+  },
+  'V-64': {
+    title: 'not everybody may call',
+    wrong: '`type: anonymous`: callers are not asked who they are',
+    instead: '`type: oidc`, unless everybody who reaches the gateway may call every tool',
+  },
   'O-01': {
     title: 'the provider answers',
     wrong: 'An address of the provider cannot be reached, is refused, or answers with an error',

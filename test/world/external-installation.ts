@@ -21,6 +21,7 @@ import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { Secret } from '../../schemas/secret.ts';
 import { vaultSubject } from '../../schemas/subjects.ts';
 import { ensureKeyFolder } from '../../workers/keys/key-folder.ts';
+import { openEverythingBackend } from './backends/everything.ts';
 import { openWhoamiBackend, type WhoamiBackend } from './backends/whoami.ts';
 import { Browser } from './browser.ts';
 import { findFreePorts } from './free-ports.ts';
@@ -56,6 +57,8 @@ export interface ExternalInstallation extends AsyncDisposable {
 export interface ExternalInstallationOptions {
   readonly scopes?: readonly string[];
   readonly linking?: Raw;
+  /** Nobody is asked who they are; behind the gateway is the backend `everything`. */
+  readonly anonymous?: boolean;
   /** Opaque tokens are asked about. */
   readonly introspects?: boolean;
   /** It is not there when everything starts. */
@@ -104,18 +107,26 @@ export async function openExternalInstallation(
       clientSecretFile: issuerSecretFile,
     }),
   };
-  writeFileSync(
-    config,
-    stringify({
-      incomingAuth: { type: 'oidc', oidc: { ...oidc, ...(scopes.length > 0 && { scopes }) } },
-      linking: { providers: [gitlabBlock(gitlab, secretFile)], ...options.linking },
-      backends: [{ name: 'gitlab-tools', url: gitlabTools.url, transport: 'streamable-http' }],
-      outgoingAuth: {
-        backends: { 'gitlab-tools': { type: 'upstream_inject', upstreamInject: { providerName: 'gitlab' } } },
+  const external = {
+    incomingAuth: { type: 'oidc', oidc: { ...oidc, ...(scopes.length > 0 && { scopes }) } },
+    linking: { providers: [gitlabBlock(gitlab, secretFile)], ...options.linking },
+    backends: [{ name: 'gitlab-tools', url: gitlabTools.url, transport: 'streamable-http' }],
+    outgoingAuth: {
+      backends: { 'gitlab-tools': { type: 'upstream_inject', upstreamInject: { providerName: 'gitlab' } } },
+    },
+  };
+  const anonymous = options.anonymous && {
+    incomingAuth: { type: 'anonymous' },
+    backends: [
+      {
+        name: 'everything',
+        url: stack.use(await openEverythingBackend()).url,
+        transport: 'streamable-http',
       },
-      gateway: { listen: { host: '127.0.0.1', port } },
-    }),
-  );
+    ],
+  };
+  const gateway = { listen: { host: '127.0.0.1', port } };
+  writeFileSync(config, stringify({ ...(anonymous || external), gateway }));
   const loaded = loadConfig(config);
   if (loaded.config === null) throw new Error(JSON.stringify(loaded.problems));
   const keys = folder.file('keys');

@@ -103,7 +103,7 @@ runProcess({
       optional: inChain.filter(({ loginPolicy }) => loginPolicy === 'optional').map(({ name }) => name),
       ...(incoming.type === 'external'
         ? { external: { rules: incoming.rules, keys: issuerKeys!, introspect } }
-        : { identityProvider: providers[0]! }),
+        : providers[0] !== undefined && { identityProvider: providers[0] }),
       linkable: providers,
       linkedIdleMs: settings.linking.idleDays * 24 * 3_600_000,
       keepLinkedAlive: settings.linking.keepAlive,

@@ -216,9 +216,9 @@ export function startVaultWorker({
     await vault.tokenUses.end(request);
     return {};
   });
-  if (issuerKeys === null)
+  if (issuerKeys === null && providers.length > 0)
     serveAny(findClientMetadata, ({ url }, context) => once(context, () => fetchClientMetadata(url)));
-  else
+  if (issuerKeys !== null)
     serveAny(findIssuerKeys, ({ renew }, context) =>
       once(context, async () => {
         try {

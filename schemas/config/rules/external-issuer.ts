@@ -1,7 +1,8 @@
-/** What an external issuer of incoming tokens must fulfil, and what belongs to one alone. */
+/** What an external issuer of incoming tokens must fulfil, what belongs to one alone, and what to nobody. */
 import { findUrl, hasCredentials, isCleartext, isLoopback, isPrivate } from '../address.ts';
 import type { DraftConfig } from '../config.ts';
-import { publicOriginOf } from './parts.ts';
+import { mcpUrl } from '../public-addresses.ts';
+import { findSubjectProvider, publicOriginOf, strategiesOf } from './parts.ts';
 import type { Finding, Rule } from './rule.ts';
 import { changingFields } from './upstreams.ts';
 
@@ -223,6 +224,75 @@ const introspectionHasAClient: Rule = {
   }),
 };
 
+/** V-63 */
+const typeHasWhatItNeeds: Rule = {
+  id: 'V-63',
+  severity: 'error',
+  find: (config) => {
+    const { authServer, incomingAuth, linking, gateway } = config;
+    if (incomingAuth?.type === 'oidc')
+      return [
+        ...given(oidcPath, incomingAuth.oidc === undefined, {
+          message: 'is missing, and nobody knows whose tokens are good',
+          fix: 'write `oidc: {issuer: ..., audience: ...}`',
+        }),
+        ...given('gateway.publicUrl', gateway?.publicUrl !== undefined, {
+          message: 'is said by the issuer or the resource already',
+          fix: 'remove it',
+        }),
+      ];
+    if (incomingAuth?.type !== 'anonymous' || authServer !== undefined) return [];
+    const noUse = {
+      message: 'has no use where nobody says who they are',
+      fix: 'remove it, or write `type: oidc`',
+    };
+    const personal = strategiesOf(config).filter(
+      ({ strategy }) => strategy.type === 'upstream_inject' || findSubjectProvider(strategy) !== null,
+    );
+    return [
+      ...given(oidcPath, incomingAuth.oidc !== undefined, noUse),
+      ...given('linking.providers', linking?.providers !== undefined, noUse),
+      ...given('linking.principalClaim', linking?.principalClaim !== undefined, noUse),
+      ...given('linking.issuerAliases', linking?.issuerAliases !== undefined, noUse),
+      ...personal.map(({ path }) => ({
+        path,
+        message: "sends a person's own token, and callers are nobody",
+        fix: 'write `type: unauthenticated` or `header_injection`, or let callers say who they are: `incomingAuth.type: oidc`',
+      })),
+    ];
+  },
+};
+
+function given(path: string, isWrong: boolean, finding: Omit<Finding, 'path'>): Finding[] {
+  return isWrong ? [{ path, ...finding }] : [];
+}
+
+/** V-64 */
+const everybodyMayCall: Rule = {
+  id: 'V-64',
+  severity: 'warning',
+  find: ({ incomingAuth, authServer }) =>
+    given('incomingAuth.type', incomingAuth?.type === 'anonymous' && authServer === undefined, {
+      message:
+        'lets everybody who reaches the gateway call every tool, with whatever credentials `header_injection` adds',
+      fix: 'write `type: oidc`, unless everybody who reaches it may do that',
+    }),
+};
+
+/** V-20, where nothing but the gateway says where it is */
+const publicUrlIsTheMcpEndpoint: Rule = {
+  id: 'V-20',
+  severity: 'error',
+  find: ({ gateway }) => {
+    const url = findUrl(gateway?.publicUrl);
+    if (url === null) return [];
+    return given('gateway.publicUrl', url.href !== mcpUrl(url.href), {
+      message: 'is not the address of an MCP endpoint of Latchkey, which lies at /mcp',
+      fix: `write \`publicUrl: ${mcpUrl(url.href)}\``,
+    });
+  },
+};
+
 export const externalIssuerRules: readonly Rule[] = [
   belongsToAnExternalIssuer,
   issuerIsEncrypted,
@@ -233,4 +303,7 @@ export const externalIssuerRules: readonly Rule[] = [
   principalStaysTheSame,
   audienceIsNoClient,
   introspectionHasAClient,
+  typeHasWhatItNeeds,
+  everybodyMayCall,
+  publicUrlIsTheMcpEndpoint,
 ];

@@ -97,6 +97,10 @@ function errorsWith(place: readonly PathSegment[], example: string): string {
     parent = parent[key];
   }
   parent[place.at(-1)!] = parse(example);
+  if (place.includes('publicUrl')) {
+    raw.incomingAuth = { type: 'anonymous' };
+    delete raw.authServer;
+  }
   return parseConfig({ file: 'x.yaml', text: stringify(raw) })
     .problems.filter(({ severity, path }) => severity === 'error' && isWithin(path, formatPath(place)))
     .map(({ rule, path }) => `${rule} ${path}`)

@@ -21,6 +21,12 @@ function preset(raw: Raw, upstream: Raw, block: Raw = {}, key = 'oauth2_config')
   runConfig(raw).upstreams[1] = { name: 'gitlab', ...upstream, [key]: { client_id: 'latchkey', ...block } };
 }
 
+function makeAnonymous(raw: Raw): void {
+  delete raw.authServer;
+  raw.incomingAuth = { type: 'anonymous' };
+  raw.outgoingAuth.backends = {};
+}
+
 interface Case {
   readonly rule: RuleId;
   readonly what: string;
@@ -196,6 +202,56 @@ const cases: readonly Case[] = [
       'V-60 linking.principalClaim',
       'V-60 linking.providers',
     ],
+  },
+  {
+    rule: 'V-63',
+    what: 'callers who are nobody, and what belongs to persons',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.type = 'anonymous';
+      raw.linking.principalClaim = 'oid';
+    },
+    told: [
+      'V-63 incomingAuth.oidc',
+      'V-63 linking.principalClaim',
+      'V-63 linking.providers',
+      'V-63 outgoingAuth.backends.gitlab-tools',
+      'V-64 incomingAuth.type',
+    ],
+  },
+  {
+    rule: 'V-63',
+    what: 'tokens that are asked for, but not whose; and an address that the issuer says',
+    change: (raw) => {
+      makeExternal(raw);
+      delete raw.incomingAuth.oidc;
+      raw.gateway.publicUrl = 'https://mcp.example.com/mcp';
+    },
+    told: ['V-63 gateway.publicUrl', 'V-63 incomingAuth.oidc'],
+  },
+  {
+    rule: 'V-08',
+    what: 'callers who are nobody beside an authorization server',
+    change: (raw) => {
+      raw.incomingAuth.type = 'anonymous';
+    },
+    told: ['V-08 incomingAuth.type'],
+  },
+  {
+    rule: 'V-64',
+    what: 'callers who are nobody',
+    change: makeAnonymous,
+    told: ['V-64 incomingAuth.type'],
+    warning: true,
+  },
+  {
+    rule: 'V-20',
+    what: 'a public address of another path',
+    change: (raw) => {
+      makeAnonymous(raw);
+      raw.gateway.publicUrl = 'https://mcp.example.com/other';
+    },
+    told: ['V-20 gateway.publicUrl', 'V-64 incomingAuth.type'],
   },
   {
     rule: 'V-62',
