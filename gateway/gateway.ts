@@ -10,6 +10,7 @@ import { type AcknowledgedPublish, createGatewayFacts } from './facts.ts';
 import { createHealth } from './health.ts';
 import { createOriginCheck } from './http/request-origin.ts';
 import { type AccessTokenVerifier, createAccessTokenVerifier } from './identity/access-token.ts';
+import { anonymousVerifier, createAnonymousIdentities } from './identity/anonymous.ts';
 import { createExternalAccessTokenVerifier, type ExternalIssuer } from './identity/external-access-token.ts';
 import { createIdentities, VaultUnavailableError } from './identity/identity.ts';
 import { createSessionGuard } from './identity/session-guard.ts';
@@ -49,6 +50,8 @@ export interface GatewayOptions {
   readonly vault: Pick<VaultClient, 'findUpstreamTokens' | 'findProviderStatuses'>;
   /** Who issues the tokens in place of the embedded authorization server. */
   readonly external?: ExternalIssuer;
+  /** Callers are not asked who they are. */
+  readonly anonymous?: boolean;
   readonly instance: Instance;
   readonly fetchDescription: () => Promise<InstanceDescription>;
   readonly pingNats: () => Promise<unknown>;
@@ -105,12 +108,14 @@ export function createGateway(options: GatewayOptions): Gateway {
     checkOrigin: createOriginCheck(settings.mcpUrl),
     verifier: createVerifier(options, now),
     admit: guard.admit,
-    identities: createIdentities({
-      vault: options.vault,
-      realm,
-      minValidSeconds: settings.minValidSeconds,
-      ...(limits.lookUpMs === undefined ? {} : { limitMs: limits.lookUpMs }),
-    }),
+    identities: options.anonymous
+      ? createAnonymousIdentities(realm)
+      : createIdentities({
+          vault: options.vault,
+          realm,
+          minValidSeconds: settings.minValidSeconds,
+          ...(limits.lookUpMs === undefined ? {} : { limitMs: limits.lookUpMs }),
+        }),
     passthroughHeaders: settings.passthroughHeaders,
     aggregation: settings.aggregation,
     health: settings.failures,
@@ -160,9 +165,10 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 function createVerifier(
-  { settings, instance, external }: GatewayOptions,
+  { settings, instance, external, anonymous = false }: GatewayOptions,
   now: () => number,
 ): AccessTokenVerifier {
+  if (anonymous) return anonymousVerifier;
   if (external) return createExternalAccessTokenVerifier({ ...external, now });
   return createAccessTokenVerifier({
     issuer: settings.issuer,

@@ -28,7 +28,12 @@ import { createResourceMetadata } from './http/resource-metadata.ts';
 import { createInstance } from './instance.ts';
 import { createNatsPeers } from './mcp/nats-peers.ts';
 import { createVaultSessionStore } from './mcp/vault-session-store.ts';
-import { createVaultClient, fetchInstanceDescription, fetchIssuerKeys } from './vault-client.ts';
+import {
+  createVaultClient,
+  fetchInstanceDescription,
+  fetchIssuerKeys,
+  introspectByVault,
+} from './vault-client.ts';
 
 /** How long the vault may take to answer the first question. */
 const vaultLimitMs = 30_000;
@@ -108,8 +113,16 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
               cookieKeys: deriveFromPair(keys, 'gateway-vault', 'cookies'),
               log,
             })
-          : createResourceMetadata({ ...settings, scopes: incoming.scopes }),
-      ...(incoming.type === 'external' && { external: { ...incoming, keys: issuerKeys! } }),
+          : incoming.type === 'external'
+            ? createResourceMetadata({ ...settings, scopes: incoming.scopes })
+            : { handle: async () => false },
+      anonymous: incoming.type === 'anonymous',
+      ...(incoming.type === 'external' && {
+        external: {
+          ...{ rules: incoming.rules, scopes: incoming.scopes, keys: issuerKeys! },
+          introspect: incoming.introspects ? (token) => introspectByVault(bus, token) : null,
+        },
+      }),
       vault,
       instance,
       fetchDescription,
@@ -128,6 +141,11 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
       throw cannotListen(host, port, cause);
     });
     log.info({ host, port: listening, mcpUrl: settings.mcpUrl }, 'the gateway serves');
+    if (incoming.type === 'anonymous')
+      log.warn(
+        { host, port: listening },
+        'ANONYMOUS: incomingAuth.type is anonymous, so everybody who reaches this gateway may call every tool',
+      );
     const freshness = setInterval(() => {
       instance.refresh().catch((error) => log.debug({ error }, 'the vault did not describe the instance'));
     }, descriptionIntervalMs);

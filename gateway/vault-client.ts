@@ -30,6 +30,7 @@ import {
   signAccessToken,
   skipLinked,
 } from '../schemas/messages/sign-in.ts';
+import { introspectToken } from '../schemas/messages/token-introspection.ts';
 import { type BegunTokenUse, beginTokenUse, endTokenUse } from '../schemas/messages/token-use.ts';
 import type { Secret } from '../schemas/secret.ts';
 import { authSubject, vaultSubject } from '../schemas/subjects.ts';
@@ -91,6 +92,7 @@ const stateTimeoutMs = 5_000;
 const issuerKeysTimeoutMs = 15_000;
 /** The vault gives each provider's worker a second. */
 const statusTimeoutMs = 2_000;
+const introspectionTimeoutMs = 6_000;
 
 export function createVaultClient(bus: Bus, partitions: number): VaultClient {
   const toAny = (operation: { name: string }): RequestTarget => ({
@@ -188,4 +190,13 @@ export async function fetchIssuerKeys(bus: Bus, renew: boolean): Promise<readonl
   const target: RequestTarget = { subject: authSubject(findIssuerKeys.name), pair: 'gateway-vault' };
   const options = { timeoutMs: issuerKeysTimeoutMs };
   return (await bus.request(findIssuerKeys, target, { renew }, options)).keys;
+}
+
+/** What the external issuer says of an opaque token, and for how long that may be believed. */
+export async function introspectByVault(
+  bus: Bus,
+  accessToken: Secret,
+): Promise<ResponseOf<typeof introspectToken>> {
+  const target: RequestTarget = { subject: authSubject(introspectToken.name), pair: 'gateway-vault' };
+  return await bus.request(introspectToken, target, { accessToken }, { timeoutMs: introspectionTimeoutMs });
 }

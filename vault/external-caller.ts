@@ -1,6 +1,6 @@
 /**
  * Whose token is this, where an external issuer signs? Verified by the vault itself with the issuer's keys, once per token
- * as long as these stay the same, then remembered until it expires. Such a caller has no session here: a `tsid` in the
+ * as long as these stay the same, then remembered until it expires; of an opaque token the issuer says it. Such a caller has no session here: a `tsid` in the
  * token of somebody else says nothing.
  */
 import { hash } from 'node:crypto';
@@ -8,6 +8,8 @@ import { LRUCache } from 'lru-cache';
 import {
   ExternalTokenError,
   type ExternalTokenRules,
+  introspectedCallerOf,
+  isJwt,
   verifyExternalToken,
 } from '../schemas/external-issuer/access-token.ts';
 import {
@@ -18,10 +20,13 @@ import {
 import { RefusedError } from '../schemas/failure.ts';
 import type { Secret } from '../schemas/secret.ts';
 import type { Caller } from './caller.ts';
+import type { IntrospectedToken, IntrospectToken } from './token-introspection.ts';
 
 export interface ExternalIssuer {
   readonly rules: ExternalTokenRules;
   readonly keys: IssuerKeys;
+  /** null: opaque tokens are not good. */
+  readonly introspect: IntrospectToken | null;
 }
 
 interface Options extends ExternalIssuer {
@@ -30,7 +35,7 @@ interface Options extends ExternalIssuer {
 }
 
 /** @throws RefusedError `unauthorized`; `unavailable` nobody can say whether the token is good */
-export function createExternalCallerVerifier({ rules, keys, now, remembered = 20_000 }: Options) {
+export function createExternalCallerVerifier({ rules, keys, introspect, now, remembered = 20_000 }: Options) {
   const known = new LRUCache<string, Caller>({ max: remembered });
   const verifying = new Map<string, Promise<Caller>>();
   let verifiedWith: KnownKeys | null = null;
@@ -47,8 +52,26 @@ export function createExternalCallerVerifier({ rules, keys, now, remembered = 20
     }
   }
 
+  /** Remembered together with what the issuer said. */
+  const told = new WeakMap<IntrospectedToken, Caller>();
+  async function askAbout(token: Secret, ask: IntrospectToken): Promise<Caller> {
+    try {
+      const answer = await ask(token);
+      let caller = told.get(answer);
+      if (!caller) {
+        const { principal, expiresAt } = introspectedCallerOf(answer.claims, rules, now());
+        caller = { principal, sessionId: null, expiresAt };
+        told.set(answer, caller);
+      }
+      return caller;
+    } catch (cause) {
+      throw refusalOf(cause);
+    }
+  }
+
   return (token: Secret): Caller | Promise<Caller> => {
     const text = token.reveal();
+    if (introspect !== null && !isJwt(text)) return askAbout(token, introspect);
     const digest = hash('sha256', text, 'base64');
     const current = keys.current();
     if (current !== verifiedWith) {

@@ -8,6 +8,8 @@ import {
   type ExternalCaller,
   ExternalTokenError,
   type ExternalTokenRules,
+  introspectedCallerOf,
+  isJwt,
   verifyExternalToken,
 } from '../../schemas/external-issuer/access-token.ts';
 import {
@@ -30,6 +32,14 @@ export interface ExternalIssuer {
   readonly keys: IssuerKeys;
   /** What every token must have. */
   readonly scopes: readonly string[];
+  /** What the issuer says of opaque tokens, by the vault; null: they are not good. */
+  readonly introspect: ((token: Secret) => Promise<IntrospectedToken>) | null;
+}
+
+interface IntrospectedToken {
+  /** null: the token is not active. */
+  readonly claims: Readonly<Record<string, unknown>> | null;
+  readonly goodForMs: number;
 }
 
 interface Options extends ExternalIssuer {
@@ -41,6 +51,7 @@ export function createExternalAccessTokenVerifier({
   rules,
   keys,
   scopes,
+  introspect,
   now,
 }: Options): AccessTokenVerifier {
   const verified = new LRUCache<string, ExternalCaller>({ max: 10_000 });
@@ -60,12 +71,42 @@ export function createExternalAccessTokenVerifier({
     return caller;
   }
 
+  /** Of opaque tokens, as long as the answer of the issuer may be believed. */
+  const introspected = new LRUCache<string, ExternalCaller & { readonly goodUntil: number }>({ max: 10_000 });
+  const asking = new Map<string, Promise<ExternalCaller>>();
+
+  async function ask(token: string, introspect: NonNullable<Options['introspect']>): Promise<ExternalCaller> {
+    const at = now();
+    const { claims, goodForMs } = await introspect(new Secret(token)).catch((cause) => {
+      throw new IssuerUnavailableError('the issuer does not say whether the token is good', { cause });
+    });
+    const caller = introspectedCallerOf(claims, rules, now());
+    introspected.set(token, { ...caller, goodUntil: at + goodForMs });
+    return caller;
+  }
+
+  async function introspectedCaller(
+    token: string,
+    introspect: NonNullable<Options['introspect']>,
+  ): Promise<ExternalCaller> {
+    const known = introspected.get(token);
+    if (known && Math.min(known.goodUntil, known.expiresAt) > now()) return known;
+    const underWay = asking.get(token);
+    if (underWay) return underWay;
+    const begun = ask(token, introspect).finally(() => asking.delete(token));
+    asking.set(token, begun);
+    return begun;
+  }
+
   return {
     scopes,
     async verify(authorization) {
       const token = parseBearer(authorization);
       try {
-        const caller = await callerOf(token);
+        const caller =
+          introspect !== null && !isJwt(token)
+            ? await introspectedCaller(token, introspect)
+            : await callerOf(token);
         assertScopes(caller.scopes, scopes);
         return toAccessToken(token, caller);
       } catch (cause) {

@@ -115,7 +115,11 @@ export interface GatewaySettings extends ProcessSettings {
 
 export function gatewayConfig(config: Config): GatewaySettings {
   const runConfig = config.authServer?.runConfig;
-  const resource = config.incomingAuth.oidc.resource ?? config.incomingAuth.oidc.audience;
+  const { oidc } = config.incomingAuth;
+  const { publicUrl, listen } = config.gateway;
+  const resource = oidc
+    ? (oidc.resource ?? oidc.audience)
+    : mcpUrl(publicUrl ?? `http://localhost:${listen.port}`);
   const backends = config.backends.map(({ name, url, transport }) => ({
     name,
     url,

@@ -1,13 +1,18 @@
 /**
  * How callers of the MCP endpoint prove who they are: with tokens of the embedded authorization server, or, without one,
- * with those of an external issuer. The names are ToolHive's.
+ * with those of an external issuer, or not at all. The names are ToolHive's;
+ * `clientSecretFile` is Latchkey's own.
  */
 import * as z from 'zod';
-import { httpUrl, scopes, text } from './fields.ts';
+import { environmentVariable, filePath, httpUrl, scopes, text } from './fields.ts';
 
 export const incomingAuthSchema = z
   .strictObject({
-    type: z.enum(['oidc']).meta({ description: 'How callers are known', examples: ['oidc'] }),
+    type: z.enum(['oidc', 'anonymous']).meta({
+      description:
+        'How callers are known: `oidc`, by their token; or `anonymous`, not at all, so that everybody may call',
+      examples: ['oidc', 'anonymous'],
+    }),
     oidc: z
       .strictObject({
         issuer: httpUrl(
@@ -24,6 +29,18 @@ export const incomingAuthSchema = z
           'Where an external issuer has its keys, if its discovery document does not say so',
           'https://sso.example.com/keys',
         ).optional(),
+        introspectionUrl: httpUrl(
+          'Where an external issuer says whether an opaque token is good (RFC 7662), with `clientId` and its secret',
+          'https://sso.example.com/introspect',
+        ).optional(),
+        clientSecretEnv: environmentVariable(
+          'The environment variable of the worker `incoming` that holds the secret of `clientId`',
+          'ISSUER_CLIENT_SECRET',
+        ).optional(),
+        clientSecretFile: filePath(
+          'The file that holds the secret of `clientId`',
+          '/run/secrets/issuer-client-secret',
+        ).optional(),
         jwksAllowPrivateIp: z
           .boolean()
           .meta({
@@ -35,7 +52,7 @@ export const incomingAuthSchema = z
           .string()
           .meta({
             description:
-              'A client at an external issuer whose ID tokens must not be taken for access tokens; not needed with `authServer`',
+              'The client of Latchkey at an external issuer, with which it asks about opaque tokens; not needed with `authServer`',
             examples: ['latchkey'],
           })
           .optional(),
@@ -43,7 +60,8 @@ export const incomingAuthSchema = z
       .meta({
         description: 'Whose tokens are accepted',
         examples: ['{issuer: https://mcp.example.com, audience: https://mcp.example.com/mcp}'],
-      }),
+      })
+      .optional(),
   })
   .meta({
     description: 'How callers of the MCP endpoint prove who they are',

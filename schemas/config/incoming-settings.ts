@@ -1,6 +1,6 @@
 /**
  * Who issues the tokens that are accepted, as the processes need to know it: the embedded authorization server, or an
- * external issuer with what is demanded of its tokens.
+ * external issuer with what is demanded of its tokens; or nobody, where everybody may call.
  */
 import type { ExternalTokenRules } from '../external-issuer/access-token.ts';
 import { incomingWorkerName } from '../provider.ts';
@@ -12,15 +12,24 @@ export interface ExternalIncoming {
   readonly rules: ExternalTokenRules;
   /** What every token must have. */
   readonly scopes: readonly string[];
+  /** Whether the issuer is asked about opaque tokens. */
+  readonly introspects: boolean;
 }
 
-export type IncomingSettings = { readonly type: 'embedded' } | ExternalIncoming;
+export type IncomingSettings = { readonly type: 'embedded' | 'anonymous' } | ExternalIncoming;
 
 export function incomingSettings({ authServer, incomingAuth, linking }: Config): IncomingSettings {
   if (authServer !== undefined) return { type: 'embedded' };
-  const { issuer, audience, scopes = [] } = incomingAuth.oidc;
+  // With the type `oidc` it is there (V-63).
+  if (incomingAuth.oidc === undefined) return { type: 'anonymous' };
+  const { issuer, audience, scopes = [], introspectionUrl } = incomingAuth.oidc;
   const { issuerAliases = [], principalClaim = 'sub' } = linking;
-  return { type: 'external', rules: { issuer, issuerAliases, audience, principalClaim }, scopes };
+  return {
+    type: 'external',
+    rules: { issuer, issuerAliases, audience, principalClaim },
+    scopes,
+    introspects: introspectionUrl !== undefined,
+  };
 }
 
 /** The names of all provider workers of the configuration: each has a key of its own. */

@@ -69,6 +69,7 @@ function conditionsOf(prefix: string): Conditions[] {
   return [
     ...inside,
     ...providerConditions('linking.providers'),
+    { location: 'incomingAuth', conditions: [when(is('type', 'oidc'), { required: ['oidc'] })] },
     ...strategies.flatMap((location) => [
       { location, conditions: strategyForms() },
       { location: `${location}.headerInjection`, conditions: [oneHeaderValue()] },

@@ -11,6 +11,9 @@ export interface NatsSettings {
   readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
 }
 
+/** In place of an issuer, where no tokens are asked for. */
+const anonymousIssuer = 'urn:latchkey:anonymous';
+
 export interface ProcessSettings {
   /** Whose tokens are accepted: of the embedded authorization server, or else the external one. */
   readonly issuer: string;
@@ -33,7 +36,7 @@ export interface TokenLifespans {
 export function processSettings(config: Config, secrets: readonly SecretReference[] = []): ProcessSettings {
   const nats = config.nats === undefined ? null : natsSettings(config.nats);
   return {
-    issuer: config.incomingAuth.oidc.issuer,
+    issuer: config.incomingAuth.oidc?.issuer ?? anonymousIssuer,
     logLevel: config.operational.logLevel ?? 'info',
     nats,
     secrets: nats?.password === undefined ? secrets : [nats.password, ...secrets],

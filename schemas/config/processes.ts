@@ -20,6 +20,10 @@ export const gatewaySchema = z
       })
       .meta({ description: 'Where it listens', examples: ['{host: 127.0.0.1, port: 4483}'] })
       .prefault({}),
+    publicUrl: httpUrl(
+      'The MCP endpoint as clients reach it, where no issuer or resource says so; `http://localhost:PORT/mcp` by default',
+      'https://mcp.example.com/mcp',
+    ).optional(),
     connectTool: z
       .boolean()
       .meta({

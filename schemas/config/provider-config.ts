@@ -134,6 +134,12 @@ export interface IncomingIssuerSettings {
   /** null: as the discovery document says. */
   readonly jwksUrl: string | null;
   readonly allowPrivateIps: boolean;
+  /** null: it is not asked about tokens. */
+  readonly introspection: {
+    readonly url: string;
+    readonly clientId: string;
+    readonly clientSecret: SecretReference;
+  } | null;
 }
 
 export interface ProviderWorkerSettings extends ProcessSettings {
@@ -150,29 +156,42 @@ export function providerConfig(config: Config, only?: readonly string[]): Provid
   const providers = providersOf(config)
     .filter(isServed)
     .map((placed) => providerSettings(placed, callbackOf(config, placed.name), exchanges, awsSts));
+  const incoming = isServed({ name: incomingWorkerName }) ? incomingIssuer(config) : null;
   return {
-    ...processSettings(
-      config,
-      providers.flatMap((provider) => [
+    ...processSettings(config, [
+      ...providers.flatMap((provider) => [
         ...[provider, ...provider.previousClients].flatMap(({ clientSecret }) => clientSecret ?? []),
         ...exchangeSecrets(provider),
       ]),
-    ),
+      ...(incoming?.introspection ? [incoming.introspection.clientSecret] : []),
+    ]),
     providers,
-    incoming: isServed({ name: incomingWorkerName }) ? incomingIssuer(config) : null,
+    incoming,
   };
 }
 
 function incomingIssuer(config: Config): IncomingIssuerSettings | null {
   if (incomingSettings(config).type === 'embedded') return null;
-  const { issuer, jwksUrl = null, jwksAllowPrivateIp: allowPrivateIps = false } = config.incomingAuth.oidc;
-  return { issuer, jwksUrl, allowPrivateIps };
+  const { oidc } = config.incomingAuth;
+  if (oidc === undefined) return null;
+  const { issuer, jwksUrl = null, jwksAllowPrivateIp: allowPrivateIps = false, introspectionUrl: url } = oidc;
+  // With the endpoint there are a client and its secret (V-62).
+  const introspection =
+    url === undefined
+      ? null
+      : {
+          url,
+          clientId: oidc.clientId!,
+          clientSecret: findReference('incomingAuth.oidc', oidc, 'clientSecretEnv', 'clientSecretFile')!,
+        };
+  return { issuer, jwksUrl, allowPrivateIps, introspection };
 }
 
 function callbackOf({ authServer, incomingAuth: { oidc } }: Config, name: string): string {
   return authServer
     ? callbackUrl(authServer.runConfig.issuer, name)
-    : linkCallbackUrl(new URL(oidc.resource ?? oidc.audience).origin, name);
+    : // Accounts are linked where tokens are asked for (V-63).
+      linkCallbackUrl(new URL(oidc!.resource ?? oidc!.audience).origin, name);
 }
 
 /** Each once, for backends that share the default strategy share its secrets. */

@@ -20,7 +20,7 @@ const sections: readonly Section[] = [
   {
     title: 'Callers',
     base: 'incomingAuth',
-    text: 'How callers of the MCP endpoint prove who they are: with a token of the authorization server below, or, without `authServer`, with one of an external issuer ([operations.md](operations.md)).',
+    text: 'How callers of the MCP endpoint prove who they are: with a token of the authorization server below, or, without `authServer`, with one of an external issuer, or not at all ([operations.md](operations.md)).',
   },
   {
     title: 'The authorization server',

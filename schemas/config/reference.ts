@@ -28,6 +28,7 @@ export const keysOfLatchkey: readonly string[] = [
   'nats',
   'vault',
   'linking',
+  'incomingAuth.oidc.clientSecretFile',
   'outgoingAuth.default.headerInjection.headerValueFile',
   'outgoingAuth.backends.*.headerInjection.headerValueFile',
   'authServer.runConfig.token_lifespans.session_lifespan',

@@ -33,8 +33,6 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
   },
   incomingAuth: { authz: absent('authz') },
   'incomingAuth.oidc': {
-    clientSecretEnv: notYet('clientSecretEnv'),
-    introspectionUrl: notYet('introspectionUrl'),
     protectedResourceAllowPrivateIp: absent(
       'protectedResourceAllowPrivateIp',
       'remove it; `jwksAllowPrivateIp` lets the issuer be in a private network',
@@ -106,10 +104,6 @@ const strategyTypes: Record<string, Refusal> = {
 
 const refusedValues: Record<string, Record<string, Refusal>> = {
   'incomingAuth.type': {
-    anonymous: notYet(
-      'anonymous',
-      'write `type: oidc` with the issuer of the tokens, or configure `authServer`',
-    ),
     local: absent('local', 'write `type: oidc` with the issuer of the tokens, or configure `authServer`'),
   },
   'outgoingAuth.source': {

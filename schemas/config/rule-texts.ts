@@ -315,6 +315,23 @@ export const ruleTexts = {
     wrong: '`audience` is `clientId`, so an ID token of that client can look like an access token',
     instead: 'The identifier of an API of its own at the issuer',
   },
+  'V-62': {
+    title: 'the issuer is asked about tokens by a client of its own',
+    wrong:
+      '`introspectionUrl` without `clientId` or its secret, a secret without it, or two sources of the secret',
+    instead: '`introspectionUrl`, `clientId`, and `clientSecretEnv` or `clientSecretFile`',
+  },
+  'V-63': {
+    title: 'callers who are nobody have no accounts, and others prove who they are',
+    wrong:
+      '`type: oidc` without `oidc`, or with `gateway.publicUrl`; or `type: anonymous` with `oidc`, `linking.providers` or `upstream_inject`',
+    instead: '`type: oidc` with issuer and audience, or strategies that send no token of a person',
+  },
+  'V-64': {
+    title: 'not everybody may call',
+    wrong: '`type: anonymous`: callers are not asked who they are',
+    instead: '`type: oidc`, unless everybody who reaches the gateway may call every tool',
+  },
   'V-65': {
     title: 'a token exchange knows with what it proves itself',
     wrong: 'A client secret without a client, or an actor whose token has two places or none',

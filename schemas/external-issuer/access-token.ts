@@ -53,10 +53,21 @@ export const externalAlgorithms = [
   'EdDSA',
   'Ed25519',
 ];
-export const longestExternalToken = 8192;
+const longestExternalToken = 8192;
 /** By how much the issuer's clock may be ahead when it says from when on a token is good. */
 const clockToleranceSeconds = 5;
 const longestPrincipal = 512;
+/** What is held for a token of which nobody says when it expires is let go after this time. */
+const unknownExpiryMs = 600_000;
+
+/** A token that is none can only be asked about. */
+export function isJwt(token: string): boolean {
+  try {
+    return token.split('.').length === 3 && typeof decodeProtectedHeader(token).alg === 'string';
+  } catch {
+    return false;
+  }
+}
 
 /**
  * @throws ExternalTokenError
@@ -92,11 +103,34 @@ export async function verifyExternalToken(
 }
 
 /**
- * Whose token it is, by claims that are proven: of a signed token, or of an answer of the introspection endpoint.
+ * Whose token it is by the issuer's own word (RFC 7662 section 2.2), which need not name itself nor an expiry, but the
+ * audience: a token for somebody else is active, too, and so is a refresh token.
+ *
+ * @param claims null: the token is not active
+ * @throws ExternalTokenError
+ */
+export function introspectedCallerOf(
+  claims: Readonly<Record<string, unknown>> | null,
+  rules: ExternalTokenRules,
+  now: number,
+): ExternalCaller {
+  const { iss = rules.issuer, nbf } = claims ?? {};
+  const isNotYetGood = typeof nbf === 'number' && nbf > now / 1000 + clockToleranceSeconds;
+  if (claims === null || isNotYetGood || ![rules.issuer, ...rules.issuerAliases].includes(String(iss)))
+    throw new ExternalTokenError('invalid', 'the access token is not valid');
+  assertAudience(claims, rules.audience);
+  if (isOtherToken(claims))
+    throw new ExternalTokenError('invalid', 'the token is an ID token or the like, not an access token');
+  const { exp = Math.floor((now + unknownExpiryMs) / 1000) } = claims;
+  return externalCallerOf({ ...claims, exp }, rules, now);
+}
+
+/**
+ * Whose token it is, by claims that are proven.
  *
  * @throws ExternalTokenError
  */
-export function externalCallerOf(
+function externalCallerOf(
   claims: Readonly<Record<string, unknown>>,
   { issuer, principalClaim }: ExternalTokenRules,
   now: number,
@@ -139,7 +173,7 @@ function assertAccessToken(token: string, rules: ExternalTokenRules): void {
 }
 
 /** @throws ExternalTokenError */
-export function assertAudience({ aud }: Readonly<Record<string, unknown>>, audience: string): void {
+function assertAudience({ aud }: Readonly<Record<string, unknown>>, audience: string): void {
   if (![aud].flat().includes(audience))
     throw new ExternalTokenError('other-audience', 'the access token was issued for another resource');
 }

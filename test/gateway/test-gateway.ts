@@ -49,6 +49,7 @@ export interface TestGatewayOptions {
   readonly sessionIdKeys?: readonly Buffer[];
   readonly publish?: GatewayOptions['publish'];
   readonly limits?: GatewayOptions['limits'];
+  readonly anonymous?: boolean;
   readonly description?: Partial<InstanceDescription>;
 }
 
@@ -132,6 +133,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       { write: (line: string) => lines.push(line) },
     ),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
+    anonymous: options.anonymous ?? false,
   });
   const port = await gateway.listen('127.0.0.1', 0);
   return {

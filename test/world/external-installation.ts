@@ -21,12 +21,17 @@ import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { Secret } from '../../schemas/secret.ts';
 import { vaultSubject } from '../../schemas/subjects.ts';
 import { ensureKeyFolder } from '../../workers/keys/key-folder.ts';
+import { openEverythingBackend } from './backends/everything.ts';
 import { openWhoamiBackend, type WhoamiBackend } from './backends/whoami.ts';
 import { Browser } from './browser.ts';
 import { findFreePorts } from './free-ports.ts';
-import { type ExternalIssuer, openExternalIssuer } from './identity-providers/external-issuer.ts';
+import {
+  type ExternalIssuer,
+  introspectionClient,
+  openExternalIssuer,
+} from './identity-providers/external-issuer.ts';
 import { type GitlabProvider, openGitlabProvider } from './identity-providers/gitlab.ts';
-import { openNatsServer } from './nats-server.ts';
+import { openNatsServer, type TestNatsServer } from './nats-server.ts';
 import { type Person, walkThroughSignIn } from './person.ts';
 import { openTemporaryFolder } from './temporary-folder.ts';
 
@@ -38,6 +43,7 @@ export interface ExternalInstallation extends AsyncDisposable {
   readonly issuer: ExternalIssuer;
   readonly gitlab: GitlabProvider;
   readonly gitlabTools: WhoamiBackend;
+  readonly nats: TestNatsServer;
   /** A request as a gateway makes it. */
   readonly bus: Bus;
   readonly vault: VaultClient;
@@ -50,9 +56,11 @@ export interface ExternalInstallation extends AsyncDisposable {
 
 export interface ExternalInstallationOptions {
   readonly scopes?: readonly string[];
-  /** Changes `incomingAuth.oidc`. */
-  readonly oidc?: Raw;
   readonly linking?: Raw;
+  /** Nobody is asked who they are; behind the gateway is the backend `everything`. */
+  readonly anonymous?: boolean;
+  /** Opaque tokens are asked about. */
+  readonly introspects?: boolean;
   /** It is not there when everything starts. */
   readonly issuerAway?: boolean;
 }
@@ -89,19 +97,36 @@ export async function openExternalInstallation(
   const config = folder.file('latchkey.yaml');
   const secretFile = folder.file('gitlab-secret');
   writeFileSync(secretFile, clientSecret);
-  const oidc = { issuer: issuer.issuer, audience: mcpUrl, jwksAllowPrivateIp: true, ...options.oidc };
-  writeFileSync(
-    config,
-    stringify({
-      incomingAuth: { type: 'oidc', oidc: { ...oidc, ...(scopes.length > 0 && { scopes }) } },
-      linking: { providers: [gitlabBlock(gitlab, secretFile)], ...options.linking },
-      backends: [{ name: 'gitlab-tools', url: gitlabTools.url, transport: 'streamable-http' }],
-      outgoingAuth: {
-        backends: { 'gitlab-tools': { type: 'upstream_inject', upstreamInject: { providerName: 'gitlab' } } },
-      },
-      gateway: { listen: { host: '127.0.0.1', port } },
+  const issuerSecretFile = folder.file('issuer-secret');
+  writeFileSync(issuerSecretFile, introspectionClient.client_secret);
+  const oidc = {
+    ...{ issuer: issuer.issuer, audience: mcpUrl, jwksAllowPrivateIp: true },
+    ...(options.introspects && {
+      introspectionUrl: `${issuer.issuer}/token/introspection`,
+      clientId: introspectionClient.client_id,
+      clientSecretFile: issuerSecretFile,
     }),
-  );
+  };
+  const external = {
+    incomingAuth: { type: 'oidc', oidc: { ...oidc, ...(scopes.length > 0 && { scopes }) } },
+    linking: { providers: [gitlabBlock(gitlab, secretFile)], ...options.linking },
+    backends: [{ name: 'gitlab-tools', url: gitlabTools.url, transport: 'streamable-http' }],
+    outgoingAuth: {
+      backends: { 'gitlab-tools': { type: 'upstream_inject', upstreamInject: { providerName: 'gitlab' } } },
+    },
+  };
+  const anonymous = options.anonymous && {
+    incomingAuth: { type: 'anonymous' },
+    backends: [
+      {
+        name: 'everything',
+        url: stack.use(await openEverythingBackend()).url,
+        transport: 'streamable-http',
+      },
+    ],
+  };
+  const gateway = { listen: { host: '127.0.0.1', port } };
+  writeFileSync(config, stringify({ ...(anonymous || external), gateway }));
   const loaded = loadConfig(config);
   if (loaded.config === null) throw new Error(JSON.stringify(loaded.problems));
   const keys = folder.file('keys');
@@ -142,7 +167,7 @@ export async function openExternalInstallation(
   const vault = createVaultClient(bus, partitions);
 
   return {
-    ...{ mcpUrl, origin, issuer, gitlab, gitlabTools, bus, vault, partitions },
+    ...{ mcpUrl, origin, issuer, gitlab, gitlabTools, nats, bus, vault, partitions },
     output: () => output.join(''),
 
     async link(accessToken, principal, account) {

@@ -4,6 +4,7 @@
  */
 import type { Bus } from '../../schemas/bus.ts';
 import { fetchIssuerKeys } from '../../schemas/messages/issuer-keys.ts';
+import { introspectAtIssuer } from '../../schemas/messages/token-introspection.ts';
 import { incomingWorkerName } from '../../schemas/provider.ts';
 import type { RolePair } from '../../schemas/role-keys.ts';
 import { providerSubject } from '../../schemas/subjects.ts';
@@ -15,19 +16,26 @@ export function serveIncomingIssuer({ bus, issuer }: { bus: Bus; issuer: Incomin
 } {
   const pair: RolePair = `vault-provider:${incomingWorkerName}`;
   const fetches = createCommandMemory<{ keys: Awaited<ReturnType<IncomingIssuer['fetchKeys']>> }>();
-  const stopServing = bus.serve(
-    fetchIssuerKeys,
-    {
-      subject: providerSubject(incomingWorkerName, fetchIssuerKeys.name),
-      pair,
-      queue: `provider-${incomingWorkerName}`,
-    },
-    (_, { commandId }) => fetches.run(commandId, async () => ({ keys: await issuer.fetchKeys() })),
-  );
+  const introspections = createCommandMemory<{
+    claims: Awaited<ReturnType<IncomingIssuer['introspect']>>;
+  }>({ keepMs: 10_000 });
+  const at = ({ name }: { name: string }) => ({
+    subject: providerSubject(incomingWorkerName, name),
+    pair,
+    queue: `provider-${incomingWorkerName}`,
+  });
+  const stopServing = [
+    bus.serve(fetchIssuerKeys, at(fetchIssuerKeys), (_, { commandId }) =>
+      fetches.run(commandId, async () => ({ keys: await issuer.fetchKeys() })),
+    ),
+    bus.serve(introspectAtIssuer, at(introspectAtIssuer), ({ accessToken }, { commandId }) =>
+      introspections.run(commandId, async () => ({ claims: await issuer.introspect(accessToken) })),
+    ),
+  ];
   return {
     async stop() {
-      await stopServing();
-      await fetches.settled();
+      await Promise.all(stopServing.map((stop) => stop()));
+      await Promise.all([fetches.settled(), introspections.settled()]);
     },
   };
 }

@@ -70,9 +70,10 @@ runProcess({
       });
     const serveIncoming = (issuer: IncomingIssuerSettings) => {
       const fetch = createGuardedFetch({ allowPrivateAddresses: issuer.allowPrivateIps });
+      const clientSecret = issuer.introspection && secrets.get(issuer.introspection.clientSecret.path)!;
       return serveIncomingIssuer({
         bus: busOf(incomingWorkerName, log.child({ provider: incomingWorkerName })),
-        issuer: createIncomingIssuer(issuer, { fetch, now }),
+        issuer: createIncomingIssuer(issuer, { clientSecret, fetch, now }),
       });
     };
     const workers = settings.providers.map((provider) => {

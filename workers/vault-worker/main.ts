@@ -17,6 +17,7 @@ import { runProcess, StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { VaultError } from '../../vault/errors.ts';
 import { openKeyRing } from '../../vault/sealing/key-ring.ts';
+import { createTokenIntrospection } from '../../vault/token-introspection.ts';
 import { openVault } from '../../vault/vault.ts';
 import { lockFolder } from '../folder-lock.ts';
 import { keyRingSource } from './key-ring-sources.ts';
@@ -86,6 +87,10 @@ runProcess({
     const onProblem = (error: unknown) => log.warn({ err: error }, 'work in the background failed');
     const issuerKeys =
       incoming.type === 'external' ? openIssuerKeys(requests.fetchIssuerKeys, onProblem) : null;
+    const introspect =
+      incoming.type === 'external' && incoming.introspects
+        ? createTokenIntrospection({ ask: requests.introspect, now })
+        : null;
     const inChain = settings.providers.filter(({ loginPolicy }) => loginPolicy !== 'on_demand');
     const vault = await openVault({
       connection,
@@ -97,8 +102,8 @@ runProcess({
       chain: inChain.map(({ name }) => name),
       optional: inChain.filter(({ loginPolicy }) => loginPolicy === 'optional').map(({ name }) => name),
       ...(incoming.type === 'external'
-        ? { external: { rules: incoming.rules, keys: issuerKeys! } }
-        : { identityProvider: providers[0]! }),
+        ? { external: { rules: incoming.rules, keys: issuerKeys!, introspect } }
+        : providers[0] !== undefined && { identityProvider: providers[0] }),
       linkable: providers,
       linkedIdleMs: settings.linking.idleDays * 24 * 3_600_000,
       keepLinkedAlive: settings.linking.keepAlive,
@@ -133,6 +138,7 @@ runProcess({
       ...{ bus, gateways: gateways.bus, vault, providers },
       fetchClientMetadata: (url) => requests.fetchClientMetadata(providers[0]!, url),
       issuerKeys,
+      introspect,
     });
     await worker.ownership.settled();
     await Promise.all([connection.flush(), gateways.connection.flush()]);

@@ -18,6 +18,7 @@ import {
   revokeAtProvider,
 } from '../../schemas/messages/provider-requests.ts';
 import { deliverRefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
+import { introspectAtIssuer } from '../../schemas/messages/token-introspection.ts';
 import { incomingWorkerName } from '../../schemas/provider.ts';
 import type { Secret } from '../../schemas/secret.ts';
 import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../schemas/subjects.ts';
@@ -28,6 +29,8 @@ import type { ProviderRefreshes } from '../../vault/refresh/refresher.ts';
 /** A provider's own time-out is 10 s; a worker that starts is waited for. */
 const exchangeTimeoutMs = 20_000;
 const findTimeoutMs = 2_000;
+/** The worker gives the endpoint 4 s, and the gateway waits a little longer. */
+const introspectionTimeoutMs = 5_000;
 /** The worker gives the client's server 3 s. */
 const documentTimeoutMs = 4_000;
 /** A worker that is flooded is asked for longer, but the claim must not run out before it has begun. */
@@ -45,6 +48,8 @@ interface ClientDocuments {
 /** What the external issuer of incoming tokens says. */
 interface IncomingRequests {
   fetchIssuerKeys(): Promise<readonly IssuerPublicKey[]>;
+  /** null: the token is not active. */
+  introspect(token: Secret): Promise<Readonly<Record<string, unknown>> | null>;
 }
 
 export function createProviderRequests(
@@ -125,6 +130,12 @@ export function createProviderRequests(
     async fetchIssuerKeys() {
       const target = anyWorker(incomingWorkerName, fetchIssuerKeys);
       return (await bus.request(fetchIssuerKeys, target, {}, { timeoutMs: exchangeTimeoutMs })).keys;
+    },
+
+    async introspect(accessToken) {
+      const target = anyWorker(incomingWorkerName, introspectAtIssuer);
+      const options = { timeoutMs: introspectionTimeoutMs };
+      return (await bus.request(introspectAtIssuer, target, { accessToken }, options)).claims;
     },
 
     exchange: (provider, leg, parameters) =>

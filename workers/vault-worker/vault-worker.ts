@@ -48,10 +48,12 @@ import {
   signAccessToken,
   skipLinked,
 } from '../../schemas/messages/sign-in.ts';
+import { introspectToken } from '../../schemas/messages/token-introspection.ts';
 import { beginTokenUse, endTokenUse } from '../../schemas/messages/token-use.ts';
 import { adminSubjects, authSubject, refreshOutcomeSubject, vaultSubjects } from '../../schemas/subjects.ts';
 import type { Chain } from '../../vault/authorization/chain.ts';
 import type { Ownership } from '../../vault/ownership/ownership.ts';
+import type { IntrospectToken } from '../../vault/token-introspection.ts';
 import type { Vault } from '../../vault/vault.ts';
 import { askProviderStatuses } from './provider-statuses.ts';
 import { toRefusal } from './refusal.ts';
@@ -74,6 +76,7 @@ export function startVaultWorker({
   providers,
   fetchClientMetadata,
   issuerKeys = null,
+  introspect = null,
 }: {
   /** Of operators and provider workers. */
   bus: Bus;
@@ -86,6 +89,8 @@ export function startVaultWorker({
   fetchClientMetadata: (url: string) => Promise<ClientMetadataDocument>;
   /** Of the external issuer; null: the embedded authorization server issues the tokens. */
   issuerKeys?: IssuerKeys | null;
+  /** What the external issuer says of opaque tokens; null: it is not asked. */
+  introspect?: IntrospectToken | null;
 }): VaultWorker {
   const stops: Stop[] = [];
   const stopsOf = new Map<number, Stop[]>();
@@ -213,9 +218,9 @@ export function startVaultWorker({
     await vault.tokenUses.end(request);
     return {};
   });
-  if (issuerKeys === null)
+  if (issuerKeys === null && providers.length > 0)
     serveAny(findClientMetadata, ({ url }, context) => once(context, () => fetchClientMetadata(url)));
-  else
+  if (issuerKeys !== null)
     serveAny(findIssuerKeys, ({ renew }, context) =>
       once(context, async () => {
         try {
@@ -228,6 +233,20 @@ export function startVaultWorker({
       }),
     );
   serveAny(findProviderStatuses, async () => ({ statuses: await askProviderStatuses(bus, providers) }));
+  if (introspect !== null)
+    serveAny(introspectToken, ({ accessToken }, context) =>
+      once(context, async () => {
+        try {
+          const { claims, goodUntil } = await introspect(accessToken);
+          return { claims, goodForMs: Math.max(0, goodUntil - Date.now()) };
+        } catch (cause) {
+          throw new RefusedError('unavailable', 'the external issuer cannot be asked', {
+            retryable: false,
+            cause,
+          });
+        }
+      }),
+    );
   serveAny(beginLeg, ({ interactionUid }, context) =>
     once(context, () => vault.signIn.beginLeg(interactionUid)),
   );

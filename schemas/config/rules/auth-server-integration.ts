@@ -8,7 +8,9 @@ const authServerIsThere: Rule = {
   id: 'V-01',
   severity: 'error',
   find: (config) =>
-    config.authServer !== undefined || (config.linking?.providers ?? []).length > 0
+    config.authServer !== undefined ||
+    config.incomingAuth?.type === 'anonymous' ||
+    (config.linking?.providers ?? []).length > 0
       ? []
       : strategiesOf(config)
           .filter(

@@ -1,7 +1,8 @@
-/** What an external issuer of incoming tokens must fulfil, and what belongs to one alone. */
+/** What an external issuer of incoming tokens must fulfil, what belongs to one alone, and what to nobody. */
 import { findUrl, hasCredentials, isCleartext, isLoopback, isPrivate } from '../address.ts';
 import type { DraftConfig } from '../config.ts';
-import { publicOriginOf } from './parts.ts';
+import { mcpUrl } from '../public-addresses.ts';
+import { findSubjectProvider, publicOriginOf, strategiesOf } from './parts.ts';
 import type { Finding, Rule } from './rule.ts';
 import { changingFields } from './upstreams.ts';
 
@@ -11,7 +12,7 @@ const withoutAuthServer = (find: (config: DraftConfig) => readonly Finding[]) =>
   config.authServer === undefined ? find(config) : [];
 
 function addressesOf({ incomingAuth }: DraftConfig): { path: string; url: URL }[] {
-  return (['issuer', 'jwksUrl'] as const).flatMap((key) => {
+  return (['issuer', 'jwksUrl', 'introspectionUrl'] as const).flatMap((key) => {
     const url = findUrl(incomingAuth?.oidc?.[key]);
     return url === null ? [] : [{ path: `${oidcPath}.${key}`, url }];
   });
@@ -26,6 +27,9 @@ const belongsToAnExternalIssuer: Rule = {
     const keys = {
       'incomingAuth.oidc.scopes': incomingAuth?.oidc?.scopes,
       'incomingAuth.oidc.jwksUrl': incomingAuth?.oidc?.jwksUrl,
+      'incomingAuth.oidc.introspectionUrl': incomingAuth?.oidc?.introspectionUrl,
+      'incomingAuth.oidc.clientSecretEnv': incomingAuth?.oidc?.clientSecretEnv,
+      'incomingAuth.oidc.clientSecretFile': incomingAuth?.oidc?.clientSecretFile,
       'linking.principalClaim': linking?.principalClaim,
       'linking.issuerAliases': linking?.issuerAliases,
       'linking.providers': linking?.providers,
@@ -182,6 +186,113 @@ const audienceIsNoClient: Rule = {
   }),
 };
 
+/** V-62 */
+const introspectionHasAClient: Rule = {
+  id: 'V-62',
+  severity: 'error',
+  find: withoutAuthServer(({ incomingAuth }) => {
+    const { introspectionUrl: url, clientId, clientSecretEnv, clientSecretFile } = incomingAuth?.oidc ?? {};
+    const secrets = [clientSecretEnv, clientSecretFile].filter((source) => source !== undefined).length;
+    if (secrets === 2)
+      return [
+        {
+          path: oidcPath,
+          message: 'has both `clientSecretEnv` and `clientSecretFile`',
+          fix: 'keep one of the two',
+        },
+      ];
+    if (url === undefined)
+      return secrets === 0
+        ? []
+        : [
+            {
+              path: oidcPath,
+              message: 'has a client secret, but no `introspectionUrl` at which it would be used',
+              fix: 'write `introspectionUrl`, or remove the secret',
+            },
+          ];
+    const missing = [...(clientId ? [] : ['`clientId`']), ...(secrets === 1 ? [] : ['`clientSecretEnv`'])];
+    return missing.length === 0
+      ? []
+      : [
+          {
+            path: `${oidcPath}.introspectionUrl`,
+            message: `answers clients alone (RFC 7662 section 2.1), and there is no ${missing.join(' and no ')}`,
+            fix: 'register Latchkey as a client at the issuer, and write its id and where its secret is',
+          },
+        ];
+  }),
+};
+
+/** V-63 */
+const typeHasWhatItNeeds: Rule = {
+  id: 'V-63',
+  severity: 'error',
+  find: (config) => {
+    const { authServer, incomingAuth, linking, gateway } = config;
+    if (incomingAuth?.type === 'oidc')
+      return [
+        ...given(oidcPath, incomingAuth.oidc === undefined, {
+          message: 'is missing, and nobody knows whose tokens are good',
+          fix: 'write `oidc: {issuer: ..., audience: ...}`',
+        }),
+        ...given('gateway.publicUrl', gateway?.publicUrl !== undefined, {
+          message: 'is said by the issuer or the resource already',
+          fix: 'remove it',
+        }),
+      ];
+    if (incomingAuth?.type !== 'anonymous' || authServer !== undefined) return [];
+    const noUse = {
+      message: 'has no use where nobody says who they are',
+      fix: 'remove it, or write `type: oidc`',
+    };
+    const personal = strategiesOf(config).filter(
+      ({ strategy }) => strategy.type === 'upstream_inject' || findSubjectProvider(strategy) !== null,
+    );
+    return [
+      ...given(oidcPath, incomingAuth.oidc !== undefined, noUse),
+      ...given('linking.providers', linking?.providers !== undefined, noUse),
+      ...given('linking.principalClaim', linking?.principalClaim !== undefined, noUse),
+      ...given('linking.issuerAliases', linking?.issuerAliases !== undefined, noUse),
+      ...personal.map(({ path }) => ({
+        path,
+        message: "sends a person's own token, and callers are nobody",
+        fix: 'write `type: unauthenticated` or `header_injection`, or let callers say who they are: `incomingAuth.type: oidc`',
+      })),
+    ];
+  },
+};
+
+function given(path: string, isWrong: boolean, finding: Omit<Finding, 'path'>): Finding[] {
+  return isWrong ? [{ path, ...finding }] : [];
+}
+
+/** V-64 */
+const everybodyMayCall: Rule = {
+  id: 'V-64',
+  severity: 'warning',
+  find: ({ incomingAuth, authServer }) =>
+    given('incomingAuth.type', incomingAuth?.type === 'anonymous' && authServer === undefined, {
+      message:
+        'lets everybody who reaches the gateway call every tool, with whatever credentials `header_injection` adds',
+      fix: 'write `type: oidc`, unless everybody who reaches it may do that',
+    }),
+};
+
+/** V-20, where nothing but the gateway says where it is */
+const publicUrlIsTheMcpEndpoint: Rule = {
+  id: 'V-20',
+  severity: 'error',
+  find: ({ gateway }) => {
+    const url = findUrl(gateway?.publicUrl);
+    if (url === null) return [];
+    return given('gateway.publicUrl', url.href !== mcpUrl(url.href), {
+      message: 'is not the address of an MCP endpoint of Latchkey, which lies at /mcp',
+      fix: `write \`publicUrl: ${mcpUrl(url.href)}\``,
+    });
+  },
+};
+
 export const externalIssuerRules: readonly Rule[] = [
   belongsToAnExternalIssuer,
   issuerIsEncrypted,
@@ -191,4 +302,8 @@ export const externalIssuerRules: readonly Rule[] = [
   issuerIsSomebodyElse,
   principalStaysTheSame,
   audienceIsNoClient,
+  introspectionHasAClient,
+  typeHasWhatItNeeds,
+  everybodyMayCall,
+  publicUrlIsTheMcpEndpoint,
 ];

@@ -77,13 +77,16 @@ function placesOf(location: string): PathSegment[][] {
 }
 
 const forExternalIssuer =
-  /^(incomingAuth\.oidc\.(scopes|jwksUrl)|linking\.(providers|principalClaim|issuerAliases))/;
+  /^(incomingAuth\.oidc\.(scopes|jwksUrl|introspectionUrl|clientSecret)|linking\.(providers|principalClaim|issuerAliases))/;
 
 /** What is said of the example itself; what lacks around it is another matter. */
 function errorsWith(place: readonly PathSegment[], example: string): string {
   const raw = sampleConfig();
   raw.outgoingAuth.default = {};
   if (forExternalIssuer.test(formatPath(place))) makeExternal(raw);
+  // What it needs beside it.
+  if (place.includes('introspectionUrl'))
+    Object.assign(raw.incomingAuth.oidc, { clientId: 'latchkey', clientSecretEnv: 'ISSUER_CLIENT_SECRET' });
   if (place.includes('preset_parameters')) {
     const upstream = { name: 'gitlab', preset: 'gitlab', oauth2_config: { client_id: 'latchkey' } };
     (raw.linking?.providers ?? raw.authServer.runConfig.upstreams)[1] = upstream;
@@ -94,6 +97,10 @@ function errorsWith(place: readonly PathSegment[], example: string): string {
     parent = parent[key];
   }
   parent[place.at(-1)!] = parse(example);
+  if (place.includes('publicUrl')) {
+    raw.incomingAuth = { type: 'anonymous' };
+    delete raw.authServer;
+  }
   return parseConfig({ file: 'x.yaml', text: stringify(raw) })
     .problems.filter(({ severity, path }) => severity === 'error' && isWithin(path, formatPath(place)))
     .map(({ rule, path }) => `${rule} ${path}`)

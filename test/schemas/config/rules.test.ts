@@ -41,6 +41,12 @@ function awsSts(change: Raw = {}): Raw {
   return { type: 'aws_sts', awsSts: Object.fromEntries(given) };
 }
 
+function makeAnonymous(raw: Raw): void {
+  delete raw.authServer;
+  raw.incomingAuth = { type: 'anonymous' };
+  raw.outgoingAuth.backends = {};
+}
+
 interface Case {
   readonly rule: RuleId;
   readonly what: string;
@@ -199,6 +205,8 @@ const cases: readonly Case[] = [
     change: (raw) => {
       raw.incomingAuth.oidc.scopes = ['mcp'];
       raw.incomingAuth.oidc.jwksUrl = 'https://sso.example.com/keys';
+      raw.incomingAuth.oidc.introspectionUrl = 'https://sso.example.com/introspect';
+      raw.incomingAuth.oidc.clientSecretEnv = 'ISSUER_CLIENT_SECRET';
       raw.linking = {
         principalClaim: 'oid',
         issuerAliases: ['https://sts.example.com'],
@@ -206,12 +214,108 @@ const cases: readonly Case[] = [
       };
     },
     told: [
+      'V-60 incomingAuth.oidc.clientSecretEnv',
+      'V-60 incomingAuth.oidc.introspectionUrl',
       'V-60 incomingAuth.oidc.jwksUrl',
       'V-60 incomingAuth.oidc.scopes',
       'V-60 linking.issuerAliases',
       'V-60 linking.principalClaim',
       'V-60 linking.providers',
     ],
+  },
+  {
+    rule: 'V-63',
+    what: 'callers who are nobody, and what belongs to persons',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.type = 'anonymous';
+      raw.linking.principalClaim = 'oid';
+    },
+    told: [
+      'V-63 incomingAuth.oidc',
+      'V-63 linking.principalClaim',
+      'V-63 linking.providers',
+      'V-63 outgoingAuth.backends.gitlab-tools',
+      'V-64 incomingAuth.type',
+    ],
+  },
+  {
+    rule: 'V-63',
+    what: 'tokens that are asked for, but not whose; and an address that the issuer says',
+    change: (raw) => {
+      makeExternal(raw);
+      delete raw.incomingAuth.oidc;
+      raw.gateway.publicUrl = 'https://mcp.example.com/mcp';
+    },
+    told: ['V-63 gateway.publicUrl', 'V-63 incomingAuth.oidc'],
+  },
+  {
+    rule: 'V-08',
+    what: 'callers who are nobody beside an authorization server',
+    change: (raw) => {
+      raw.incomingAuth.type = 'anonymous';
+    },
+    told: ['V-08 incomingAuth.type'],
+  },
+  {
+    rule: 'V-64',
+    what: 'callers who are nobody',
+    change: makeAnonymous,
+    told: ['V-64 incomingAuth.type'],
+    warning: true,
+  },
+  {
+    rule: 'V-20',
+    what: 'a public address of another path',
+    change: (raw) => {
+      makeAnonymous(raw);
+      raw.gateway.publicUrl = 'https://mcp.example.com/other';
+    },
+    told: ['V-20 gateway.publicUrl', 'V-64 incomingAuth.type'],
+  },
+  {
+    rule: 'V-62',
+    what: 'an endpoint that is asked about tokens without a client',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.introspectionUrl = 'https://login.example.com/introspect';
+    },
+    told: ['V-62 incomingAuth.oidc.introspectionUrl'],
+  },
+  {
+    rule: 'V-62',
+    what: 'a client secret without an endpoint',
+    change: (raw) => {
+      makeExternal(raw);
+      raw.incomingAuth.oidc.clientSecretEnv = 'ISSUER_CLIENT_SECRET';
+    },
+    told: ['V-62 incomingAuth.oidc'],
+  },
+  {
+    rule: 'V-62',
+    what: 'two sources of the client secret',
+    change: (raw) => {
+      makeExternal(raw);
+      Object.assign(raw.incomingAuth.oidc, {
+        introspectionUrl: 'https://login.example.com/introspect',
+        clientId: 'latchkey',
+        clientSecretEnv: 'ISSUER_CLIENT_SECRET',
+        clientSecretFile: '/run/secrets/issuer',
+      });
+    },
+    told: ['V-62 incomingAuth.oidc'],
+  },
+  {
+    rule: 'V-62',
+    what: 'an endpoint that is asked about tokens by a client',
+    change: (raw) => {
+      makeExternal(raw);
+      Object.assign(raw.incomingAuth.oidc, {
+        introspectionUrl: 'https://login.example.com/introspect',
+        clientId: 'latchkey',
+        clientSecretFile: '/run/secrets/issuer',
+      });
+    },
   },
   {
     rule: 'V-61',

@@ -3,9 +3,10 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { IncomingIssuerSettings } from '../../../schemas/config/provider-config.ts';
 import { RefusedError } from '../../../schemas/failure.ts';
+import { Secret } from '../../../schemas/secret.ts';
 import { createGuardedFetch } from '../../../workers/providers/guarded-fetch.ts';
 import { createIncomingIssuer } from '../../../workers/providers/incoming-issuer.ts';
-import { openExternalIssuer } from '../../world/identity-providers/external-issuer.ts';
+import { introspectionClient, openExternalIssuer } from '../../world/identity-providers/external-issuer.ts';
 
 const test = suite('incoming issuer');
 
@@ -16,8 +17,9 @@ function openIncoming(answers: Record<string, unknown>, change: Partial<Incoming
   const asked: string[] = [];
   const clock = { ms: 0 };
   const incoming = createIncomingIssuer(
-    { issuer, jwksUrl: null, allowPrivateIps: false, ...change },
+    { issuer, jwksUrl: null, allowPrivateIps: false, introspection: null, ...change },
     {
+      clientSecret: null,
       async fetch(url) {
         asked.push(url);
         const answer = answers[url];
@@ -44,13 +46,13 @@ const key = { kty: 'EC', crv: 'P-256', kid: 'a', x: 'x', y: 'y' };
 test('what comes of a real issuer are its public keys', async () => {
   await using real = await openExternalIssuer({ audience: 'https://mcp.example.com/mcp' });
   const incoming = createIncomingIssuer(
-    { issuer: real.issuer, jwksUrl: null, allowPrivateIps: true },
-    { fetch: createGuardedFetch({ allowPrivateAddresses: true }), now: Date.now },
+    { issuer: real.issuer, jwksUrl: null, allowPrivateIps: true, introspection: null },
+    { clientSecret: null, fetch: createGuardedFetch({ allowPrivateAddresses: true }), now: Date.now },
   );
   assert.equal(await incoming.fetchKeys(), [real.publicKey()]);
   const guarded = createIncomingIssuer(
-    { issuer: real.issuer, jwksUrl: null, allowPrivateIps: false },
-    { fetch: createGuardedFetch({ allowPrivateAddresses: false }), now: Date.now },
+    { issuer: real.issuer, jwksUrl: null, allowPrivateIps: false, introspection: null },
+    { clientSecret: null, fetch: createGuardedFetch({ allowPrivateAddresses: false }), now: Date.now },
   );
   assert.match(await refusalOf(guarded.fetchKeys()), 'upstream-unavailable');
 });
@@ -107,5 +109,38 @@ for (const [what, answers] of [
     const { incoming } = openIncoming(answers);
     assert.match(await refusalOf(incoming.fetchKeys()), /^upstream-unavailable: the external issuer: /);
   });
+
+test('the issuer is asked about a token by the client of Latchkey, and says no more than yes or no to a stranger', async () => {
+  await using real = await openExternalIssuer({ audience: 'https://mcp.example.com/mcp' });
+  const { client_id: clientId, client_secret: clientSecret } = introspectionClient;
+  const incomingWith = (secret: string) =>
+    createIncomingIssuer(
+      {
+        ...{ issuer: real.issuer, jwksUrl: null, allowPrivateIps: true },
+        introspection: {
+          url: `${real.issuer}/token/introspection`,
+          clientId,
+          clientSecret: { source: 'env', name: 'X', path: 'x' },
+        },
+      },
+      {
+        clientSecret: new Secret(secret),
+        fetch: createGuardedFetch({ allowPrivateAddresses: true }),
+        now: Date.now,
+      },
+    );
+  const token = await real.issueOpaque('anna');
+  const incoming = incomingWith(clientSecret);
+  assert.is((await incoming.introspect(new Secret(token)))?.sub, 'anna');
+  assert.is(await incoming.introspect(new Secret('unknown')), null);
+  const refused = await refusalOf(incomingWith('wrong-secret').introspect(new Secret(token)));
+  assert.match(refused, 'upstream-unavailable: the external issuer: the introspection endpoint');
+  await real.goAway();
+  const away = await refusalOf(incoming.introspect(new Secret(token)));
+  assert.match(away, 'upstream-unavailable');
+  for (const text of [refused, away])
+    assert.not.match(text, new RegExp(`${token}|wrong-secret|${clientSecret}`));
+  assert.match(await refusalOf(openIncoming({}).incoming.introspect(new Secret(token))), 'invalid-request');
+});
 
 test.run();

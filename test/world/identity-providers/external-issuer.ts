@@ -12,6 +12,10 @@ export interface ExternalIssuer extends AsyncDisposable {
   readonly port: number;
   /** An access token as the issuer makes it. */
   issue(subject: string, change?: TokenChange): Promise<string>;
+  /** An access token that only the issuer can read. */
+  issueOpaque(subject: string, change?: TokenChange): Promise<string>;
+  /** The issuer does not know it any more. */
+  takeBack(opaqueToken: string): Promise<void>;
   /** Anything, signed with the key that signs now. */
   sign(claims: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>;
   /** A new key signs; the former ones are shown until they are removed. */
@@ -33,6 +37,12 @@ export interface TokenChange {
   readonly scope?: string;
   readonly seconds?: number;
 }
+
+/** The client that may ask about tokens. */
+export const introspectionClient = {
+  client_id: 'latchkey',
+  client_secret: 'secret-of-the-introspection-client',
+} as const;
 
 export async function openExternalIssuer({
   audience,
@@ -96,6 +106,21 @@ export async function openExternalIssuer({
         { sub: subject, aud, scope, client_id: 'client-of-somebody', jti: crypto.randomUUID() },
         { typ: 'at+jwt', seconds },
       ),
+    async issueOpaque(subject, { audience: aud = audience, scope = scopes.join(' '), seconds = 600 } = {}) {
+      const client = await provider.Client.find(introspectionClient.client_id);
+      const token = new provider.AccessToken({
+        ...{ client: client!, accountId: subject, scope, extra: { seconds } },
+        ...{ grantId: '', gty: 'authorization_code' },
+      });
+      token.resourceServer = new provider.ResourceServer(aud, {
+        ...{ audience: aud, scope },
+        accessTokenFormat: 'opaque',
+      });
+      return token.save();
+    },
+    async takeBack(opaqueToken) {
+      await (await provider.AccessToken.find(opaqueToken))?.destroy();
+    },
     async rotateKey() {
       keys = [await createKey(), ...keys];
       provider = createProvider();
@@ -136,7 +161,7 @@ function configurationOf(
 ): Configuration {
   return {
     jwks: { keys: keys.map(({ jwk }) => jwk) as NonNullable<Configuration['jwks']>['keys'] },
-    clients: [],
+    clients: [{ ...introspectionClient, redirect_uris: [], grant_types: [], response_types: [] }],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     scopes: ['openid', 'offline_access', ...scopes],
     responseTypes: ['code'],
@@ -145,6 +170,7 @@ function configurationOf(
       names: { session: 'ext_session', interaction: 'ext_interaction', resume: 'ext_resume' },
     },
     pkce: { required: () => true },
+    ttl: { AccessToken: (_ctx, { extra }) => Number(extra?.seconds ?? 600) },
     findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
     loadExistingGrant: async (ctx) => {
       const { client, session, provider } = ctx.oidc;
@@ -159,6 +185,7 @@ function configurationOf(
     features: {
       devInteractions: { enabled: false },
       registration: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: async () => true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => audience,
