@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { openTestAws, personHeader, type TestAws } from './aws.ts';
 import { openWhoamiBackend, type WhoamiBackend } from './backends/whoami.ts';
 import { type Installation, type InstallationOptions, openInstallation } from './installation.ts';
+import { connectAsPerson } from './mcp-client.ts';
+import type { Person } from './person.ts';
 import { openTokenService, type TokenService } from './token-service.ts';
 
 export const tokenServiceSecret = 'secret-of-latchkey-at-the-token-service';
@@ -144,3 +146,28 @@ export async function openStrategiesWorld(options: StrategiesOptions): Promise<S
     },
   };
 }
+
+export type Client = Awaited<ReturnType<typeof connectAsPerson>>;
+
+/** At the provider whose tokens are exchanged. */
+export const subjects = { alice: 'corp-7f21', bob: 'corp-93c4' };
+
+export const connectTo = ({ installation }: StrategiesWorld, person: Person): Promise<Client> =>
+  connectAsPerson({ mcpUrl: installation.mcpUrl, person });
+
+export async function callWhoami(
+  { client }: Client,
+  backend: string,
+): Promise<{ isError: boolean; text: string; sub?: string }> {
+  const result = await client.callTool({ name: `${backend}_whoami`, arguments: {} });
+  const [content] = result.content as { text: string }[];
+  const { sub } = (result.structuredContent ?? {}) as { sub?: string };
+  return {
+    isError: result.isError === true,
+    text: content?.text ?? '',
+    ...(sub === undefined ? {} : { sub }),
+  };
+}
+
+export const tokensSentTo = ({ backends }: StrategiesWorld, name: string): string[] =>
+  backends.get(name)!.authorizations.map((sent) => (sent ?? '').replace('Bearer ', ''));
