@@ -1,8 +1,8 @@
 /**
- * What backends are sent in exchange for a provider's token (RFC 8693, or credentials of AWS), kept in memory for as long as it is good: no
- * longer than the version of the grant from which it was exchanged. Whoever asks meanwhile waits for the one exchange
- * that runs. A token that still lives is the answer while its successor is fetched, so an outage of the token service is
- * felt only when the last token has ended.
+ * What backends are sent in exchange for a provider's token (RFC 8693, or credentials of AWS), kept in memory for as long
+ * as it is good: no longer than the version of the grant from which it was exchanged. Whoever asks meanwhile waits for
+ * the one exchange that runs. A token that still lives is the answer while its successor is fetched, so an outage of the
+ * token service is felt only when the last token has ended.
  */
 import { LRUCache } from 'lru-cache';
 import { holdFor, pending } from '../../schemas/bus.ts';
@@ -63,7 +63,9 @@ const failureMs = 2_000;
 const longestFailureMs = 60_000;
 /** What a backend rejects although it was just exchanged is not mended by the next exchange. */
 const forcedMs = 60_000;
-const maxEntries = 100_000;
+const maxEntries = 20_000;
+/** A token that lives longer is exchanged anew. */
+const longestKeptMs = 24 * 3_600_000;
 
 export function createExchangedTokens({
   exchanges,
@@ -133,7 +135,9 @@ export function createExchangedTokens({
       entry.failed = null;
       const key = keyOf(grantId, backend);
       if (entries.peek(key) === entry)
-        entries.set(key, entry, { ttl: Math.max(1, Math.ceil(entry.held.expiresAt - at)) });
+        entries.set(key, entry, {
+          ttl: Math.min(longestKeptMs, Math.max(1, Math.ceil(entry.held.expiresAt - at))),
+        });
       return;
     }
     const retryAfterMs = outcome.status === 'unavailable' ? (outcome.retryAfterSeconds ?? 0) * 1000 : 0;
