@@ -2,7 +2,7 @@
 import { findUrl, hasCredentials, isCleartext, isLoopback, isPrivate } from '../address.ts';
 import type { DraftConfig } from '../config.ts';
 import { mcpUrl } from '../public-addresses.ts';
-import { findSubjectProvider, publicOriginOf, strategiesOf } from './parts.ts';
+import { publicOriginOf, strategiesOf } from './parts.ts';
 import type { Finding, Rule } from './rule.ts';
 import { changingFields } from './upstreams.ts';
 
@@ -247,7 +247,8 @@ const typeHasWhatItNeeds: Rule = {
       fix: 'remove it, or write `type: oidc`',
     };
     const personal = strategiesOf(config).filter(
-      ({ strategy }) => strategy.type === 'upstream_inject' || findSubjectProvider(strategy) !== null,
+      ({ strategy: { type } }) =>
+        type !== undefined && type !== 'unauthenticated' && type !== 'header_injection',
     );
     return [
       ...given(oidcPath, incomingAuth.oidc !== undefined, noUse),
@@ -256,7 +257,7 @@ const typeHasWhatItNeeds: Rule = {
       ...given('linking.issuerAliases', linking?.issuerAliases !== undefined, noUse),
       ...personal.map(({ path }) => ({
         path,
-        message: "sends a person's own token, and callers are nobody",
+        message: "sends what is given for a person's own token, and callers are nobody",
         fix: 'write `type: unauthenticated` or `header_injection`, or let callers say who they are: `incomingAuth.type: oidc`',
       })),
     ];

@@ -258,6 +258,19 @@ const cases: readonly Case[] = [
     told: ['V-08 incomingAuth.type'],
   },
   {
+    rule: 'V-63',
+    what: 'a token exchange for callers who are nobody',
+    change: (raw) => {
+      makeAnonymous(raw);
+      raw.outgoingAuth.default = exchange({ subjectProviderName: undefined });
+    },
+    told: [
+      'V-03 outgoingAuth.default.tokenExchange.subjectProviderName',
+      'V-63 outgoingAuth.default',
+      'V-64 incomingAuth.type',
+    ],
+  },
+  {
     rule: 'V-64',
     what: 'callers who are nobody',
     change: makeAnonymous,
