@@ -76,7 +76,12 @@ export function createBackendFetch({ name, url }: Backend, { dispatcher }: Backe
   return async ({ method, path = ownPath, headers, body, signal }, credentials) => {
     const text = body === undefined ? null : JSON.stringify(body);
     const sent = { ...headers, ...credentials.headers };
-    const signed = await credentials.sign?.({ method, url: new URL(path, url), headers: sent, body: text });
+    const signed = await credentials.sign?.({
+      method,
+      url: new URL(`${origin}${path}`),
+      headers: sent,
+      body: text,
+    });
     const answered = await dispatcher
       .request({
         origin,
