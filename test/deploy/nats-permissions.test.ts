@@ -114,6 +114,9 @@ test('the real processes do all their work under it, a refresh included, without
   const inside = new URLSearchParams({ client_id: 'https://127.0.0.1/client.json', response_type: 'code' });
   const refused = await fetch(`${installation.issuer}/oauth/authorize?${inside}`);
   assert.equal([refused.status, /invalid_client/.test(await refused.text())], [400, true]);
+  // And to the workers of all providers.
+  const status = await (await fetch(`${installation.issuer}/status`)).json();
+  assert.is((status as { providers: string }).providers, 'healthy');
   await sleep(2500);
   assert.is((await whoAmI('gitlab-tools')).username, 'alice');
   const refreshes = installation.gitlab.tokenRequests.filter(
