@@ -14,6 +14,7 @@ import {
   NoRespondersError,
   RefusedError,
 } from './failure.ts';
+import { firstHoldingMs, hold, nextHoldingMs, type Pending, pending } from './held-answers.ts';
 import { commandIdSchema, createCommandId } from './ids.ts';
 import type { Operation } from './messages/operation.ts';
 import { type InboxConnection, openReplyInbox } from './reply-inbox.ts';
@@ -27,20 +28,11 @@ import { wireText } from './wire-text.ts';
 /** How long a request and its answer may be under way together, and who asked waits for the first word. */
 export const attemptMs = 250;
 const shortestAttemptMs = 5;
-/** A handler that needs longer than this answers `pending` first. */
-export const holdMs = 180;
-
 /** How long requests are answered before the process looks at anything else. */
 const turnMs = 5;
 
-/** A handler that holds its answer is heard of after this time first, and again and again after the next. */
-const firstHoldingMs = 150;
-const nextHoldingMs = 500;
+/** Of a handler that holds its answer. */
 const longestSilenceMs = nextHoldingMs + attemptMs - firstHoldingMs;
-
-/** What a handler returns while the work goes on: the requester asks again with the same command id. */
-export const pending: unique symbol = Symbol('pending');
-export type Pending = typeof pending;
 
 export interface RequestContext {
   readonly commandId: string;
@@ -310,69 +302,12 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
   }
 }
 
-/** Holds the answer until the work is done or `pending` must be said; the work goes on either way. */
-export async function holdFor<T>(work: Promise<T>, limitMs: number = holdMs): Promise<T | Pending> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<Pending>((resolve) => {
-    timer = setTimeout(resolve, limitMs, pending);
-  });
-  try {
-    return await Promise.race([work, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 interface Received {
   readonly message: Msg;
   /** By `performance.now()`; it may have waited for its turn since. */
   readonly receivedAt: number;
   /** Answers that are held, each of which can be let go of. */
   readonly holding: Set<() => void>;
-}
-
-interface HeldAnswer {
-  readonly receivedAt: number;
-  /** How long whoever asked still waits. */
-  readonly leftMs: number;
-  /** Each of those that wait here can be told to ask again. */
-  readonly holding: Set<() => void>;
-  readonly succeed: (outcome: unknown) => void;
-  readonly fail: (error: unknown) => void;
-  readonly say: (frame: string) => void;
-}
-
-/** Resolves when it is answered, or the one who asked has gone. */
-function hold(
-  outcome: Promise<unknown>,
-  { receivedAt, leftMs, holding, succeed, fail, say }: HeldAnswer,
-): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  let timer = setTimeout(sayHolding, Math.max(0, receivedAt + firstHoldingMs - performance.now()));
-  let answered = false;
-  function sayHolding() {
-    if (performance.now() - receivedAt > leftMs) return end();
-    say('{"holding":true}');
-    timer = setTimeout(sayHolding, nextHoldingMs);
-  }
-  function end() {
-    answered = true;
-    clearTimeout(timer);
-    holding.delete(release);
-    resolve();
-  }
-  function finish(answer: () => void) {
-    if (answered) return;
-    answer();
-    end();
-  }
-  const release = () => finish(() => succeed(pending));
-  holding.add(release);
-  outcome.then(
-    (response) => finish(() => succeed(response)),
-    (error) => finish(() => fail(error)),
-  );
-  return promise;
 }
 
 function readReply(body: Buffer): Reply {

@@ -18,3 +18,12 @@ export const tokenSetSchema = z.object({
   scope: z.string().nullable(),
 });
 export type TokenSet = z.infer<typeof tokenSetSchema>;
+
+/** Temporary credentials of AWS (STS API, `Credentials`). */
+export const awsCredentials = {
+  status: z.literal('aws-credentials'),
+  accessKeyId: z.string().min(1),
+  secretAccessKey: secretSchema,
+  sessionToken: secretSchema,
+  expiresAt: timestampSchema,
+};

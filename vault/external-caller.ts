@@ -1,10 +1,8 @@
 /**
  * Whose token is this, where an external issuer signs? Verified by the vault itself with the issuer's keys, once per token
- * as long as these stay the same, then remembered until it expires; of an opaque token the issuer says it. Such a caller has no session here: a `tsid` in the
- * token of somebody else says nothing.
+ * as long as these stay the same, then remembered until it expires; of an opaque token the issuer says it. Such a caller
+ * has no session here: a `tsid` in the token of somebody else says nothing.
  */
-import { hash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import {
   ExternalTokenError,
   type ExternalTokenRules,
@@ -21,6 +19,7 @@ import { RefusedError } from '../schemas/failure.ts';
 import type { Secret } from '../schemas/secret.ts';
 import type { Caller } from './caller.ts';
 import type { IntrospectedToken, IntrospectToken } from './token-introspection.ts';
+import { createTokenMemory } from './token-memory.ts';
 
 export interface ExternalIssuer {
   readonly rules: ExternalTokenRules;
@@ -35,22 +34,28 @@ interface Options extends ExternalIssuer {
 }
 
 /** @throws RefusedError `unauthorized`; `unavailable` nobody can say whether the token is good */
-export function createExternalCallerVerifier({ rules, keys, introspect, now, remembered = 20_000 }: Options) {
-  const known = new LRUCache<string, Caller>({ max: remembered });
-  const verifying = new Map<string, Promise<Caller>>();
+export function createExternalCallerVerifier({
+  rules,
+  keys,
+  introspect,
+  now,
+  remembered,
+}: Options): (token: Secret) => Caller | Promise<Caller> {
   let verifiedWith: KnownKeys | null = null;
-
-  async function verify(token: string, digest: string): Promise<Caller> {
-    const before = keys.current();
-    try {
-      const { principal, expiresAt } = await verifyExternalToken(token, { rules, keys, now });
-      const caller = { principal, sessionId: null, expiresAt };
-      if (before !== null && before === keys.current()) known.set(digest, caller);
-      return caller;
-    } catch (cause) {
-      throw refusalOf(cause);
-    }
-  }
+  const verified = createTokenMemory<Caller>({
+    remembered,
+    async find(token) {
+      const before = keys.current();
+      try {
+        const { principal, expiresAt } = await verifyExternalToken(token.reveal(), { rules, keys, now });
+        const known = { principal, sessionId: null, expiresAt };
+        return { known, keep: before !== null && before === keys.current() };
+      } catch (cause) {
+        throw refusalOf(cause);
+      }
+    },
+    isGood: ({ expiresAt }) => expiresAt > now(),
+  });
 
   /** Remembered together with what the issuer said. */
   const told = new WeakMap<IntrospectedToken, Caller>();
@@ -69,23 +74,15 @@ export function createExternalCallerVerifier({ rules, keys, introspect, now, rem
     }
   }
 
-  return (token: Secret): Caller | Promise<Caller> => {
-    const text = token.reveal();
-    if (introspect !== null && !isJwt(text)) return askAbout(token, introspect);
-    const digest = hash('sha256', text, 'base64');
+  return (token) => {
+    if (introspect !== null && !isJwt(token.reveal())) return askAbout(token, introspect);
     const current = keys.current();
     if (current !== verifiedWith) {
       // A key that is gone takes its tokens with it.
       verifiedWith = current;
-      known.clear();
+      verified.forgetAll();
     }
-    const caller = known.get(digest);
-    if (caller && caller.expiresAt > now()) return caller;
-    const underWay = verifying.get(digest);
-    if (underWay) return underWay;
-    const begun = verify(text, digest).finally(() => verifying.delete(digest));
-    verifying.set(digest, begun);
-    return begun;
+    return verified.know(token);
   };
 }
 

@@ -4,8 +4,9 @@
  * of the caller's session comes first; where there is none, or the person would have to sign in for it again, the account
  * that they linked. What a backend is sent in exchange for a token is looked up in the same way, after that token.
  */
-import { holdFor, holdMs, pending } from '../schemas/bus.ts';
+
 import { RefusedError } from '../schemas/failure.ts';
+import { holdFor, holdMs, pending } from '../schemas/held-answers.ts';
 import {
   backendOfExchange,
   exchangedTokenName,

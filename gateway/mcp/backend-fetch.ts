@@ -1,7 +1,7 @@
 /**
  * Destination binding (RFC 9700 section 4.10; MCP security: no token passthrough): what a strategy adds goes to the
- * configured URL of its backend, or to another path of that origin, and nowhere else, request by request, and no redirect is followed. A backend's challenge
- * (401, 403) ends here as an error, so that no layer above acts on it.
+ * configured URL of its backend, or to another path of that origin, and nowhere else, request by request, and no redirect
+ * is followed. A backend's challenge (401, 403) ends here as an error, so that no layer above acts on it.
  */
 import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher } from 'undici';

@@ -1,7 +1,7 @@
 /**
  * Which protocol version a message of a client belongs to (2026-07-28, streamable HTTP, backward compatibility). The
- * verdict is the library's. Of a request it looks at the headers, the method and `_meta`, which are the same again and
- * again, so what it said of them is remembered.
+ * verdict is the library's. Of a request it looks at two headers, the method and `_meta`, which are the same again and
+ * again, so what it said of them is remembered; the name in a third header is looked at in request-headers.ts.
  */
 import type { IncomingMessage } from 'node:http';
 import { classifyInboundRequest } from '@modelcontextprotocol/server';
@@ -65,10 +65,8 @@ function classify(req: IncomingMessage, body: unknown): MessageRoute {
 function standardHeaders(req: IncomingMessage) {
   const version = headerOf(req, 'mcp-protocol-version');
   const method = headerOf(req, 'mcp-method');
-  const name = headerOf(req, 'mcp-name');
   return {
     ...(version === null ? {} : { protocolVersionHeader: version }),
     ...(method === null ? {} : { mcpMethodHeader: method }),
-    ...(name === null ? {} : { mcpNameHeader: name }),
   };
 }

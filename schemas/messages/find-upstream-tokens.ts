@@ -7,7 +7,7 @@
  */
 import * as z from 'zod';
 import { secretSchema } from '../secret.ts';
-import { timestampSchema } from '../token.ts';
+import { awsCredentials, timestampSchema } from '../token.ts';
 import { defineOperation } from './operation.ts';
 
 const exchangePrefix = 'exchange:';
@@ -51,14 +51,7 @@ export const upstreamTokenAnswerSchema = z.discriminatedUnion('status', [
     version: z.int().min(1),
   }),
   /** What a backend of AWS is sent in exchange: requests to it are signed with these. */
-  z.object({
-    status: z.literal('aws-credentials'),
-    accessKeyId: z.string().min(1),
-    secretAccessKey: secretSchema,
-    sessionToken: secretSchema,
-    expiresAt: timestampSchema,
-    version: z.int().min(1),
-  }),
+  z.object({ ...awsCredentials, version: z.int().min(1) }),
   /** No grant of this provider: the person never connected it, or it was revoked. */
   z.object({ status: z.literal('missing') }),
   /** A refresh is under way; ask again. */

@@ -9,7 +9,7 @@ import { upstreamAccountSchema } from '../identity.ts';
 import { bootIdSchema, claimIdSchema, grantIdSchema } from '../ids.ts';
 import { clientRegistrationSchema, providerNameSchema } from '../provider.ts';
 import { secretSchema } from '../secret.ts';
-import { timestampSchema, tokenSetSchema } from '../token.ts';
+import { awsCredentials, timestampSchema, tokenSetSchema } from '../token.ts';
 import { defineOperation } from './operation.ts';
 
 /** What one leg must keep from its start to its callback. Never passes the gateway. */
@@ -82,7 +82,8 @@ export const revokeAtProvider = defineOperation(
 
 /**
  * Exchanges a token of the provider for one of a backend (RFC 8693) or for credentials of AWS, at the service that the
- * provider worker has configured for that backend. How it ended is an answer; a backend that the worker does not know is `not-found`.
+ * provider worker has configured for that backend. How it ended is an answer; a backend that the worker does not know is
+ * `not-found`.
  */
 export const exchangeTokenAtProvider = defineOperation(
   'token-exchange',
@@ -95,13 +96,7 @@ export const exchangeTokenAtProvider = defineOperation(
       expiresAt: timestampSchema.nullable(),
       scope: z.string().nullable(),
     }),
-    z.object({
-      status: z.literal('aws-credentials'),
-      accessKeyId: z.string().min(1),
-      secretAccessKey: secretSchema,
-      sessionToken: secretSchema,
-      expiresAt: timestampSchema,
-    }),
+    z.object(awsCredentials),
     /** `error`: a code of RFC 6749 section 5.2 or RFC 8707, if it is one. */
     z.object({ status: z.literal('refused'), error: z.string().nullable() }),
     z.object({ status: z.literal('unavailable'), retryAfterSeconds: z.int().min(0).nullable() }),

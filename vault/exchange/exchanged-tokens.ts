@@ -5,7 +5,7 @@
  * token service is felt only when the last token has ended.
  */
 import { LRUCache } from 'lru-cache';
-import { holdFor, pending } from '../../schemas/bus.ts';
+import { holdFor, pending } from '../../schemas/held-answers.ts';
 import type { UpstreamTokenAnswer } from '../../schemas/messages/find-upstream-tokens.ts';
 import type { TokenExchangeOutcome } from '../../schemas/messages/provider-requests.ts';
 import type { Secret } from '../../schemas/secret.ts';

@@ -3,9 +3,9 @@
  * meanwhile waits for the one outcome, and tokens that a provider gave are on disk before anything else can fail.
  */
 
-import { holdFor, pending } from '../../schemas/bus.ts';
 import type { RefreshTokenReuse } from '../../schemas/config/refresh-token-reuse.ts';
 import { RefusedError } from '../../schemas/failure.ts';
+import { holdFor, pending } from '../../schemas/held-answers.ts';
 import { createClaimId } from '../../schemas/ids.ts';
 import type { RefreshOutcome, RefreshOutcomeDelivery } from '../../schemas/messages/refresh-outcome.ts';
 import { VaultError } from '../errors.ts';

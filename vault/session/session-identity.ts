@@ -4,8 +4,9 @@
  * with all that it holds. Linked accounts stay, and no look-up gets them without a session. The person's other sessions
  * are not taken down by that, for a refresh token can die of idleness alone; each is put to the same question at once.
  */
-import { holdFor } from '../../schemas/bus.ts';
+
 import { RefusedError } from '../../schemas/failure.ts';
+import { holdFor } from '../../schemas/held-answers.ts';
 import type { GrantIds } from '../grant/grant-ids.ts';
 import type { HeldGrant } from '../grant/state.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';

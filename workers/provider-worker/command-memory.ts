@@ -2,7 +2,7 @@
  * Does the work of a command once: a repeated attempt with the same command id waits for the first one and gets its
  * outcome, refusals included. An outcome is kept long enough for the attempts of one request.
  */
-import { holdFor, type Pending, pending } from '../../schemas/bus.ts';
+import { holdFor, type Pending, pending } from '../../schemas/held-answers.ts';
 
 export interface CommandMemory<Outcome> {
   readonly has: (commandId: string) => boolean;

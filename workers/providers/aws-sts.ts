@@ -43,11 +43,8 @@ export function createRoleAssumption(
     if (status === 200) return credentialsIn(text) ?? unavailable;
     const code = refusals.find((known) => known === elementIn(text, 'Code')) ?? null;
     log.warn({ backend, status, awsError: code }, 'AWS gave no credentials');
-    return status === 400 || status === 403
-      ? code === null
-        ? unavailable
-        : { status: 'refused', error: code }
-      : unavailable;
+    const isRefusal = code !== null && (status === 400 || status === 403);
+    return isRefusal ? { status: 'refused', error: code } : unavailable;
   }
 
   return async (webIdentity) => {

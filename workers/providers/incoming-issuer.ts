@@ -145,7 +145,7 @@ function reasonOf(error: unknown): string {
   if (error instanceof client.ResponseBodyError) return `status ${error.status}`;
   const { code, cause } = Object(error) as { code?: unknown; cause?: unknown };
   if (cause instanceof OutboundRequestError) return cause.code;
-  return error instanceof OutboundRequestError || typeof code !== 'string' ? String(code ?? 'error') : code;
+  return typeof code === 'string' ? code : 'error';
 }
 
 function unavailable(message: string, cause?: unknown): RefusedError {

@@ -91,7 +91,8 @@ export function createTokenExchange(
       log.warn({ backend, fault }, 'the token service issued what is no access token');
       return { status: 'unavailable', retryAfterSeconds: null };
     }
-    log.warn({ backend, ...answer }, 'the token service gave no token');
+    const oauthError = answer.status === 'refused' ? answer.error : null;
+    log.warn({ backend, result: answer.status, oauthError }, 'the token service gave no token');
     return answer;
   };
 }

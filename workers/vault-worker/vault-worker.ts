@@ -2,17 +2,10 @@
  * Puts a vault on the bus: each request that may be asked of it, under the subject and the pair of roles that may ask.
  * Nothing that is not listed here can be reached from outside.
  */
-import {
-  attemptMs,
-  type Bus,
-  type Handle,
-  holdFor,
-  type Pending,
-  type RequestContext,
-  served,
-} from '../../schemas/bus.ts';
+import { attemptMs, type Bus, type Handle, type RequestContext, served } from '../../schemas/bus.ts';
 import type { IssuerKeys } from '../../schemas/external-issuer/issuer-keys.ts';
 import { RefusedError } from '../../schemas/failure.ts';
+import { holdFor, type Pending } from '../../schemas/held-answers.ts';
 import { deleteAuthRecord, findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import { describeInstance } from '../../schemas/messages/describe-instance.ts';

@@ -2,8 +2,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createAccessTokenVerifier } from '../../../gateway/identity/access-token.ts';
 import { createIdentities } from '../../../gateway/identity/identity.ts';
-import { holdMs } from '../../../schemas/bus.ts';
 import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../../schemas/failure.ts';
+import { holdMs } from '../../../schemas/held-answers.ts';
 import { createFakeVault, okAnswer } from '../fake-vault.ts';
 import { createTestSigner, issuer, mcpUrl } from '../signing.ts';
 

@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { newerToolCall } from '../newer-call.ts';
 import { startTestBackend, type TestBackend } from '../test-backend.ts';
 import { clientKinds, connectClient, startTestGateway, textOf } from '../test-gateway.ts';
 
@@ -154,31 +155,7 @@ test('the first message goes out when it has come in', async () => {
       res.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`);
     });
   });
-  const response = await fetch(gateway.url, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${await gateway.signer.sign()}`,
-      accept: 'application/json, text/event-stream',
-      'content-type': 'application/json',
-      'mcp-protocol-version': '2026-07-28',
-      'mcp-method': 'tools/call',
-      'mcp-name': 'b_whoami',
-    },
-    body: JSON.stringify({
-      jsonrpc: '2.0',
-      id: 5,
-      method: 'tools/call',
-      params: {
-        name: 'b_whoami',
-        _meta: {
-          progressToken: 'p',
-          'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-          'io.modelcontextprotocol/clientInfo': { name: 'c', version: '1' },
-          'io.modelcontextprotocol/clientCapabilities': {},
-        },
-      },
-    }),
-  });
+  const response = await fetch(gateway.url, newerToolCall('b_whoami', await gateway.signer.sign()));
   assert.is(response.headers.get('content-type'), 'text/event-stream');
   let text = '';
   for await (const chunk of response.body!) {

@@ -4,6 +4,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { newerToolCall } from '../newer-call.ts';
 import { startTestBackend } from '../test-backend.ts';
 import { startTestGateway, type TestGateway } from '../test-gateway.ts';
 
@@ -12,31 +13,9 @@ const mebibyte = 1024 * 1024;
 
 /** The answer's head has come, and nothing of the body is read yet. */
 async function callWhoami(gateway: TestGateway): Promise<IncomingMessage> {
-  const outgoing = request(gateway.url, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${await gateway.signer.sign()}`,
-      accept: 'application/json, text/event-stream',
-      'content-type': 'application/json',
-      'mcp-protocol-version': '2026-07-28',
-      'mcp-method': 'tools/call',
-      'mcp-name': 'b_whoami',
-    },
-  });
-  outgoing.end(
-    JSON.stringify({
-      ...{ jsonrpc: '2.0', id: 5, method: 'tools/call' },
-      params: {
-        name: 'b_whoami',
-        _meta: {
-          progressToken: 'p',
-          'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-          'io.modelcontextprotocol/clientInfo': { name: 'c', version: '1' },
-          'io.modelcontextprotocol/clientCapabilities': {},
-        },
-      },
-    }),
-  );
+  const { body, ...options } = newerToolCall('b_whoami', await gateway.signer.sign());
+  const outgoing = request(gateway.url, options);
+  outgoing.end(body);
   const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
   return response;
 }

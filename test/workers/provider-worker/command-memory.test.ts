@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { pending } from '../../../schemas/bus.ts';
 import { RefusedError } from '../../../schemas/failure.ts';
+import { pending } from '../../../schemas/held-answers.ts';
 import { createCommandMemory } from '../../../workers/provider-worker/command-memory.ts';
 
 const test = suite('command-memory');

@@ -1,8 +1,9 @@
 import type { NatsConnection } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Bus, createBus, pending } from '../../../schemas/bus.ts';
+import { type Bus, createBus } from '../../../schemas/bus.ts';
 import { RefusedError } from '../../../schemas/failure.ts';
+import { pending } from '../../../schemas/held-answers.ts';
 import { createBootId } from '../../../schemas/ids.ts';
 import {
   exchangeAtProvider,

@@ -1,0 +1,72 @@
+/**
+ * Work that takes its time, on the side of who answers: the answer is held until the work is done, and whoever asked hears
+ * now and then that it is coming; or `pending` is said, and they ask again. The work goes on either way.
+ */
+
+/** What a handler returns while the work goes on: the requester asks again with the same command id. */
+export const pending: unique symbol = Symbol('pending');
+export type Pending = typeof pending;
+
+/** A handler that needs longer than this answers `pending` first. */
+export const holdMs = 180;
+
+/** Holds the answer until the work is done or `pending` must be said; the work goes on either way. */
+export async function holdFor<T>(work: Promise<T>, limitMs: number = holdMs): Promise<T | Pending> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<Pending>((resolve) => {
+    timer = setTimeout(resolve, limitMs, pending);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A handler that holds its answer is heard of after this time first, and again and again after the next. */
+export const firstHoldingMs = 150;
+export const nextHoldingMs = 500;
+
+interface HeldAnswer {
+  readonly receivedAt: number;
+  /** How long whoever asked still waits. */
+  readonly leftMs: number;
+  /** Each of those that wait here can be told to ask again. */
+  readonly holding: Set<() => void>;
+  readonly succeed: (outcome: unknown) => void;
+  readonly fail: (error: unknown) => void;
+  readonly say: (frame: string) => void;
+}
+
+/** Resolves when it is answered, or the one who asked has gone. */
+export function hold(
+  outcome: Promise<unknown>,
+  { receivedAt, leftMs, holding, succeed, fail, say }: HeldAnswer,
+): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let timer = setTimeout(sayHolding, Math.max(0, receivedAt + firstHoldingMs - performance.now()));
+  let answered = false;
+  function sayHolding() {
+    if (performance.now() - receivedAt > leftMs) return end();
+    say('{"holding":true}');
+    timer = setTimeout(sayHolding, nextHoldingMs);
+  }
+  function end() {
+    answered = true;
+    clearTimeout(timer);
+    holding.delete(release);
+    resolve();
+  }
+  function finish(answer: () => void) {
+    if (answered) return;
+    answer();
+    end();
+  }
+  const release = () => finish(() => succeed(pending));
+  holding.add(release);
+  outcome.then(
+    (response) => finish(() => succeed(response)),
+    (error) => finish(() => fail(error)),
+  );
+  return promise;
+}
