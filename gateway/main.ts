@@ -24,7 +24,7 @@ import { noticeSubject } from '../schemas/subjects.ts';
 import { createAuthorizationServer } from './authorization-server/authorization-server.ts';
 import { createJetStreamPublish } from './facts.ts';
 import { createGateway } from './gateway.ts';
-import { createResourceMetadata } from './http/resource-metadata.ts';
+import { serveResourceMetadata } from './http/resource-metadata.ts';
 import { createInstance } from './instance.ts';
 import { createNatsPeers } from './mcp/nats-peers.ts';
 import { createVaultSessionStore } from './mcp/vault-session-store.ts';
@@ -114,7 +114,7 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
               log,
             })
           : incoming.type === 'external'
-            ? createResourceMetadata({ ...settings, scopes: incoming.scopes })
+            ? serveResourceMetadata({ ...settings, scopes: incoming.scopes })
             : { handle: async () => false },
       anonymous: incoming.type === 'anonymous',
       ...(incoming.type === 'external' && {

@@ -9,6 +9,7 @@ import type { InstanceDescription } from '../../schemas/messages/describe-instan
 import { createChain } from '../chain/chain.ts';
 import type { Upstream } from '../chain/upstream.ts';
 import { parseRequestTarget } from '../http/request.ts';
+import { resourceMetadataPath } from '../http/resource-metadata.ts';
 import type { VaultClient } from '../vault-client.ts';
 import {
   type ClientDocumentSettings,
@@ -16,7 +17,7 @@ import {
   defaultClientDocuments,
 } from './client-documents.ts';
 import { authMethodsOf, type ConfiguredClient } from './configured-clients.ts';
-import { createMetadataDocuments, resourceMetadataPath } from './metadata.ts';
+import { createMetadataDocuments } from './metadata.ts';
 import { createProvider } from './provider.ts';
 import { createRateLimit, type RateLimitSettings } from './rate-limit.ts';
 import { defaultRegistrationLimit } from './registered-clients.ts';

@@ -4,6 +4,7 @@
  * configured issuer and none from a request, so a cache cannot be poisoned.
  */
 import type { PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
+import { describeResource, resourceMetadataPaths } from '../http/resource-metadata.ts';
 import { authorizePath, jwksPath, registerPath, revokePath, tokenPath } from './paths.ts';
 import { resourceScope, supportedScopes } from './scopes.ts';
 
@@ -23,7 +24,8 @@ export interface MetadataOptions {
 /** By path; every other path under `/.well-known/` does not exist. */
 export function createMetadataDocuments(options: MetadataOptions): ReadonlyMap<string, MetadataDocument> {
   const server = authorizationServerMetadata(options);
-  const resource = protectedResourceMetadata(options.issuer, options.resource);
+  const { issuer, resource } = options;
+  const described = describeResource({ resource, issuer, scopes: [resourceScope] });
   return new Map<string, MetadataDocument>([
     ['/.well-known/oauth-authorization-server', server],
     [
@@ -35,16 +37,9 @@ export function createMetadataDocuments(options: MetadataOptions): ReadonlyMap<s
         id_token_signing_alg_values_supported: ['ES256'],
       },
     ],
-    ['/.well-known/oauth-protected-resource', resource],
-    [resourceMetadataPath(options.resource), resource],
+    ...resourceMetadataPaths(resource).map((path) => [path, described] as const),
     [jwksPath, { keys: options.signingKeys }],
   ]);
-}
-
-/** RFC 9728 section 3.1: between host and path of the resource. */
-export function resourceMetadataPath(resource: string): string {
-  const { pathname } = new URL(resource);
-  return `/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`;
 }
 
 function authorizationServerMetadata(options: MetadataOptions): MetadataDocument {
@@ -67,15 +62,5 @@ function authorizationServerMetadata(options: MetadataOptions): MetadataDocument
     authorization_response_iss_parameter_supported: true,
     client_id_metadata_document_supported: clientDocuments,
     protected_resources: [resource],
-  };
-}
-
-function protectedResourceMetadata(issuer: string, resource: string): MetadataDocument {
-  return {
-    resource,
-    authorization_servers: [issuer],
-    scopes_supported: [resourceScope],
-    bearer_methods_supported: ['header'],
-    resource_name: 'Latchkey',
   };
 }

@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Log } from '../../schemas/log.ts';
 import type { Chain } from '../chain/chain.ts';
+import { allowAnyOrigin, answerPreflight } from '../http/cors.ts';
 import {
   BodyTooLargeError,
   hasMediaType,
@@ -44,16 +45,11 @@ export interface RouterOptions {
 const bodyLimit = 32 * 1024;
 const metadataMaxAgeSeconds = 300;
 
-/** Browser clients register, discover and fetch tokens from other origins; no cookie is involved. */
-const corsHeaders: Readonly<Record<string, string>> = {
-  'access-control-allow-origin': '*',
-  'access-control-expose-headers': 'Retry-After, WWW-Authenticate',
-};
-
 type Answer = (request: IncomingMessage, response: ServerResponse, target: RequestTarget) => Promise<void>;
 
 interface Route {
   readonly methods: readonly string[];
+  /** Browser clients register, discover and fetch tokens from other origins; no cookie is involved. */
   readonly cors?: true;
   readonly answer: Answer;
 }
@@ -163,7 +159,7 @@ export function createRouter(options: RouterOptions): Answer {
     pinToIssuer(issuer, request);
     const route = findRoute(target.pathname);
     if (route === null) return refuse(404, 'not_found', 'there is nothing at this address');
-    if (route.cors) for (const [name, value] of Object.entries(corsHeaders)) response.setHeader(name, value);
+    if (route.cors) allowAnyOrigin(response);
     const methods = route.cors ? [...route.methods, 'OPTIONS'] : route.methods;
     if (route.cors && request.method === 'OPTIONS') return answerPreflight(response, methods);
     if (!route.methods.includes(request.method ?? ''))
@@ -206,19 +202,6 @@ function normalizeRegistrationBody(body: Buffer): string | Buffer {
     // No JSON, or nested so deeply that it cannot be written again. Not handed on: nothing has looked at it.
     return '';
   }
-}
-
-/** Fetch standard, CORS-preflight fetch. */
-function answerPreflight(response: ServerResponse, methods: readonly string[]): void {
-  const allowed = methods.join(', ');
-  response
-    .writeHead(204, {
-      allow: allowed,
-      'access-control-allow-methods': allowed,
-      'access-control-allow-headers': 'authorization, content-type, mcp-protocol-version',
-      'access-control-max-age': '3600',
-    })
-    .end();
 }
 
 interface Refusal {

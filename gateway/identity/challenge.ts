@@ -3,7 +3,7 @@
  * 401 and 403 speak of that token alone, never of an upstream account, for both SDKs would sign the person in anew.
  * An outage is 503 without a challenge.
  */
-import { resourceMetadataPath } from '../authorization-server/metadata.ts';
+import { resourceMetadataPath } from '../http/resource-metadata.ts';
 import { AccessTokenError } from './access-token.ts';
 import { SessionRefusedError, VaultUnavailableError } from './identity.ts';
 
