@@ -1,5 +1,5 @@
 /**
- * What a vault worker's process is started with, so that a million grants fit into 400 MiB: its data lies in SQLite, and
+ * What a vault worker's process is started with, so that a million grants fit into 450 MiB: its data lies in SQLite, and
  * what V8 and the C library would let grow by themselves is mostly garbage.
  */
 
