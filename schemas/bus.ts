@@ -14,7 +14,14 @@ import {
   NoRespondersError,
   RefusedError,
 } from './failure.ts';
-import { firstHoldingMs, hold, nextHoldingMs, type Pending, pending } from './held-answers.ts';
+import {
+  firstHoldingMs,
+  type HeldAnswers,
+  hold,
+  nextHoldingMs,
+  type Pending,
+  pending,
+} from './held-answers.ts';
 import { commandIdSchema, createCommandId } from './ids.ts';
 import type { Operation } from './messages/operation.ts';
 import { type InboxConnection, openReplyInbox } from './reply-inbox.ts';
@@ -210,7 +217,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
     find: (subject: string) => ServedOperation | undefined,
   ): () => Promise<void> {
     const answering = new Set<Promise<void>>();
-    const holding = new Set<() => void>();
+    const holding: HeldAnswers = new Map();
     const subscription = connection.subscribe(subject, {
       queue,
       callback: (error, message) => {
@@ -226,7 +233,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
     return async () => {
       await subscription.drain();
       await turns.taken();
-      for (const release of holding) release();
+      for (const { release } of [...holding.values()]) release();
       await Promise.all(answering);
     };
   }
@@ -295,7 +302,8 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
         return;
       }
       if (!operation.holds) return outcome.then(succeed, fail);
-      return hold(outcome, { receivedAt, leftMs: frame.left, holding, succeed, fail, say: respond });
+      const request = `${subject} ${frame.id}`;
+      return hold(outcome, { request, receivedAt, leftMs: frame.left, holding, succeed, fail, say: respond });
     } catch (error) {
       fail(error);
     }
@@ -306,8 +314,7 @@ interface Received {
   readonly message: Msg;
   /** By `performance.now()`; it may have waited for its turn since. */
   readonly receivedAt: number;
-  /** Answers that are held, each of which can be let go of. */
-  readonly holding: Set<() => void>;
+  readonly holding: HeldAnswers;
 }
 
 function readReply(body: Buffer): Reply {

@@ -27,23 +27,31 @@ export async function holdFor<T>(work: Promise<T>, limitMs: number = holdMs): Pr
 export const firstHoldingMs = 150;
 export const nextHoldingMs = 500;
 
+/** What is held now, by the request that it answers. */
+export type HeldAnswers = Map<string, { release(): void; drop(): void }>;
+
 interface HeldAnswer {
+  /** Of the request, the same for each of its attempts. */
+  readonly request: string;
   readonly receivedAt: number;
   /** How long whoever asked still waits. */
   readonly leftMs: number;
-  /** Each of those that wait here can be told to ask again. */
-  readonly holding: Set<() => void>;
+  readonly holding: HeldAnswers;
   readonly succeed: (outcome: unknown) => void;
   readonly fail: (error: unknown) => void;
   readonly say: (frame: string) => void;
 }
 
-/** Resolves when it is answered, or the one who asked has gone. */
+/**
+ * Resolves when it is answered, or the one who asked has gone or asks again: nobody hears the answer to an attempt that
+ * was given up, and a worker that has too much to do must not say everything several times.
+ */
 export function hold(
   outcome: Promise<unknown>,
-  { receivedAt, leftMs, holding, succeed, fail, say }: HeldAnswer,
+  { request, receivedAt, leftMs, holding, succeed, fail, say }: HeldAnswer,
 ): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
+  holding.get(request)?.drop();
   let timer = setTimeout(sayHolding, Math.max(0, receivedAt + firstHoldingMs - performance.now()));
   let answered = false;
   function sayHolding() {
@@ -54,7 +62,7 @@ export function hold(
   function end() {
     answered = true;
     clearTimeout(timer);
-    holding.delete(release);
+    if (holding.get(request) === held) holding.delete(request);
     resolve();
   }
   function finish(answer: () => void) {
@@ -62,8 +70,8 @@ export function hold(
     answer();
     end();
   }
-  const release = () => finish(() => succeed(pending));
-  holding.add(release);
+  const held = { release: () => finish(() => succeed(pending)), drop: () => !answered && end() };
+  holding.set(request, held);
   outcome.then(
     (response) => finish(() => succeed(response)),
     (error) => finish(() => fail(error)),

@@ -11,7 +11,7 @@ const steadyRefusals = 8;
 const asksPerMs = 4;
 
 /** After silence: perhaps it has more to do than it can, and a repetition of everything at once would keep it so. */
-const silenceMs = { shortest: 50, longest: 1600 };
+const silenceMs = { shortest: 200, longest: 1600 };
 
 export interface RetryPauses {
   /** @param refusals how often this request was refused before, or heard by nobody. @returns milliseconds */
@@ -29,7 +29,8 @@ export function createRetryPauses(random: () => number = Math.random): RetryPaus
       const shared = waiting / asksPerMs;
       return Math.min(refusedMs.longest, Math.max(grown, shared)) * (0.5 + random() / 2);
     },
-    afterSilence: (silences) => random() * Math.min(silenceMs.longest, silenceMs.shortest * 2 ** silences),
+    afterSilence: (silences) =>
+      Math.min(silenceMs.longest, silenceMs.shortest * 2 ** silences) * (0.5 + random() / 2),
     async wait(ms) {
       waiting += 1;
       await new Promise((resolve) => setTimeout(resolve, ms));

@@ -36,6 +36,13 @@ interface Options {
   readonly claimEndsAfter: (partition: number, sequence: number) => number;
 }
 
+/** What bears no tokens is decided by what the row says; and whatever its key has become, a grant can be let go. */
+const needsNoTokens: ReadonlySet<GrantCommand['type']> = new Set([
+  'EvictGrant',
+  'StartRefresh',
+  'RecordRefreshFailure',
+]);
+
 export function createGrantStore({ projection, dataKeys, claimEndsAfter }: Options): GrantStore {
   function dataKey(principalKey: string) {
     const key = dataKeys.find(principalKey);
@@ -53,9 +60,8 @@ export function createGrantStore({ projection, dataKeys, claimEndsAfter }: Optio
     return row && withOwnDeadline(row, unopenedGrant(row));
   }
 
-  /** Whatever its key has become, a grant can be let go. */
   const findFor = ({ type }: GrantCommand, grantId: string) =>
-    type === 'EvictGrant' ? findUnopened(grantId) : find(grantId);
+    needsNoTokens.has(type) ? findUnopened(grantId) : find(grantId);
 
   function withOwnDeadline(row: GrantRow, grant: HeldGrant): HeldGrant {
     if (grant.refresh.status !== 'claimed') return grant;

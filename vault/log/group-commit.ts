@@ -1,6 +1,6 @@
 /**
  * Appends of many partitions in one atomic batch: a batch costs nats-server about as much as twenty messages, whatever
- * its size, so what comes while one is under way goes into the next. Each part keeps its own fence. A batch in which one
+ * its size, so what comes in one turn of the event loop, or while a batch is under way, goes into the same. Each part keeps its own fence. A batch in which one
  * part is refused stores nothing of the others either (ADR-50); then each part is tried by itself and gets its own
  * answer.
  */
@@ -35,6 +35,7 @@ export function createGroupCommit<Message>({
 
   async function run(): Promise<void> {
     running = true;
+    await new Promise((resolve) => setImmediate(resolve));
     while (waiting.length > 0) await storeTogether(takeGroup());
     running = false;
   }

@@ -1,6 +1,6 @@
 /**
  * Writes to the outbox, those of one moment in one transaction: each commit waits for the disk, and hundreds of outcomes
- * can come in the same second.
+ * can come in the same second. Nobody waits for a mark, so it goes with the next entry, or a moment later.
  */
 import type { Outbox, OutboxEntry } from './outbox.ts';
 
@@ -9,8 +9,10 @@ type Mark = Parameters<Outbox['markAppended']>;
 export interface OutboxWrites extends Disposable {
   /** Resolves when the entry is on disk; rejects if it could not be written. */
   put(entry: OutboxEntry): Promise<void>;
-  /** Resolves when it is done, or could not be; an entry without its mark is brought in again, which changes nothing. */
-  markAppended(...mark: Mark): Promise<void>;
+  /** Written soon, or not at all: an entry without its mark is brought in again, which changes nothing. */
+  markAppended(...mark: Mark): void;
+  /** Writes what waits. */
+  flush(): void;
 }
 
 interface Waiting {
@@ -19,40 +21,43 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-export function createOutboxWrites(outbox: Outbox, onProblem: (error: unknown) => void): OutboxWrites {
-  let waiting: Waiting[] = [];
+const markDelayMs = 20;
 
-  function add(one: Waiting): void {
-    if (waiting.length === 0) setImmediate(flush);
-    waiting.push(one);
-  }
+export function createOutboxWrites(outbox: Outbox, onProblem: (error: unknown) => void): OutboxWrites {
+  let puts: Waiting[] = [];
+  let marks: Mark[] = [];
+  let timer: NodeJS.Timeout | undefined;
 
   function flush(): void {
-    const group = waiting;
-    waiting = [];
-    if (group.length === 0) return;
+    clearTimeout(timer);
+    timer = undefined;
+    const [entries, appended] = [puts, marks];
+    [puts, marks] = [[], []];
+    if (entries.length + appended.length === 0) return;
     try {
       outbox.transaction(() => {
-        for (const { write } of group) write();
+        for (const { write } of entries) write();
+        for (const mark of appended) outbox.markAppended(...mark);
       });
     } catch (error) {
-      for (const { reject } of group) reject(error);
+      for (const { reject } of entries) reject(error);
+      if (appended.length > 0) onProblem(error);
       return;
     }
-    for (const { resolve } of group) resolve();
+    for (const { resolve } of entries) resolve();
   }
 
   return {
     put: (entry) =>
-      new Promise((resolve, reject) => add({ write: () => outbox.put(entry), resolve, reject })),
-    markAppended: (...mark) =>
-      new Promise((resolve) => {
-        const reject = (error: unknown) => {
-          onProblem(error);
-          resolve();
-        };
-        add({ write: () => outbox.markAppended(...mark), resolve, reject });
+      new Promise((resolve, reject) => {
+        if (puts.length === 0) setImmediate(flush);
+        puts.push({ write: () => outbox.put(entry), resolve, reject });
       }),
+    markAppended(...mark) {
+      marks.push(mark);
+      timer ??= setTimeout(flush, markDelayMs);
+    },
+    flush,
     [Symbol.dispose]: flush,
   };
 }

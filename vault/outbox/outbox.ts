@@ -20,9 +20,11 @@ import {
   isNotNull,
   isNull,
   lt,
+  sql,
   sqliteTable,
   text,
 } from '../sqlite/drizzle.ts';
+import { placeholdersOf, prepareInsert } from '../sqlite/prepared-insert.ts';
 
 const entries = sqliteTable(
   'entries',
@@ -110,19 +112,40 @@ export function openOutbox(file: string): Outbox {
     database.pragma(`user_version = ${Math.max(steps, schemaSteps.length)}`);
   })();
   const db = drizzle(database);
+  const insert = prepareInsert(
+    database,
+    entries,
+    db.insert(entries).values(placeholdersOf(entries)).onConflictDoNothing(),
+  );
+  const given = (name: string) => sql`${sql.placeholder(name)}`;
+  const isClaim = eq(entries.claimId, sql.placeholder('claimId'));
+  const mark = db
+    .update(entries)
+    .set({ appendedAt: given('at') })
+    .where(isClaim)
+    .prepare();
+  const markEvent = db
+    .update(entries)
+    .set({
+      appendedAt: given('at'),
+      sequence: given('sequence'),
+      eventId: given('eventId'),
+      place: given('place'),
+    })
+    .where(isClaim)
+    .prepare();
+  const removeOld = db
+    .delete(entries)
+    .where(and(isNotNull(entries.appendedAt), lt(entries.appendedAt, sql.placeholder('before'))))
+    .prepare();
   return {
     put(entry) {
-      db.insert(entries).values(entry).onConflictDoNothing().run();
+      insert({ ...entry, appendedAt: null, sequence: null, eventId: null });
     },
     markAppended(claimId, at, event) {
-      const change = event && { ...event.mark, place: event.place };
-      db.update(entries)
-        .set({ appendedAt: at, ...change })
-        .where(eq(entries.claimId, claimId))
-        .run();
-      db.delete(entries)
-        .where(and(isNotNull(entries.appendedAt), lt(entries.appendedAt, at - keepMs)))
-        .run();
+      if (event) markEvent.run({ claimId, at, ...event.mark, place: event.place });
+      else mark.run({ claimId, at });
+      removeOld.run({ before: at - keepMs });
     },
     appended: (beforeSequence, limit) =>
       db

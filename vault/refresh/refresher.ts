@@ -101,15 +101,19 @@ export function createRefresher(options: Options): Refresher {
   const awaited = new Map<string, { promise: Promise<void>; done: () => void }>();
   const recovery = createOutboxRecovery({
     ...options,
-    append: (entry, grant, outcome) => recordTokens(entry, grant, outcome),
+    async append(entry, grant, outcome) {
+      await recordTokens(entry, grant, outcome);
+      writes.flush();
+    },
     forward: (partition, delivery) => providers.forward(partition, delivery),
   });
   const writes = createOutboxWrites(outbox, onProblem);
   const starting = new Map<string, Promise<void>>();
 
   async function start(partition: number, grantId: string, need: RefreshNeed, urgency: Urgency) {
-    const held = grants.find(grantId);
+    const held = grants.findUnopened(grantId);
     if (!held) return;
+    keyOf(held);
     const foreseen = decide(startCommand(held, need), held);
     if (!foreseen) return;
     if (foreseen.type !== 'RefreshStarted') {
@@ -178,12 +182,13 @@ export function createRefresher(options: Options): Refresher {
       const stored = sealPlace({ version, obtainedAt, linkId, appended: true }, grantId, claimId, key);
       const mark = { sequence: sequenceOf(grantId), eventId: event.eventId };
       announce(grantId);
-      return writes.markAppended(claimId, now(), { mark, place: stored });
+      writes.markAppended(claimId, now(), { mark, place: stored });
+      return;
     }
     // Recorded before, or somebody took the grant away while this was on its way.
     await revocation.takeLate(partition, grant.provider, { grantId, claimId, outcome });
     announce(grantId);
-    await writes.markAppended(claimId, now(), null);
+    writes.markAppended(claimId, now(), null);
   }
 
   /** A disk that is full is a problem of this worker; the tokens have another place. */
@@ -268,7 +273,7 @@ export function createRefresher(options: Options): Refresher {
 
     async record(partition, { grantId, claimId, outcome, place: given }) {
       writerOf(partition);
-      const grant = grants.find(grantId);
+      const grant = grants.findUnopened(grantId);
       if (!grant) return;
       if (outcome.status === 'failed') return recordFailure(partition, grant, claimId, outcome);
       const sealed = sealOutcome(outcome, claimId, keyOf(grant));

@@ -183,9 +183,14 @@ export function startVaultWorker({
           subject: refreshOutcomeSubject(partition, provider),
           pair: `vault-provider:${provider}`,
           queue,
+          // In a flood of refreshes the disk and the log take their time.
+          holds: true,
         } as const;
-        const record: Handle<RefreshOutcomeDelivery, Record<string, never>> = (delivery, context) =>
-          once(context, async () => {
+        const record: Handle<RefreshOutcomeDelivery, Record<string, never>> = (
+          delivery,
+          { commandId, subject },
+        ) =>
+          vault.commands.once(`${subject} ${commandId}`, async () => {
             await vault.recordRefreshOutcome(partition, provider, delivery);
             return {};
           });

@@ -28,39 +28,44 @@ function openStore({ maxMessages = 900 } = {}) {
     }
     await turn();
   };
-  return { batches, stored, group, end };
+  return { batches, stored, group, turn, end };
 }
 
-test('what comes while a batch is under way goes into the next, and each part learns its own place', async () => {
-  const { batches, stored, group, end } = openStore();
-  const parts = [['a'], ['b1', 'b2'], ['c']].map((part) => group.commit(part));
-  assert.equal(
-    batches.map(({ messages }) => messages),
-    [['a']],
-  );
+test('what comes in one turn, or while a batch is under way, goes into one batch, and each part learns its own place', async () => {
+  const { batches, stored, group, turn, end } = openStore();
+  const parts = [['a1', 'a2'], ['b']].map((part) => group.commit(part));
+  assert.equal(batches, []);
+  await turn();
+  parts.push(...[['c'], ['d1', 'd2'], ['e']].map((part) => group.commit(part)));
+  await turn();
+  assert.is(batches.length, 1);
   await end();
   await end();
   assert.equal(
     batches.map(({ messages }) => messages),
-    [['a'], ['b1', 'b2', 'c']],
+    [
+      ['a1', 'a2', 'b'],
+      ['c', 'd1', 'd2', 'e'],
+    ],
   );
-  assert.equal(await Promise.all(parts), [1, 2, 4]);
-  assert.equal(stored, ['a', 'b1', 'b2', 'c']);
+  assert.equal(await Promise.all(parts), [1, 3, 4, 5, 7]);
+  assert.equal(stored, ['a1', 'a2', 'b', 'c', 'd1', 'd2', 'e']);
 });
 
 test('of a batch in which one is refused the others are stored by themselves', async () => {
   const { group, stored, end } = openStore();
   const [first, bad, good] = [group.commit(['a']), group.commit(['!b']), group.commit(['c1', 'c2'])];
   const refusal = bad!.catch((error) => error.message);
-  for (let step = 0; step < 3; step++) await end();
+  for (let step = 0; step < 4; step++) await end();
   assert.is(await refusal, 'refused');
   assert.equal([await first, await good], [1, 2]);
   assert.equal(stored, ['a', 'c1', 'c2']);
 });
 
 test('an outcome that nobody knows is nobody\u2019s outcome, and the next batch goes on', async () => {
-  const { group, batches, end } = openStore();
+  const { group, batches, turn, end } = openStore();
   void group.commit(['a']);
+  await turn();
   const unknown = [group.commit(['b']), group.commit(['c'])].map((one) =>
     one.catch((error) => error.message),
   );
@@ -68,6 +73,7 @@ test('an outcome that nobody knows is nobody\u2019s outcome, and the next batch 
   await end(new Error('no answer'));
   assert.equal(await Promise.all(unknown), ['no answer', 'no answer']);
   const later = group.commit(['d']);
+  await turn();
   await end();
   assert.is(await later, 2);
   assert.is(batches.length, 3);
@@ -78,10 +84,10 @@ test('a batch takes no more than fits, but always one part', async () => {
   const parts = [['a'], ['b1', 'b2'], ['c1', 'c2'], ['d1', 'd2', 'd3', 'd4']].map((part) =>
     group.commit(part),
   );
-  for (let step = 0; step < 4; step++) await end();
+  for (let step = 0; step < 5; step++) await end();
   assert.equal(
     batches.map(({ messages }) => messages.length),
-    [1, 2, 2, 4],
+    [3, 2, 4],
   );
   assert.equal(await Promise.all(parts), [1, 2, 4, 6]);
 });

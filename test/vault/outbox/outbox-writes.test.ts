@@ -40,7 +40,7 @@ test('what comes in one moment is one transaction, and is on disk when it resolv
   const problems: unknown[] = [];
   using writes = createOutboxWrites(outbox, (error) => problems.push(error));
   const puts = Array.from({ length: 300 }, (_, n) => writes.put(entry(n)));
-  void writes.markAppended(claim(7), 5000, null);
+  writes.markAppended(claim(7), 5000, null);
   assert.is(entriesIn(file), 0);
   await Promise.all(puts);
   assert.is(entriesIn(file), 300);
@@ -48,6 +48,10 @@ test('what comes in one moment is one transaction, and is on disk when it resolv
   assert.is(outbox.pending().length, 299);
   await writes.put(entry(300));
   assert.is(seen.transactions, 2);
+  writes.markAppended(claim(8), 5000, null);
+  assert.is(outbox.pending().length, 300);
+  writes.flush();
+  assert.is(outbox.pending().length, 299);
   assert.equal(problems, []);
 });
 
@@ -65,7 +69,7 @@ test('what could not be written is told to each who wrote it, and nothing of it 
       (error) => error.message,
     ),
   );
-  void writes.markAppended(claim(1), 5000, null);
+  writes.markAppended(claim(1), 5000, null);
   assert.equal(await Promise.all(puts), Array(2).fill('database or disk is full'));
   assert.equal(problems, ['database or disk is full']);
   assert.is(entriesIn(file), 0);
@@ -81,8 +85,19 @@ test('what waits is written at the end', () => {
   {
     using writes = createOutboxWrites(outbox, () => {});
     void writes.put(entry(1));
+    writes.markAppended(claim(1), 5000, null);
   }
   assert.is(entriesIn(file), 1);
+  assert.equal(outbox.pending(), []);
+});
+
+test('a mark that nothing follows is written too', async () => {
+  using folder = openTemporaryFolder();
+  using outbox = openOutbox(folder.file('outbox.sqlite'));
+  using writes = createOutboxWrites(outbox, () => {});
+  await writes.put(entry(1));
+  writes.markAppended(claim(1), 5000, null);
+  while (outbox.pending().length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 });
 
 test.run();
