@@ -33,7 +33,7 @@ const claimsSchema = z
     sid: z.string().min(1).max(1024).optional(),
     jti: z.string().min(1).max(1024),
     events: z.object({ [logoutEvent]: z.looseObject({}) }),
-    nonce: z.undefined(),
+    nonce: z.never().optional(),
   })
   .refine(({ sub, sid }) => sub !== undefined || sid !== undefined);
 
