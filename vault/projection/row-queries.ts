@@ -40,10 +40,9 @@ export interface KeptAliveGrant extends KeepAlivePlace {
   readonly usedAt: number;
 }
 
-/** Who signed out at a provider: a person, one session there, or the session if it is that person's. */
+/** Who signed out at the provider that the keys are of: a person, one session there, or the session if it is that person's. */
 export interface SignedOut {
   readonly partition: number;
-  readonly provider: string;
   readonly subjectKey: string | null;
   readonly sessionKey: string | null;
 }
@@ -94,13 +93,7 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
     db
       .select()
       .from(upstreamSessions)
-      .where(
-        and(
-          key,
-          eq(upstreamSessions.partition, sql.placeholder('partition')),
-          eq(upstreamSessions.provider, sql.placeholder('provider')),
-        ),
-      )
+      .where(and(key, eq(upstreamSessions.partition, sql.placeholder('partition'))))
       .prepare();
   const ofUpstreamSubject = ofUpstream(isId(upstreamSessions.subjectKey, 'key'));
   const ofUpstreamSession = ofUpstream(isId(upstreamSessions.sessionKey, 'key'));
@@ -181,11 +174,11 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
         .all()
         .map(({ principalKey, sequence }) => [principalKey, sequence]),
     sessionGrants: ({ principalKey, sessionId: id }) => grantsOfPrincipal.all({ principalKey, id }),
-    upstreamSessions({ partition, provider, subjectKey, sessionKey }) {
+    upstreamSessions({ partition, subjectKey, sessionKey }) {
       if (subjectKey === null)
-        return sessionKey === null ? [] : ofUpstreamSession.all({ partition, provider, key: sessionKey });
+        return sessionKey === null ? [] : ofUpstreamSession.all({ partition, key: sessionKey });
       return ofUpstreamSubject
-        .all({ partition, provider, key: subjectKey })
+        .all({ partition, key: subjectKey })
         .filter((row) => sessionKey === null || row.sessionKey === null || row.sessionKey === sessionKey);
     },
     endedSessions: (partition, at, limit) => ended.all({ partition, at, limit }).map(({ id }) => id),

@@ -87,7 +87,7 @@ export function createUpstreamLogouts(options: Options): UpstreamLogouts {
 
     async end(partition, provider, signedOut) {
       const writer = writerOf(partition);
-      const sessions = projection.upstreamSessions({ partition, provider, ...signedOut });
+      const sessions = projection.upstreamSessions({ partition, ...signedOut });
       for (const session of sessions) {
         if (provider === identityProvider) {
           const gone = await sessionEnd.revoke(writer, session.sessionId, now(), 'upstream-logout');

@@ -102,6 +102,7 @@ const wrongClaims: Record<string, Record<string, unknown>> = {
   'another audience': { aud: 'another' },
   'another audience beside': { aud: ['latchkey', 'another'] },
   'no audience': { aud: undefined },
+  'an empty list of audiences': { aud: [] },
   'no time': { iat: undefined },
   'eleven minutes ago': { iat: nowSeconds() - 660, exp: nowSeconds() + 120 },
   'in a minute from now': { iat: nowSeconds() + 600 },
@@ -138,7 +139,7 @@ test('so is one that the provider did not sign, or not for this', async () => {
     'the public key as a secret': byPublicKey,
     'an access token by its type': await p.sign({}, { typ: 'at+jwt' }),
     'no token': 'x',
-    'more than a token': await p.sign({ sid: 's'.repeat(longestLogoutToken) }),
+    'more than a token': await p.sign({ more: 's'.repeat(longestLogoutToken) }),
   };
   for (const [what, token] of Object.entries(tokens))
     assert.is(await p.refusalOf(token), 'invalid-request', what);
