@@ -94,12 +94,13 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
               instance,
               vault,
               upstreams: settings.upstreams.map(
-                ({ name, displayName, host, scopes, loginPolicy, callbackUrl }) => ({
+                ({ name, displayName, host, scopes, loginPolicy, isOpenIdProvider, callbackUrl }) => ({
                   name,
                   displayName,
                   host,
                   scopes,
                   loginPolicy,
+                  isOpenIdProvider,
                   callbackPath: new URL(callbackUrl).pathname,
                 }),
               ),

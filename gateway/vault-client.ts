@@ -10,6 +10,7 @@ import {
   findAuthRecord,
   putAuthRecord,
 } from '../schemas/messages/auth-record.ts';
+import { receiveLogoutToken } from '../schemas/messages/backchannel-logout.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../schemas/messages/client-metadata.ts';
 import { describeInstance, type InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import {
@@ -75,6 +76,8 @@ export interface VaultClient {
   }): Promise<{ sessionId: string }>;
   /** `principal` only finds the partition where an access token says whose session it is. */
   endSession(principal: Principal, request: EndSessionRequest): Promise<{ status: 'ended' | 'not-found' }>;
+  /** Whoever it names is signed out when this resolves. */
+  receiveLogoutToken(provider: string, logoutToken: Secret): Promise<void>;
   signAccessToken(principal: Principal, kid: string, signingInput: string): Promise<{ signature: string }>;
 }
 
@@ -88,6 +91,8 @@ export type SkipLinkedResponse = ResponseOf<typeof skipLinked>;
 /** Budget of a request that has the vault speak with a provider; others are short. */
 const providerTimeoutMs = 30_000;
 const stateTimeoutMs = 5_000;
+/** The vault has it read by a provider worker, and asks the owners of all partitions. */
+const logoutTimeoutMs = 20_000;
 /** A vault worker may have to wait before it asks the issuer again. */
 const issuerKeysTimeoutMs = 15_000;
 /** The vault gives each provider's worker a second. */
@@ -165,6 +170,9 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
       }),
     endSession: (principal, request) =>
       bus.request(endSession, toOwner(endSession, principal), request, { timeoutMs: stateTimeoutMs }),
+    async receiveLogoutToken(provider, logoutToken) {
+      await askAny(receiveLogoutToken, { provider, logoutToken }, logoutTimeoutMs);
+    },
     signAccessToken: (principal, kid, signingInput) =>
       bus.request(
         signAccessToken,

@@ -33,6 +33,10 @@ export const userIdSchema = idSchema('usr', derivedPart);
 export const principalKeySchema = idSchema('pri', derivedPart);
 /** One sign-in: the `tsid` claim of an access token. */
 export const sessionIdSchema = idSchema('ses', derivedPart);
+/** A person as one upstream calls them: HMAC(provider, `sub`). */
+export const upstreamSubjectKeySchema = idSchema('sbj', derivedPart);
+/** A sign-in of a person at one upstream, in one browser: HMAC(provider, `sid`). */
+export const upstreamSessionKeySchema = idSchema('ssn', derivedPart);
 /** One token set of one provider, held by a principal for a session or as a linked account. */
 export const grantIdSchema = idSchema('grt', derivedPart);
 
@@ -54,7 +58,7 @@ export const createLinkId = () => randomId('lnk');
 export const createInstanceId = () => randomId('ins');
 
 /** An id from 24 or more bytes of a digest. */
-export function derivedId(prefix: 'usr' | 'pri' | 'ses' | 'grt', digest: Buffer): string {
+export function derivedId(prefix: 'usr' | 'pri' | 'ses' | 'grt' | 'sbj' | 'ssn', digest: Buffer): string {
   return `${prefix}_${digest.subarray(0, 24).toString('base64url')}`;
 }
 

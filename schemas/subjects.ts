@@ -34,6 +34,10 @@ export const vaultSubjects = (partition: number) => `latchkey.vault.${checkedPar
 export const refreshOutcomeSubject = (partition: number | '*', provider: string) =>
   `${vaultSubject(partition, 'refresh-outcome')}.${checkedProvider(provider)}`;
 
+/** Where a vault worker tells the others who signed out at a provider. */
+export const upstreamLogoutSubject = (partition: number | '*', provider: string) =>
+  `${vaultSubject(partition, 'upstream-logout')}.${checkedProvider(provider)}`;
+
 /** An operator's requests, which the owner of the partition answers. */
 export const adminSubject = (partition: number, operation: string) =>
   `latchkey.admin.${checkedPartition(partition)}.${checked(operation, 'operation')}`;

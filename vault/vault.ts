@@ -59,6 +59,11 @@ import type { EndSession } from './session/session.ts';
 import { createSessionEnd } from './session/session-end.ts';
 import { createSessionIdentity } from './session/session-identity.ts';
 import { createSessionOpener, type OpenSessionFromChain } from './session/session-opener.ts';
+import {
+  createUpstreamLogouts,
+  type ProviderLogouts,
+  type UpstreamLogouts,
+} from './session/upstream-logout.ts';
 import { createAccessTokenSigner } from './signing/access-token-signer.ts';
 import { createAccessTokenVerifier } from './signing/access-token-verifier.ts';
 import { openSigningKeys, signingKeyName } from './signing/signing-keys.ts';
@@ -80,6 +85,7 @@ export interface Vault extends AsyncDisposable {
   readonly linker: AccountLinker;
   /** Takes the session of an authorization server's grant away, with all that it holds. */
   endSession(partition: number, request: EndSessionRequest): Promise<{ status: 'ended' | 'not-found' }>;
+  readonly upstreamLogouts: UpstreamLogouts;
   readonly operator: OperatorCommands;
   /** @returns r || s in base64url */
   signAccessToken(partition: number, kid: string, signingInput: string): string;
@@ -127,7 +133,7 @@ export interface VaultOptions {
   readonly linkedIdleMs: number;
   /** Whether refresh tokens of linked accounts are used before they expire of idleness. */
   readonly keepLinkedAlive: boolean;
-  readonly providers: ProviderSignIns & ProviderRefreshes & ProviderExchanges;
+  readonly providers: ProviderSignIns & ProviderRefreshes & ProviderExchanges & ProviderLogouts;
   /** What backends are sent in exchange for tokens of the providers; by default nothing. */
   readonly tokenExchanges?: readonly TokenExchange[];
   /** A token with less life than this is refreshed while it is still served, seconds. */
@@ -485,6 +491,13 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
     openSession,
     linker,
+    upstreamLogouts: createUpstreamLogouts({
+      ...{ store, index, grantIds, projection, sessionEnd, revocation, writerOf, now },
+      told: options.chain,
+      identityProvider: options.chain[0],
+      partitions: streams.partitions,
+      providers: options.providers,
+    }),
     operator,
 
     async endSession(partition, request) {

@@ -11,6 +11,7 @@ import type { Upstream } from '../chain/upstream.ts';
 import { parseRequestTarget } from '../http/request.ts';
 import { resourceMetadataPath } from '../http/resource-metadata.ts';
 import type { VaultClient } from '../vault-client.ts';
+import { createBackchannelLogout } from './backchannel-logout.ts';
 import {
   type ClientDocumentSettings,
   createClientDocuments,
@@ -38,6 +39,8 @@ export interface AuthorizationServerOptions {
   readonly upstreams: readonly Upstream[];
   readonly settings?: Partial<AuthorizationServerSettings>;
   readonly registrationLimit?: RateLimitSettings;
+  /** Of logout tokens, for each provider. */
+  readonly logoutLimit?: RateLimitSettings;
   /** Those that need not register. */
   readonly clients?: readonly ConfiguredClient[];
   /** Null: a client id cannot be the address of its metadata. */
@@ -72,6 +75,11 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
   const { realm } = instance.description;
   const flights = createTokenFlights({ vault, realm, log });
   const revocation = createRevocation({ vault, realm });
+  const { logoutLimit } = options;
+  const backchannelLogout = createBackchannelLogout({
+    ...{ upstreams, vault, log },
+    ...(logoutLimit && { limit: logoutLimit }),
+  });
 
   /** The library reads its keys once. All that it keeps is in the vault, so another one goes on in mid-chain. */
   function createFor(description: InstanceDescription) {
@@ -105,7 +113,8 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       clientDocuments: clientDocuments !== null,
     });
     const answer = createRouter({
-      ...{ issuer, resource, chain, documents, flights, revocation, clientDocuments, takeRegistration, log },
+      ...{ issuer, resource, chain, documents, flights, revocation, backchannelLogout, clientDocuments },
+      ...{ takeRegistration, log },
       library: provider.callback(),
     });
     return { description, answer };

@@ -5,6 +5,8 @@ export const revokePath = '/oauth/revoke';
 export const registerPath = '/oauth/register';
 export const jwksPath = '/.well-known/jwks.json';
 export const callbackPath = '/oauth/callback';
+/** Below it is an address for each provider. */
+export const logoutPath = '/oauth/backchannel-logout';
 
 /** `uid` is of the library's own alphabet; encoded all the same, because it also comes out of the vault. */
 export const interactionPath = (uid: string) => `/oauth/interaction/${encodeURIComponent(uid)}`;

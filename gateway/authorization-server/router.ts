@@ -18,6 +18,7 @@ import {
 import { sendJson } from '../http/respond.ts';
 import { createErrorPage, type ErrorText, errorTexts } from '../pages/error-page.ts';
 import { sendPage } from '../pages/page.ts';
+import type { BackchannelLogout } from './backchannel-logout.ts';
 import { type ClientDocuments, isClientDocumentUrl } from './client-documents.ts';
 import { takeBasicCredentials } from './configured-clients.ts';
 import type { MetadataDocument } from './metadata.ts';
@@ -35,6 +36,7 @@ export interface RouterOptions {
   readonly documents: ReadonlyMap<string, MetadataDocument>;
   readonly flights: Pick<TokenFlights, 'run'>;
   readonly revocation: Pick<Revocation, 'takeToken'>;
+  readonly backchannelLogout: BackchannelLogout;
   readonly clientDocuments: ClientDocuments | null;
   /** Takes a registration: 0, or the seconds until the next one is allowed. */
   readonly takeRegistration: () => number;
@@ -56,7 +58,7 @@ interface Route {
 
 export function createRouter(options: RouterOptions): Answer {
   const { issuer, resource, chain, documents, library, log } = options;
-  const { flights, revocation, clientDocuments, takeRegistration } = options;
+  const { flights, revocation, backchannelLogout, clientDocuments, takeRegistration } = options;
 
   /** The library would take a vault that is away for a client that does not exist. */
   async function fetchClientOf(parameters: URLSearchParams): Promise<void> {
@@ -115,7 +117,7 @@ export function createRouter(options: RouterOptions): Answer {
     if (path === registerPath) return register;
     if (path === authorizePath) return authorize;
     if (/^\/oauth\/authorize\/[\w-]+$/.test(path)) return resume;
-    return findDocument(path) ?? findInteraction(path) ?? findCallback(path);
+    return findDocument(path) ?? findInteraction(path) ?? findCallback(path) ?? findLogout(path);
   }
 
   function findDocument(path: string): Route | null {
@@ -147,6 +149,15 @@ export function createRouter(options: RouterOptions): Answer {
     return {
       methods: ['GET'],
       answer: (request, response, { search }) => chain.receive(request, response, callback, search),
+    };
+  }
+
+  function findLogout(path: string): Route | null {
+    const provider = backchannelLogout.findByPath(path);
+    if (provider === null) return null;
+    return {
+      methods: ['POST'],
+      answer: (request, response) => backchannelLogout.receive(request, response, provider),
     };
   }
 

@@ -12,11 +12,13 @@ export interface Upstream {
   readonly scopes?: readonly string[];
   /** Whether a sign-in needs it; it does if this is left out. */
   readonly loginPolicy?: LoginPolicy;
+  /** It speaks OpenID Connect, and may tell who signed out there. */
+  readonly isOpenIdProvider?: boolean;
   /** Where the provider sends the browser back to; `/oauth/callback/<name>` if it is left out. */
   readonly callbackPath?: string;
 }
 
-const takenPaths = /^\/oauth\/(authorize|token|register|interaction)(\/|$)/;
+const takenPaths = /^\/oauth\/(authorize|token|revoke|register|interaction|backchannel-logout)(\/|$)/;
 
 export class CallbackPathError extends Error {
   override readonly name = 'CallbackPathError';

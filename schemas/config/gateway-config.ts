@@ -68,6 +68,7 @@ export interface GatewayUpstream {
   readonly host: string;
   readonly scopes: readonly string[];
   readonly loginPolicy: LoginPolicy;
+  readonly isOpenIdProvider: boolean;
   /** Where the provider sends the browser back to. */
   readonly callbackUrl: string;
 }
@@ -251,6 +252,7 @@ function gatewayUpstream({ name, upstream }: PlacedProvider, issuer: string): Ga
     host: new URL('issuer_url' in client ? client.issuer_url : client.authorization_endpoint).host,
     scopes: client.scopes,
     loginPolicy: upstream.login_policy,
+    isOpenIdProvider: upstream.type === 'oidc',
     callbackUrl: client.redirect_uri ?? callbackUrl(issuer, name),
   };
 }

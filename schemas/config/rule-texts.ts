@@ -383,5 +383,11 @@ export const ruleTexts = {
     wrong: 'The provider has pairwise subjects only, and `sub` is the subject (a warning)',
     instead: '`subject_claim` with what is the same for all clients',
   },
+  'O-09': {
+    title: 'the provider tells who signed out there',
+    wrong: 'A sign-in leads there, and it does not offer back-channel logout (a warning)',
+    instead:
+      'Nothing here; at the provider, `<issuer>/oauth/backchannel-logout/<name>` as the address for it',
+  },
 } as const satisfies Record<string, RuleText>;
 export type RuleId = keyof typeof ruleTexts;

@@ -10,6 +10,7 @@ const benches: Readonly<Record<string, readonly string[]>> = {
   'tool-call': [],
   storm: [],
   'hand-over': [],
+  revocation: [],
   scale: ['--grants', '100000'],
 };
 const named = process.argv.slice(2);

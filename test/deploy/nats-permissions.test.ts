@@ -21,6 +21,7 @@ import { openInstallation } from '../world/installation.ts';
 import { connectAsPerson } from '../world/mcp-client.ts';
 import { findTestNatsServer } from '../world/nats-server.ts';
 import { alice } from '../world/person.ts';
+import { initialize } from '../world/session-watch.ts';
 
 const test = suite('nats permissions');
 
@@ -137,6 +138,11 @@ test('the real processes do all their work under it, a refresh included, without
   await installation.startAll();
   assert.is((await whoAmI('gitlab-tools')).username, 'alice');
   assert.is((await whoAmI('corporate-tools')).name, 'Alice Adams');
+  // From the gateway to a vault worker, from there to the provider's and to the owners of all partitions.
+  await person.browser.goto(`${installation.corporate.issuer}/session/end`);
+  await person.browser.submit({}, { button: 'yes' });
+  assert.is(installation.corporate.logouts[0]?.status, 200);
+  assert.is((await initialize(installation, person.accessToken())).status, 401);
   assert.not.match(nats.log(), /Violation/);
 
   const connz = await (await fetch(`${nats.monitorUrl}/connz?auth=true`)).json();
@@ -208,6 +214,7 @@ const forbidden: Readonly<Record<NatsUser, { publish: readonly string[]; subscri
       ...vaultsOwn,
       ...streamRequests,
       'latchkey.vault.0.refresh-outcome.gitlab',
+      'latchkey.vault.0.upstream-logout.corporate',
       'latchkey.vault.0.another-operation',
       'latchkey.auth.another-operation',
       '_INBOX_gateway.x',
@@ -226,6 +233,8 @@ const forbidden: Readonly<Record<NatsUser, { publish: readonly string[]; subscri
       ...vaultsOwn,
       ...streamRequests,
       'latchkey.vault.0.refresh-outcome.corporate',
+      'latchkey.vault.0.upstream-logout.gitlab',
+      'latchkey.auth.backchannel-logout',
       'latchkey.vault.0.find-upstream-tokens',
       'latchkey.vault.0.skip-linked',
       'latchkey.vault.0.sign-access-token',

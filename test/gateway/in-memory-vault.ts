@@ -11,6 +11,7 @@ import { type FailureCode, NoRespondersError, RefusedError } from '../../schemas
 import { realmOf } from '../../schemas/identity.ts';
 import { createCommandId, createInstanceId, derivedId, legIdOf, sessionIdOf } from '../../schemas/ids.ts';
 import { findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
+import { receiveLogoutToken } from '../../schemas/messages/backchannel-logout.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import type { InstanceDescription, PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
@@ -53,6 +54,8 @@ export type InMemoryVault = VaultClient & {
   away: boolean;
   /** By address: a document of a client, or how fetching it is refused. */
   readonly clientDocuments: Map<string, ClientMetadataDocument | FailureCode>;
+  /** By logout token: signed out, or how it is refused. */
+  readonly logoutTokens: Map<string, 'ok' | FailureCode>;
   /** Providers that cannot be reached. */
   readonly unreachable: Set<string>;
   /** Providers without which a sign-in goes on. */
@@ -154,6 +157,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     linked,
     away: false,
     clientDocuments: new Map(),
+    logoutTokens: new Map(),
     failNext: (name, times = 1) => void failures.set(name, times),
     endSessions: () => sessions.clear(),
     forgetChains: () => chains.clear(),
@@ -313,6 +317,16 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       sessions.delete(sessionId);
       ended.set(sessionId, reason);
       return { status: 'ended' };
+    },
+
+    async receiveLogoutToken(provider, token) {
+      enter('receiveLogoutToken');
+      const { logoutToken } = overTheBus(
+        receiveLogoutToken,
+        z.encode(receiveLogoutToken.request, { provider, logoutToken: token }),
+      );
+      const answer = vault.logoutTokens.get(logoutToken.reveal()) ?? 'invalid-request';
+      if (answer !== 'ok') throw new RefusedError(answer, 'of no effect', { retryable: false });
     },
 
     async signAccessToken(principal, kid, signingInput) {

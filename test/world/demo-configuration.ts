@@ -23,6 +23,7 @@ export type DemoConfiguration = {
   ports: Record<DemoPlace, number>;
   clientSecrets: { corporate: string; gitlab: string };
   redirectUris: { corporate: string[]; gitlab: string[] };
+  backchannelLogoutUri: string;
 };
 
 const defaultPorts: Record<DemoPlace, number> = {
@@ -59,6 +60,7 @@ export function writeDemoConfiguration(options: DemoOptions): DemoConfiguration 
       corporate: [`${origins.gateway}/oauth/callback/corporate`],
       gitlab: [`${origins.gateway}/oauth/callback/gitlab`],
     },
+    backchannelLogoutUri: `${origins.gateway}/oauth/backchannel-logout/corporate`,
   };
 }
 

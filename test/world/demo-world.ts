@@ -8,7 +8,7 @@ import { openGitlabProvider } from './identity-providers/gitlab.ts';
 const gitlabAccessTokenSeconds = 180;
 
 export async function openDemoWorld(options: DemoOptions, configuration: DemoConfiguration): Promise<void> {
-  const { origins, ports, clientSecrets, redirectUris, stateDir } = configuration;
+  const { origins, ports, clientSecrets, redirectUris, backchannelLogoutUri, stateDir } = configuration;
   const listenOn = options.listenOn ?? '127.0.0.1';
   await Promise.all([
     openCorporateProvider({
@@ -17,6 +17,7 @@ export async function openDemoWorld(options: DemoOptions, configuration: DemoCon
       listenOn,
       clientSecret: clientSecrets.corporate,
       redirectUris: redirectUris.corporate,
+      backchannelLogoutUri,
       stateDir,
     }),
     openGitlabProvider({

@@ -137,7 +137,9 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
       clientSecret: demo.clientSecrets[name],
       redirectUris: demo.redirectUris[name],
     };
-    if (name === 'corporate') corporate = await openCorporateProvider({ ...options, ...corporateLife });
+    const { backchannelLogoutUri } = demo;
+    if (name === 'corporate')
+      corporate = await openCorporateProvider({ ...options, ...corporateLife, backchannelLogoutUri });
     else gitlab = await openGitlabProvider({ ...options, accessTokenSeconds: gitlabAccessTokenSeconds });
   }
   for (const name of providerNames) if (!providersDown.includes(name)) await openProvider(name);

@@ -10,6 +10,7 @@ import type { RefreshTokenReuse } from '../../schemas/config/refresh-token-reuse
 import { RefusedError } from '../../schemas/failure.ts';
 import { type Principal, partitionOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId, sessionIdOf } from '../../schemas/ids.ts';
+import type { LogoutTokenContent } from '../../schemas/messages/backchannel-logout.ts';
 import { openNatsConnection } from '../../schemas/nats-connection.ts';
 import type { InboxConnection } from '../../schemas/reply-inbox.ts';
 import { Secret } from '../../schemas/secret.ts';
@@ -20,19 +21,28 @@ import { createLeaseClock } from '../../vault/ownership/lease-clock.ts';
 import type { Ownership } from '../../vault/ownership/ownership.ts';
 import type { ProviderRefreshes, RefreshOrder } from '../../vault/refresh/refresher.ts';
 import { createKeyRingFile, type KeyRingFile, openKeyRing } from '../../vault/sealing/key-ring.ts';
+import type { ProviderLogouts } from '../../vault/session/upstream-logout.ts';
 import { openVault, type Vault } from '../../vault/vault.ts';
 
 export const issuer = 'https://latchkey.example';
 export const audience = `${issuer}/mcp`;
 
 /** Providers whose answers the test decides. */
-export interface PlayedProviders extends ProviderSignIns, ProviderRefreshes, ProviderExchanges {
+export interface PlayedProviders
+  extends ProviderSignIns,
+    ProviderRefreshes,
+    ProviderExchanges,
+    ProviderLogouts {
   /** The tokens that the next exchange at a provider gives. */
   readonly tokens: Map<string, TokenSet>;
   /** The subject at every provider. */
   subject: string;
   readonly refreshes: RefreshOrder[];
   readonly revoked: string[];
+  /** By logout token, what a provider's worker reads in it. */
+  readonly logoutTokens: Map<string, LogoutTokenContent>;
+  /** What the owner of a partition does when it is told who signed out. */
+  onLogout: ProviderLogouts['endUpstreamSessions'];
   onExchange: ProviderExchanges['exchangeToken'];
   onStart: (order: RefreshOrder) => Promise<'accepted' | 'not-sent' | 'unknown'>;
 }
@@ -55,6 +65,8 @@ export function createPlayedProviders(): PlayedProviders {
     subject: 'alice@corporate.example',
     refreshes: [],
     revoked: [],
+    logoutTokens: new Map(),
+    onLogout: async () => {},
     onExchange: async () => ({ status: 'unavailable', retryAfterSeconds: null }),
     onStart: async () => 'accepted',
     async authorize(provider) {
@@ -78,6 +90,12 @@ export function createPlayedProviders(): PlayedProviders {
     async revoke(provider) {
       played.revoked.push(provider);
     },
+    async readLogoutToken(_provider, token) {
+      const content = played.logoutTokens.get(token.reveal());
+      if (content) return content;
+      throw new RefusedError('invalid-request', 'the logout token is not valid');
+    },
+    endUpstreamSessions: (...told) => played.onLogout(...told),
     exchangeToken: (provider, request) => played.onExchange(provider, request),
     async forward() {},
     async start(order) {
@@ -168,6 +186,8 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
     throw error;
   });
+  // This worker owns every partition, and is told by itself.
+  providers.onLogout = (...told) => vault.upstreamLogouts.end(...told);
   const ownership = vault.own({ serve: () => {}, release: async () => {} });
   await ownership.settled();
   let closed: Promise<void> | undefined;

@@ -105,7 +105,7 @@ export interface GrantRevoked
 
 /** `keep-alive`: the refresh token would expire of idleness. */
 export type RefreshReason = 'expiring' | 'rejected' | 'keep-alive';
-export type RevocationReason = 'unlinked' | 'operator' | 'session-revoked';
+export type RevocationReason = 'unlinked' | 'operator' | 'session-revoked' | 'upstream-logout';
 export type TokenBearingEvent = TokensGranted | GrantLinked | TokensRefreshed | GrantUsed;
 export type GrantEvent =
   | TokenBearingEvent

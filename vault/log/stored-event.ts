@@ -10,6 +10,8 @@ import {
   linkIdSchema,
   principalKeySchema,
   sessionIdSchema,
+  upstreamSessionKeySchema,
+  upstreamSubjectKeySchema,
 } from '../../schemas/ids.ts';
 import { clientRegistrationSchema, providerNameSchema } from '../../schemas/provider.ts';
 import { timestampSchema } from '../../schemas/token.ts';
@@ -47,6 +49,12 @@ const carried = {
   linkId: linkIdSchema.nullable().default(null),
   usedAt: timestampSchema.nullable().default(null),
 };
+
+const upstreamSessionSchema = z.object({
+  provider: providerNameSchema,
+  subjectKey: upstreamSubjectKeySchema,
+  sessionKey: upstreamSessionKeySchema.nullable(),
+});
 
 export const eventMetadataSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('TokensGranted'), ...tokenBearing }),
@@ -91,7 +99,7 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     principalKey: principalKeySchema,
     provider: providerNameSchema,
     registration: clientRegistrationSchema,
-    reason: z.enum(['unlinked', 'operator', 'session-revoked']),
+    reason: z.enum(['unlinked', 'operator', 'session-revoked', 'upstream-logout']),
   }),
   z.object({ type: z.literal('GrantEvicted'), ...common, grantId: grantIdSchema }),
   z.object({
@@ -101,6 +109,7 @@ export const eventMetadataSchema = z.discriminatedUnion('type', [
     principalKey: principalKeySchema,
     clientId: z.string().min(1),
     endsAt: timestampSchema,
+    upstreams: z.array(upstreamSessionSchema).readonly().optional(),
   }),
   z.object({
     type: z.literal('SessionEnded'),

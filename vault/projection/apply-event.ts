@@ -7,10 +7,10 @@ import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { besideTokens } from '../grant/evolve.ts';
 import { evictableAt, keepAliveFrom } from '../grant/expiry.ts';
 import type { StoredEvent } from '../log/stored-event.ts';
-import { and, drizzle, eq, getTableColumns, lt, sql } from '../sqlite/drizzle.ts';
+import { and, drizzle, eq, getTableColumns, inArray, lt, sql } from '../sqlite/drizzle.ts';
 import { isId } from '../sqlite/id-column.ts';
 import { placeholdersOf, prepareInsert } from '../sqlite/prepared-insert.ts';
-import { forgotten, grants, sessions } from './tables.ts';
+import { forgotten, grants, sessions, upstreamSessions } from './tables.ts';
 
 export interface ProjectedEntry {
   readonly sequence: number;
@@ -36,6 +36,11 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
     database,
     sessions,
     db.insert(sessions).values(placeholdersOf(sessions)).onConflictDoNothing(),
+  );
+  const keepUpstreamSession = prepareInsert(
+    database,
+    upstreamSessions,
+    db.insert(upstreamSessions).values(placeholdersOf(upstreamSessions)).onConflictDoNothing(),
   );
   const startRefresh = prepareUpdate(db, {
     refreshStatus: 'claimed',
@@ -65,6 +70,10 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
   const dropSession = db
     .delete(sessions)
     .where(and(isId(sessions.sessionId, 'sessionId'), isOlder(sessions)))
+    .prepare();
+  const dropUpstreamSessions = db
+    .delete(upstreamSessions)
+    .where(and(isId(upstreamSessions.sessionId, 'sessionId'), isOlder(upstreamSessions)))
     .prepare();
 
   return ({ sequence, partition, event: { metadata, sealed } }) => {
@@ -122,11 +131,14 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
         const { sessionId, principalKey, clientId, endsAt } = metadata;
         const openedAt = metadata.at;
         openSession({ sessionId, partition, principalKey, clientId, openedAt, endsAt, sequence });
+        for (const upstream of metadata.upstreams ?? [])
+          keepUpstreamSession({ sessionId, partition, ...upstream, sequence });
         return;
       }
       case 'SessionEnded':
       case 'SessionForgotten':
         dropSession.run({ sessionId: metadata.sessionId, sequence });
+        dropUpstreamSessions.run({ sessionId: metadata.sessionId, sequence });
         return;
       case 'UserForgotten':
         forgetUser(db, metadata.principalKey, sequence);
@@ -137,7 +149,7 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
   };
 }
 
-function isOlder(table: typeof grants | typeof sessions) {
+function isOlder(table: typeof grants | typeof sessions | typeof upstreamSessions) {
   return sql`${table.sequence} < ${sql.placeholder('sequence')}`;
 }
 
@@ -167,6 +179,11 @@ function prepareUpdate(db: BetterSQLite3Database, change: GrantChange) {
 }
 
 function forgetUser(db: BetterSQLite3Database, principalKey: string, sequence: number): void {
+  const theirs = db
+    .select({ sessionId: sessions.sessionId })
+    .from(sessions)
+    .where(and(eq(sessions.principalKey, principalKey), lt(sessions.sequence, sequence)));
+  db.delete(upstreamSessions).where(inArray(upstreamSessions.sessionId, theirs)).run();
   for (const table of [grants, sessions])
     db.delete(table)
       .where(and(eq(table.principalKey, principalKey), lt(table.sequence, sequence)))

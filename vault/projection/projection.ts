@@ -20,6 +20,7 @@ import {
   type KeepAlivePlace,
   type KeptAliveGrant,
   prepareRowQueries,
+  type SignedOut,
 } from './row-queries.ts';
 import type { GrantRow, SessionRow } from './tables.ts';
 
@@ -33,6 +34,8 @@ export interface Projection extends Disposable {
   apply(entry: ProjectedEntry): void;
   /** Those of the session, all of one principal. */
   sessionGrants(session: Pick<SessionRow, 'sessionId' | 'principalKey'>): GrantRow[];
+  /** The sessions of whom a provider told that they signed out there; of an unknown session there, if the person is told. */
+  upstreamSessions(signedOut: SignedOut): SessionRow[];
   /** Ids of sessions whose time is over, the oldest first. */
   endedSessions(partition: number, at: number, limit: number): string[];
   /** Ids of grants that have nothing left to give, the oldest first. */
@@ -133,6 +136,11 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
     },
     holdingsOf: rows.holdingsOf,
     sessionGrants: rows.sessionGrants,
+    upstreamSessions: (signedOut) =>
+      rows
+        .upstreamSessions(signedOut)
+        .map(({ sessionId }) => findSession(sessionId))
+        .filter((session) => session !== null),
     endedSessions: rows.endedSessions,
     evictableGrants: rows.evictableGrants,
     expiringGrants: rows.expiringGrants,

@@ -1,11 +1,21 @@
 /** What is asked of the rows, each question prepared once. */
 
+import type { SQL } from 'drizzle-orm';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { streamNames } from '../../schemas/subjects.ts';
 import type { LogMark } from '../log/event-log.ts';
 import { and, asc, eq, lte, ne, sql } from '../sqlite/drizzle.ts';
 import { isId } from '../sqlite/id-column.ts';
-import { forgotten, type GrantRow, grants, positions, type SessionRow, sessions } from './tables.ts';
+import {
+  forgotten,
+  type GrantRow,
+  grants,
+  positions,
+  type SessionRow,
+  sessions,
+  type UpstreamSessionRow,
+  upstreamSessions,
+} from './tables.ts';
 
 /** A place in the order of expiry: many grants may expire in the same millisecond. */
 export interface ExpiryPlace {
@@ -30,6 +40,13 @@ export interface KeptAliveGrant extends KeepAlivePlace {
   readonly usedAt: number;
 }
 
+/** Who signed out at the provider that the keys are of: a person, one session there, or the session if it is that person's. */
+export interface SignedOut {
+  readonly partition: number;
+  readonly subjectKey: string | null;
+  readonly sessionKey: string | null;
+}
+
 export interface RowQueries {
   grant(grantId: string): GrantRow | undefined;
   session(sessionId: string): SessionRow | undefined;
@@ -37,6 +54,7 @@ export interface RowQueries {
   /** The people who were forgotten, each with the sequence in the log. */
   forgotten(): [principalKey: string, sequence: number][];
   sessionGrants(session: Pick<SessionRow, 'sessionId' | 'principalKey'>): GrantRow[];
+  upstreamSessions(meant: SignedOut): UpstreamSessionRow[];
   endedSessions(partition: number, at: number, limit: number): string[];
   evictableGrants(partition: number, at: number, limit: number): string[];
   expiringGrants(partition: number, after: ExpiryPlace, until: number, limit: number): ExpiringGrant[];
@@ -71,6 +89,14 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
     .from(grants)
     .where(and(isId(grants.principalKey, 'principalKey'), isId(grants.sessionId, 'id')))
     .prepare();
+  const ofUpstream = (key: SQL) =>
+    db
+      .select()
+      .from(upstreamSessions)
+      .where(and(key, eq(upstreamSessions.partition, sql.placeholder('partition'))))
+      .prepare();
+  const ofUpstreamSubject = ofUpstream(isId(upstreamSessions.subjectKey, 'key'));
+  const ofUpstreamSession = ofUpstream(isId(upstreamSessions.sessionKey, 'key'));
   const ended = db
     .select({ id: sessions.sessionId })
     .from(sessions)
@@ -148,6 +174,13 @@ export function prepareRowQueries(db: BetterSQLite3Database): RowQueries {
         .all()
         .map(({ principalKey, sequence }) => [principalKey, sequence]),
     sessionGrants: ({ principalKey, sessionId: id }) => grantsOfPrincipal.all({ principalKey, id }),
+    upstreamSessions({ partition, subjectKey, sessionKey }) {
+      if (subjectKey === null)
+        return sessionKey === null ? [] : ofUpstreamSession.all({ partition, key: sessionKey });
+      return ofUpstreamSubject
+        .all({ partition, key: subjectKey })
+        .filter((row) => sessionKey === null || row.sessionKey === null || row.sessionKey === sessionKey);
+    },
     endedSessions: (partition, at, limit) => ended.all({ partition, at, limit }).map(({ id }) => id),
     evictableGrants: (partition, at, limit) => evictable.all({ partition, at, limit }).map(({ id }) => id),
     expiringGrants: (partition, { expiresAt, row }, until, limit) =>

@@ -2,11 +2,11 @@
  * Tables of `projection.sqlite`: what the log says, in a form that answers a look-up. Tokens and personal data are
  * the sealed bytes of the log. The file is disposable; whatever does not fit is thrown away and rebuilt.
  */
-import { blob, index, integer, sql, sqliteTable, text } from '../sqlite/drizzle.ts';
+import { blob, index, integer, primaryKey, sql, sqliteTable, text } from '../sqlite/drizzle.ts';
 import { idColumn } from '../sqlite/id-column.ts';
 
 /** Raised with every change of a table: an older file is rebuilt from the log. */
-export const schemaVersion = 7;
+export const schemaVersion = 8;
 
 export const grants = sqliteTable(
   'grants',
@@ -76,6 +76,27 @@ export const sessions = sqliteTable(
 );
 export type SessionRow = typeof sessions.$inferSelect;
 
+/** Whom a session belongs to at the OpenID providers of its sign-in: what one of them tells is told by these. */
+export const upstreamSessions = sqliteTable(
+  'upstream_sessions',
+  {
+    sessionId: idColumn('ses', 'session_id').notNull(),
+    partition: integer('partition').notNull(),
+    provider: text('provider').notNull(),
+    subjectKey: idColumn('sbj', 'subject_key').notNull(),
+    /** null: which of the person's sign-ins there it is, is not known. */
+    sessionKey: idColumn('ssn', 'session_key'),
+    sequence: integer('sequence').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.sessionId, table.provider] }),
+    index('upstream_sessions_by_subject').on(table.subjectKey),
+    index('upstream_sessions_by_session').on(table.sessionKey).where(sql`session_key IS NOT NULL`),
+  ],
+);
+
+export type UpstreamSessionRow = typeof upstreamSessions.$inferSelect;
+
 /** People who were forgotten, and when in the log: what is older than that and still read is not theirs any more. */
 export const forgotten = sqliteTable('forgotten', {
   principalKey: idColumn('pri', 'principal_key').primaryKey(),
@@ -118,6 +139,12 @@ export const createTables = `
   ) STRICT;
   CREATE INDEX sessions_by_principal ON sessions (principal_key);
   CREATE INDEX sessions_by_end ON sessions (partition, ends_at);
+  CREATE TABLE upstream_sessions (
+    session_id BLOB NOT NULL, partition INTEGER NOT NULL, provider TEXT NOT NULL, subject_key BLOB NOT NULL,
+    session_key BLOB, sequence INTEGER NOT NULL, PRIMARY KEY (session_id, provider)
+  ) STRICT;
+  CREATE INDEX upstream_sessions_by_subject ON upstream_sessions (subject_key);
+  CREATE INDEX upstream_sessions_by_session ON upstream_sessions (session_key) WHERE session_key IS NOT NULL;
   CREATE TABLE forgotten (principal_key BLOB PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL) STRICT;
   CREATE TABLE positions (
     stream TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT NOT NULL, event_at INTEGER,

@@ -15,6 +15,7 @@ import type { DataKeys } from '../sealing/data-keys.ts';
 import type { IdentityIndex } from '../sealing/identity-index.ts';
 import type { KeepRefreshToken } from './kept-refresh-token.ts';
 import { decideSession, type OpenSession } from './session.ts';
+import { upstreamSessionOf } from './upstream-session.ts';
 
 interface Options {
   readonly projection: Projection;
@@ -106,7 +107,13 @@ export function createSessionOpener(options: Options): OpenSessionFromChain {
       throw new RefusedError('session-ended', 'the session of this grant has ended');
     await dataKeys.ensure(principalKey);
     const endsAt = at + lifetimeSeconds * 1000;
-    const command: OpenSession = { type: 'OpenSession', at, sessionId, principalKey, clientId, endsAt };
+    const upstreams = chain.collected.flatMap(({ provider, tokens }) =>
+      upstreamSessionOf(index, provider, tokens.idToken),
+    );
+    const command: OpenSession = {
+      ...{ type: 'OpenSession', at, sessionId, principalKey, clientId, endsAt },
+      ...(upstreams.length > 0 && { upstreams }),
+    };
     const aggregates = chain.collected.map(({ provider }) => ownerOf(command, provider).grantId);
     await writerOf(partition).execute({
       aggregates: [sessionId, ...aggregates],

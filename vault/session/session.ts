@@ -1,8 +1,16 @@
 /** One sign-in: who, through which client, until when. Its grants are reached by its id, the `tsid`. */
 import { sessionEndReasonSchema } from '../../schemas/messages/sign-in.ts';
 
-/** `expired`: its time is over. `identity-refused`: the provider that says who the person is has ended it. */
-export const sessionEndReasons = ['expired', 'identity-refused', ...sessionEndReasonSchema.options] as const;
+/**
+ * `expired`: its time is over. `identity-refused`: the provider that says who the person is has ended it.
+ * `upstream-logout`: that provider told that the person signed out there.
+ */
+export const sessionEndReasons = [
+  'expired',
+  'identity-refused',
+  'upstream-logout',
+  ...sessionEndReasonSchema.options,
+] as const;
 export type SessionEndReason = (typeof sessionEndReasons)[number];
 
 export interface SessionOpened {
@@ -13,6 +21,16 @@ export interface SessionOpened {
   readonly clientId: string;
   /** The absolute end; nothing prolongs a session. */
   readonly endsAt: number;
+  /** Who the person is at the OpenID providers of the sign-in. */
+  readonly upstreams?: readonly UpstreamSession[] | undefined;
+}
+
+/** A sign-in at one upstream, as that one calls it and as nobody else can read it. */
+export interface UpstreamSession {
+  readonly provider: string;
+  readonly subjectKey: string;
+  /** null: the provider did not say which of the person's sign-ins it is. */
+  readonly sessionKey: string | null;
 }
 
 /** Replaces everything before it in the log, and goes itself after a month. */

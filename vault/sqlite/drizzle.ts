@@ -8,7 +8,7 @@ const require = createRequire(import.meta.url);
 
 export const { drizzle } =
   require('drizzle-orm/better-sqlite3') as typeof import('drizzle-orm/better-sqlite3');
-export const { and, asc, desc, eq, getTableColumns, gte, isNotNull, isNull, lt, lte, ne, sql } =
+export const { and, asc, desc, eq, getTableColumns, gte, inArray, isNotNull, isNull, lt, lte, ne, sql } =
   require('drizzle-orm') as typeof import('drizzle-orm');
-export const { blob, customType, index, integer, sqliteTable, text } =
+export const { blob, customType, index, integer, primaryKey, sqliteTable, text } =
   require('drizzle-orm/sqlite-core') as typeof import('drizzle-orm/sqlite-core');

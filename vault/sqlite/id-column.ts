@@ -8,7 +8,7 @@ import { customType, sql } from './drizzle.ts';
 const textLength = 36;
 
 /** @throws TypeError (when a value is written or asked for) it is not such an id */
-export function idColumn(prefix: 'pri' | 'ses' | 'grt', name: string) {
+export function idColumn(prefix: 'pri' | 'ses' | 'grt' | 'sbj' | 'ssn', name: string) {
   return customType<{ data: string; driverData: Buffer }>({
     dataType: () => 'blob',
     toDriver(id) {

@@ -66,10 +66,10 @@ async function checkProviders(config: Config): Promise<Problem[]> {
   const placed = providersOf(config);
   const { providers } = providerConfig(config);
   const checks = providers.map((provider, index) => {
-    const path = placed[index]!.path;
+    const { path, upstream } = placed[index]!;
     return checkOnline(
       provider,
-      path,
+      { path, signsIn: config.authServer !== undefined && upstream.login_policy !== 'on_demand' },
       createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }),
     );
   });

@@ -6,6 +6,7 @@
 import type { Bus } from '../../schemas/bus.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import type { Log } from '../../schemas/log.ts';
+import { type LogoutTokenContent, readLogoutToken } from '../../schemas/messages/backchannel-logout.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
@@ -74,6 +75,7 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
   const documents = createCommandMemory<ClientMetadataDocument>();
   const tokenExchanges = createCommandMemory<TokenExchangeOutcome>();
   const revocations = createCommandMemory<Awaited<ReturnType<Provider['revoke']>>>();
+  const logoutTokens = createCommandMemory<LogoutTokenContent>({ keepMs: 10_000 });
   const runner = createRefreshRunner({
     provider,
     now,
@@ -108,6 +110,9 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
       ({ backend, subjectToken }, { commandId }) =>
         tokenExchanges.run(commandId, () => options.backendExchanges.exchange(backend, subjectToken)),
     ),
+    bus.serve(readLogoutToken, atAnyWorker(readLogoutToken), ({ logoutToken }, { commandId }) =>
+      logoutTokens.run(commandId, () => provider.readLogoutToken(logoutToken)),
+    ),
     bus.serve(findProviderWorker, atAnyWorker(findProviderWorker), () => ({ bootId })),
     bus.serve(tellProviderStatus, atAnyWorker(tellProviderStatus), () => ({ status: options.status() })),
     bus.serve(refreshAtProvider, atThisWorker(refreshAtProvider), (order) => {
@@ -138,6 +143,7 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
         documents.settled(),
         tokenExchanges.settled(),
         revocations.settled(),
+        logoutTokens.settled(),
         runner.drain(),
       ]);
     },

@@ -41,6 +41,9 @@ export function createOAuth2Provider(
     authorize: oauth.authorize,
     refresh: oauth.refresh,
     revoke: oauth.revoke,
+    async readLogoutToken() {
+      throw new RefusedError('invalid-request', 'a provider without OpenID Connect has no logout tokens');
+    },
 
     async exchange({ leg, parameters }) {
       const { iss, ...rest } = parameters;

@@ -10,6 +10,7 @@ import type { UpstreamAccount } from '../../schemas/identity.ts';
 import type { TokenSet } from '../../schemas/token.ts';
 import { joinSubject, textOf } from './answer-fields.ts';
 import type { GuardedFetch } from './guarded-fetch.ts';
+import { createLogoutTokenReader } from './logout-token.ts';
 import { clientAuthenticationOf, createOAuthClient, extensionsOf } from './oauth-client.ts';
 import type { Provider, ProviderDependencies } from './provider.ts';
 import { fetchUserInfo } from './user-info.ts';
@@ -77,6 +78,16 @@ export function createOidcProvider(
 
   const oauth = createOAuthClient({ ...dependencies, settings, openConfiguration, idTokenExpected: true });
 
+  const readLogoutToken = createLogoutTokenReader({
+    // People whom a previous client signed in are still here.
+    clientIds: [settings.clientId, ...settings.previousClients.map(({ clientId }) => clientId)],
+    async findIssuer() {
+      const { issuer, jwks_uri: jwksUri } = (await openConfiguration(fetch)).serverMetadata();
+      return { issuer, jwksUri };
+    },
+    ...{ fetch, now },
+  });
+
   /** What the ID token leaves out. Nice to have: without it the person is shown by subject. */
   async function completeAccount(
     account: UpstreamAccount,
@@ -108,6 +119,7 @@ export function createOidcProvider(
     authorize: oauth.authorize,
     refresh: oauth.refresh,
     revoke: oauth.revoke,
+    readLogoutToken,
 
     async exchange(request) {
       const { tokens, claims, registration } = await oauth.redeemCode(request);

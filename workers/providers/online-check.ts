@@ -26,15 +26,16 @@ type Metadata = Readonly<Record<string, unknown>>;
 
 /**
  * Never throws.
- * @param path of the provider's block, such as `authServer.runConfig.upstreams[0].oidc_config`
+ * @param block.path of the provider's block, such as `authServer.runConfig.upstreams[0].oidc_config`
+ * @param block.signsIn sign-ins lead there
  */
 export async function checkOnline(
   settings: ProviderSettings,
-  path: string,
+  { path, signsIn }: { readonly path: string; readonly signsIn: boolean },
   fetch: GuardedFetch,
 ): Promise<Problem[]> {
   const findings = await (settings.type === 'oidc'
-    ? checkOidc(settings, fetch)
+    ? checkOidc(settings, signsIn, fetch)
     : checkOAuth2(settings, fetch));
   return findings.map(({ key, severity, ...finding }) => ({
     ...finding,
@@ -43,7 +44,11 @@ export async function checkOnline(
   }));
 }
 
-async function checkOidc(settings: OidcProviderSettings, fetch: GuardedFetch): Promise<Finding[]> {
+async function checkOidc(
+  settings: OidcProviderSettings,
+  signsIn: boolean,
+  fetch: GuardedFetch,
+): Promise<Finding[]> {
   const { issuerUrl, userInfo } = settings;
   const address = `${issuerUrl.replace(/\/+$/, '')}/.well-known/openid-configuration`;
   const key = 'issuer_url';
@@ -78,7 +83,13 @@ async function checkOidc(settings: OidcProviderSettings, fetch: GuardedFetch): P
     typeof metadata.jwks_uri === 'string' && endpoints.length === 0
       ? await checkKeys(metadata.jwks_uri, fetch)
       : [];
-  return [...endpoints, ...keys, ...checkMetadata(settings, metadata), ...userInfoFindings];
+  return [
+    ...endpoints,
+    ...keys,
+    ...checkMetadata(settings, metadata),
+    ...(signsIn ? checkLogout(metadata) : []),
+    ...userInfoFindings,
+  ];
 }
 
 function checkEndpoints(metadata: Metadata): Finding[] {
@@ -175,6 +186,21 @@ function checkMetadata(settings: OidcProviderSettings, metadata: Metadata): Find
       fix: 'write as `subject_claim` what is the same for all clients, such as `[tid, oid]` of Microsoft Entra',
     });
   return findings;
+}
+
+/** OpenID Connect Back-Channel Logout 1.0 section 2.1. */
+function checkLogout(metadata: Metadata): Finding[] {
+  if (metadata.backchannel_logout_supported === true) return [];
+  return [
+    {
+      rule: 'O-09',
+      key: 'issuer_url',
+      severity: 'warning',
+      message:
+        'the provider does not offer back-channel logout: people who sign out there stay signed in here, and one who is disabled there is found out when a token expires',
+      fix: 'switch it on at the provider if it has it; else nothing can be done here but short-lived access tokens there',
+    },
+  ];
 }
 
 /** What is not named is `client_secret_basic` (OpenID Connect Discovery section 3). */

@@ -1,10 +1,11 @@
 /**
  * The port of an upstream identity provider: what Latchkey needs from one, whatever its kind. One kind is one file
- * beside this one. Failures of `authorize`, `exchange` and `revoke` are `RefusedError`s with a code of the bus;
+ * beside this one. Failures but those of `refresh` are `RefusedError`s with a code of the bus;
  * how a refresh ended is a value, for both ends are expected.
  */
 import type { UpstreamAccount } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
+import type { LogoutTokenContent } from '../../schemas/messages/backchannel-logout.ts';
 import type { LegSecrets } from '../../schemas/messages/provider-requests.ts';
 import type { RefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
 import type { ClientRegistration } from '../../schemas/provider.ts';
@@ -40,6 +41,8 @@ export interface Provider {
     tokenTypeHint: 'access_token' | 'refresh_token';
     registration: ClientRegistration;
   }): Promise<{ revoked: boolean }>;
+  /** Who signed out there. A provider that has no such tokens refuses with `invalid-request`, as a wrong token is. */
+  readLogoutToken(logoutToken: Secret): Promise<LogoutTokenContent>;
 }
 
 export interface ProviderDependencies {

@@ -27,6 +27,7 @@ export function createRegisteredProvider(
     authorize: current.authorize,
     exchange: current.exchange,
     refresh: (request) => obtainedWith(request.registration).refresh(request),
+    readLogoutToken: current.readLogoutToken,
     revoke: (request) => obtainedWith(request.registration).revoke(request),
   };
 }

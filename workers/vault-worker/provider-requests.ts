@@ -6,6 +6,7 @@
 import type { Bus, RequestTarget } from '../../schemas/bus.ts';
 import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { createCommandId } from '../../schemas/ids.ts';
+import { endUpstreamSessions, readLogoutToken } from '../../schemas/messages/backchannel-logout.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import { fetchIssuerKeys, type IssuerPublicKey } from '../../schemas/messages/issuer-keys.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
@@ -21,16 +22,24 @@ import { deliverRefreshOutcome } from '../../schemas/messages/refresh-outcome.ts
 import { introspectAtIssuer } from '../../schemas/messages/token-introspection.ts';
 import { incomingWorkerName } from '../../schemas/provider.ts';
 import type { Secret } from '../../schemas/secret.ts';
-import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../schemas/subjects.ts';
+import {
+  providerSubject,
+  providerWorkerSubject,
+  refreshOutcomeSubject,
+  upstreamLogoutSubject,
+} from '../../schemas/subjects.ts';
 import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
 import type { ProviderExchanges } from '../../vault/exchange/exchanged-tokens.ts';
 import type { ProviderRefreshes } from '../../vault/refresh/refresher.ts';
+import type { ProviderLogouts } from '../../vault/session/upstream-logout.ts';
 
 /** A provider's own time-out is 10 s; a worker that starts is waited for. */
 const exchangeTimeoutMs = 20_000;
 const findTimeoutMs = 2_000;
 /** The worker gives the endpoint 4 s, and the gateway waits a little longer. */
 const introspectionTimeoutMs = 5_000;
+/** A worker that reads the provider's keys for the first time is waited for, and so is a partition that changes hands. */
+const logoutTimeoutMs = 8_000;
 /** The worker gives the client's server 3 s. */
 const documentTimeoutMs = 4_000;
 /** A worker that is flooded is asked for longer, but the claim must not run out before it has begun. */
@@ -54,7 +63,12 @@ interface IncomingRequests {
 
 export function createProviderRequests(
   bus: Bus,
-): ProviderSignIns & ProviderRefreshes & ProviderExchanges & ClientDocuments & IncomingRequests {
+): ProviderSignIns &
+  ProviderRefreshes &
+  ProviderExchanges &
+  ProviderLogouts &
+  ClientDocuments &
+  IncomingRequests {
   const found = new Map<string, Promise<{ bootId: string }>>();
   const anyWorker = (provider: string, operation: { name: string }): RequestTarget => ({
     subject: providerSubject(provider, operation.name),
@@ -157,6 +171,22 @@ export function createProviderRequests(
       const { refreshToken, accessToken } = tokens;
       if (refreshToken && (await revoke(refreshToken, 'refresh_token')).revoked) return;
       await revoke(accessToken, 'access_token');
+    },
+
+    readLogoutToken: (provider, logoutToken) =>
+      bus.request(
+        readLogoutToken,
+        anyWorker(provider, readLogoutToken),
+        { logoutToken },
+        { timeoutMs: logoutTimeoutMs },
+      ),
+
+    async endUpstreamSessions(partition, provider, signedOut) {
+      const target: RequestTarget = {
+        subject: upstreamLogoutSubject(partition, provider),
+        pair: `vault-provider:${provider}`,
+      };
+      await bus.request(endUpstreamSessions, target, signedOut, { timeoutMs: logoutTimeoutMs });
     },
 
     async forward(partition, delivery) {

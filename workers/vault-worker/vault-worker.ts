@@ -7,6 +7,11 @@ import type { IssuerKeys } from '../../schemas/external-issuer/issuer-keys.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import { holdFor, type Pending } from '../../schemas/held-answers.ts';
 import { deleteAuthRecord, findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
+import {
+  endUpstreamSessions,
+  receiveLogoutToken,
+  type UpstreamLogout,
+} from '../../schemas/messages/backchannel-logout.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
 import { describeInstance } from '../../schemas/messages/describe-instance.ts';
 import { findUpstreamTokens } from '../../schemas/messages/find-upstream-tokens.ts';
@@ -43,7 +48,13 @@ import {
 } from '../../schemas/messages/sign-in.ts';
 import { introspectToken } from '../../schemas/messages/token-introspection.ts';
 import { beginTokenUse, endTokenUse } from '../../schemas/messages/token-use.ts';
-import { adminSubjects, authSubject, refreshOutcomeSubject, vaultSubjects } from '../../schemas/subjects.ts';
+import {
+  adminSubjects,
+  authSubject,
+  refreshOutcomeSubject,
+  upstreamLogoutSubject,
+  vaultSubjects,
+} from '../../schemas/subjects.ts';
 import type { Chain } from '../../vault/authorization/chain.ts';
 import type { Ownership } from '../../vault/ownership/ownership.ts';
 import type { IntrospectToken } from '../../vault/token-introspection.ts';
@@ -85,6 +96,7 @@ export function startVaultWorker({
   /** What the external issuer says of opaque tokens; null: it is not asked. */
   introspect?: IntrospectToken | null;
 }): VaultWorker {
+  const signedInAt = issuerKeys === null ? providers : [];
   const stops: Stop[] = [];
   const stopsOf = new Map<number, Stop[]>();
   const queue = 'vault';
@@ -178,6 +190,16 @@ export function startVaultWorker({
     return [
       bus.serveAll({ subject: adminSubjects(partition), pair: 'operator-vault', queue }, ofOperators),
       gateways.serveAll({ subject: vaultSubjects(partition), pair: 'gateway-vault', queue }, ofGateways),
+      ...signedInAt.map((provider) => {
+        const pair = `vault-provider:${provider}` as const;
+        const endSessions: Handle<UpstreamLogout, Record<string, never>> = (signedOut, context) =>
+          once(context, async () => {
+            await vault.upstreamLogouts.end(partition, provider, signedOut);
+            return {};
+          });
+        const target = { subject: upstreamLogoutSubject(partition, provider), pair, queue };
+        return bus.serve(endUpstreamSessions, target, asOwner(partition, endSessions));
+      }),
       ...providers.map((provider) => {
         const target = {
           subject: refreshOutcomeSubject(partition, provider),
@@ -218,6 +240,13 @@ export function startVaultWorker({
   });
   if (issuerKeys === null && providers.length > 0)
     serveAny(findClientMetadata, ({ url }, context) => once(context, () => fetchClientMetadata(url)));
+  if (issuerKeys === null)
+    serveAny(receiveLogoutToken, (told, context) =>
+      once(context, async () => {
+        await vault.upstreamLogouts.receive(told, context.commandId);
+        return {};
+      }),
+    );
   if (issuerKeys !== null)
     serveAny(findIssuerKeys, ({ renew }, context) =>
       once(context, async () => {

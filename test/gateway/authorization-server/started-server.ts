@@ -36,6 +36,9 @@ export type StartOptions = {
   publicIssuer?: string;
   log?: Log;
   registrationLimit?: RateLimitSettings;
+  logoutLimit?: RateLimitSettings;
+  /** Those that speak OpenID Connect; by default all. */
+  openIdProviders?: readonly string[];
   clientDocuments?: null;
   clients?: readonly ConfiguredClient[];
   maxClients?: number;
@@ -79,6 +82,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       upstreams: providers.map((name) => ({
         name,
         displayName: `The ${name} account`,
+        isOpenIdProvider: options.openIdProviders?.includes(name) ?? true,
         ...(options.sharedCallbackPath !== undefined && { callbackPath: options.sharedCallbackPath }),
       })),
       cookieKeys,
@@ -86,6 +90,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       ...(options.settings ? { settings: options.settings } : {}),
       ...(options.clients ? { clients: options.clients } : {}),
       ...(options.clientDocuments === null ? { clientDocuments: null } : {}),
+      ...(options.logoutLimit ? { logoutLimit: options.logoutLimit } : {}),
       ...(options.registrationLimit ? { registrationLimit: options.registrationLimit } : {}),
     }),
   );

@@ -44,6 +44,7 @@ test('holds what a gateway needs', () => {
         host: 'sso.example.com',
         scopes: ['openid', 'email'],
         loginPolicy: 'required',
+        isOpenIdProvider: true,
         callbackUrl: 'https://mcp.example.com/oauth/callback/corporate',
       },
       {
@@ -52,6 +53,7 @@ test('holds what a gateway needs', () => {
         host: 'gitlab.example.com',
         scopes: ['read_user'],
         loginPolicy: 'required',
+        isOpenIdProvider: false,
         callbackUrl: 'https://mcp.example.com/oauth/callback/gitlab',
       },
     ],

@@ -103,6 +103,34 @@ test('a session is opened once', () => {
   assert.is(projection.findSession(sessionId)!.endsAt, 9);
 });
 
+test('by what its providers know a session goes with the session', () => {
+  const keys = { subjectKey: `sbj_${'s'.repeat(32)}`, sessionKey: `ssn_${'n'.repeat(32)}` };
+  const upstreams = [{ provider: 'corporate', ...keys }];
+  const openedThere = event({
+    ...{ type: 'SessionOpened', sessionId, principalKey, clientId: 'client-1', endsAt: 9, upstreams },
+  });
+  for (const end of [
+    event({ type: 'SessionEnded', sessionId, reason: 'revoked' }),
+    event({ type: 'SessionForgotten', sessionId, principalKey }),
+    event({ type: 'UserForgotten', principalKey }),
+  ]) {
+    using folder = openTemporaryFolder();
+    const file = folder.file('p.sqlite');
+    {
+      using projection = openProjection(file, streams, 0);
+      apply(projection, [openedThere, openedThere]);
+      const found = (partition: number) =>
+        projection.upstreamSessions({ partition, ...keys }).map((row) => row.sessionId);
+      assert.equal([found(7), found(8)], [[sessionId], []]);
+      apply(projection, [end], 3);
+      assert.equal(found(7), []);
+    }
+    const database = new Database(file);
+    assert.is(database.prepare('SELECT count(*) FROM upstream_sessions').pluck().get(), 0, end.metadata.type);
+    database.close();
+  }
+});
+
 test('applied again, in whole or in part, nothing changes', () => {
   const steps = fc.array(
     fc.oneof(

@@ -13,11 +13,12 @@ const test = suite('online check');
 const limits = { allowPrivateAddresses: true, maxAnswerBytes: 20_000 };
 const fetch = createGuardedFetch(limits);
 const impatient = createGuardedFetch({ ...limits, timeoutMs: 100 });
+const block = { path: 'block', signsIn: true };
 const secretReference = { source: 'env', name: 'CLIENT_SECRET', path: 'x' } as const;
 
 /** `O-04 issuer_url`, with `?` after a warning. */
-async function told(settings: ProviderSettings): Promise<string[]> {
-  const problems = await checkOnline(settings, 'block', fetch);
+async function told(settings: ProviderSettings, { signsIn } = block): Promise<string[]> {
+  const problems = await checkOnline(settings, { path: 'block', signsIn }, fetch);
   for (const { message, fix } of problems) assert.ok(message.length > 8 && fix.length > 8);
   return problems.map(
     ({ rule, path, severity }) =>
@@ -33,6 +34,7 @@ function metadataOf(origin: string) {
     jwks_uri: `${origin}/jwks`,
     response_types_supported: ['code'],
     subject_types_supported: ['public'],
+    backchannel_logout_supported: true,
     code_challenge_methods_supported: ['S256'],
     scopes_supported: ['openid', 'profile', 'email'],
     token_endpoint_auth_methods_supported: ['client_secret_post', 'none'],
@@ -113,6 +115,8 @@ const cases: [
     [],
     { subjectClaims: ['tid', 'oid'] },
   ],
+  ['no word of back-channel logout', { backchannel_logout_supported: undefined }, ['O-09 issuer_url?']],
+  ['no back-channel logout', { backchannel_logout_supported: false }, ['O-09 issuer_url?']],
   [
     'several faults at once',
     { code_challenge_methods_supported: [], response_types_supported: [] },
@@ -123,6 +127,16 @@ for (const [what, change, said, settings] of cases)
   test(`${said.length === 0 ? 'accepts' : 'speaks of'} ${what}`, async () => {
     assert.equal(await toldWith(change, settings), said);
   });
+
+test('of back-channel logout nothing is said where no sign-in leads', async () => {
+  await using server = await openAnsweringServer(({ path, headers }) => {
+    const { backchannel_logout_supported: _, ...metadata } = metadataOf(`http://${headers.host}`);
+    return { body: path === '/jwks' ? '{"keys":[{"kty":"RSA"}]}' : JSON.stringify(metadata) };
+  });
+  const settings = oidcSettings(server.origin);
+  assert.equal(await told(settings, { ...block, signsIn: false }), []);
+  assert.equal(await told(settings), ['O-09 issuer_url?']);
+});
 
 test('speaks of keys that cannot be read, or are none', async () => {
   assert.equal(await toldWith({}, {}, { status: 500 }), ['O-03 issuer_url']);
@@ -146,7 +160,7 @@ for (const [what, answer, said] of answers)
   test(`a discovery document that is ${what} is an error with the reason`, async () => {
     await using server = await openAnsweringServer(() => answer);
     const limited = answer === 'hang' ? impatient : fetch;
-    const problems = await checkOnline(oidcSettings(server.origin), 'block', limited);
+    const problems = await checkOnline(oidcSettings(server.origin), block, limited);
     assert.is(problems.length, 1);
     assert.is(problems[0]?.severity, 'error');
     assert.match(problems[0]?.message ?? '', said);
@@ -156,7 +170,7 @@ for (const [what, answer, said] of answers)
 test('an address in a private network is refused unless it is allowed, and nothing is sent there', async () => {
   await using server = await openAnsweringServer(() => ({ body: '{}' }));
   const strict = createGuardedFetch({ allowPrivateAddresses: false });
-  const [problem] = await checkOnline(oidcSettings(server.origin), 'block', strict);
+  const [problem] = await checkOnline(oidcSettings(server.origin), block, strict);
   assert.is(problem?.rule, 'O-01');
   assert.match(problem?.fix ?? '', 'allow_private_ips: true');
   assert.is(server.received.length, 0);

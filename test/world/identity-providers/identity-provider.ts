@@ -22,6 +22,8 @@ export type IdentityProviderOptions = {
   clientSecret: string;
   redirectUris: string[];
   accessTokenSeconds?: number;
+  /** Where the client hears of people who sign out here (OpenID Connect Back-Channel Logout 1.0); ID tokens then have a `sid`. */
+  backchannelLogoutUri?: string;
   /** Keeps sessions, tokens and keys in this folder over restarts. Without it they live in memory. */
   stateDir?: string;
 };
@@ -48,6 +50,8 @@ export type IdentityProvider = AsyncDisposable & {
   /** Every access, refresh and ID token issued since the process started. */
   tokens: ReadonlySet<string>;
   tokenRequests: readonly TokenRequest[];
+  /** What the client was told of people who signed out, and what it answered. */
+  logouts: readonly { token: string; status: number }[];
   /** Spoils the token endpoint until cleared by null. */
   setTokenEndpointFault(fault: TokenEndpointFault | null): void;
   setAccessTokenSeconds(seconds: number): void;
@@ -80,6 +84,7 @@ export async function openIdentityProvider(
   const pages = createPages(kind.name, kind.title, kind.accent, kind.people);
   const watch = createTokenEndpointWatch(kind.routes.token);
   const disabled = new Set<string>();
+  const logouts: { token: string; status: number }[] = [];
   let accessTokenSeconds = options.accessTokenSeconds ?? 300;
 
   const configuration: Configuration = {
@@ -92,6 +97,10 @@ export async function openIdentityProvider(
         grant_types: ['authorization_code', 'refresh_token'],
         response_types: ['code'],
         id_token_signed_response_alg: 'ES256',
+        ...(options.backchannelLogoutUri !== undefined && {
+          backchannel_logout_uri: options.backchannelLogoutUri,
+          backchannel_logout_session_required: true,
+        }),
       },
     ],
     clientAuthMethods: ['client_secret_basic', 'client_secret_post'],
@@ -135,8 +144,16 @@ export async function openIdentityProvider(
       ctx.type = 'html';
       ctx.body = pages.error(out.error, out.error_description ?? '');
     },
+    // The library's own way refuses private addresses, and everything here is on loopback.
+    fetch: async (url, { dispatcher: _, ...request }: RequestInit & { dispatcher?: unknown } = {}) => {
+      const response = await fetch(url, request);
+      const token = request.body instanceof URLSearchParams ? request.body.get('logout_token') : null;
+      if (token !== null) logouts.push({ token, status: response.status });
+      return response;
+    },
     features: {
       devInteractions: { enabled: false },
+      backchannelLogout: { enabled: true },
       userinfo: { enabled: kind.routes.userinfo !== undefined },
       revocation: {
         enabled: true,
@@ -208,6 +225,7 @@ export async function openIdentityProvider(
     revocationEndpoint: issuer + kind.routes.revocation,
     tokens: watch.tokens,
     tokenRequests: watch.tokenRequests,
+    logouts,
     setTokenEndpointFault: watch.setFault,
     setAccessTokenSeconds: (seconds) => {
       accessTokenSeconds = seconds;
