@@ -11,6 +11,7 @@ import {
   putAuthRecord,
 } from '../schemas/messages/auth-record.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../schemas/messages/client-metadata.ts';
+import { type Approvable, findApprover, openAccountSession } from '../schemas/messages/consent.ts';
 import { describeInstance, type InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import {
   type FindUpstreamTokensRequest,
@@ -21,6 +22,7 @@ import { findIssuerKeys, type IssuerPublicKey } from '../schemas/messages/issuer
 import type { Operation } from '../schemas/messages/operation.ts';
 import { findProviderStatuses, type ProviderStatus } from '../schemas/messages/provider-status.ts';
 import {
+  abandonChain,
   beginLeg,
   completeLeg,
   type EndSessionRequest,
@@ -66,6 +68,15 @@ export interface VaultClient {
   }): Promise<CompleteLegResponse>;
   findChain(interactionUid: string): Promise<FindChainResponse>;
   skipLinked(interactionUid: string, principal: Principal): Promise<SkipLinkedResponse>;
+  abandonChain(interactionUid: string): Promise<void>;
+  /** Who is signed in to the browser, if they have approved this. */
+  findApprover(request: { accountSession: Secret; asked: Approvable }): Promise<Principal | null>;
+  openAccountSession(request: {
+    principal: Principal;
+    grantId: string;
+    approved: Approvable | null;
+    former: Secret | null;
+  }): Promise<{ accountSession: Secret }>;
   openSession(request: {
     interactionUid: string;
     principal: Principal;
@@ -159,6 +170,14 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
         { interactionUid, principal },
         { timeoutMs: stateTimeoutMs },
       ),
+    async abandonChain(interactionUid) {
+      await askAny(abandonChain, { interactionUid });
+    },
+    findApprover: async (request) => (await askAny(findApprover, request)).principal,
+    openAccountSession: (request) =>
+      bus.request(openAccountSession, toOwner(openAccountSession, request.principal), request, {
+        timeoutMs: stateTimeoutMs,
+      }),
     openSession: (request) =>
       bus.request(openSession, toOwner(openSession, request.principal), request, {
         timeoutMs: stateTimeoutMs,

@@ -93,6 +93,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       resource,
       realm,
       sessionSeconds: settings.sessionSeconds,
+      interactionSeconds: settings.interactionSeconds,
       upstreams,
       vault,
       keys: cookieKeys,

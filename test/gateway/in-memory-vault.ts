@@ -12,9 +12,11 @@ import { realmOf } from '../../schemas/identity.ts';
 import { createCommandId, createInstanceId, derivedId, legIdOf, sessionIdOf } from '../../schemas/ids.ts';
 import { findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
+import { findApprover, openAccountSession } from '../../schemas/messages/consent.ts';
 import type { InstanceDescription, PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
+  abandonChain,
   beginLeg,
   completeLeg,
   endSession,
@@ -27,6 +29,7 @@ import {
 import { beginTokenUse, endTokenUse } from '../../schemas/messages/token-use.ts';
 import { createAuthRecords } from '../../vault/authorization/auth-records.ts';
 import type { AuthStore } from '../../vault/authorization/auth-store.ts';
+import { type Consents, createConsents } from '../../vault/authorization/consents.ts';
 import { createTokenUses } from '../../vault/authorization/token-uses.ts';
 
 type Payload = Record<string, unknown>;
@@ -44,6 +47,8 @@ type Name = keyof VaultClient;
 export type InMemoryVault = VaultClient & {
   readonly description: InstanceDescription;
   readonly rows: ReadonlyMap<string, Row>;
+  /** A person's key is their id here. */
+  readonly consents: Consents;
   readonly sessions: Map<string, { sub: string; clientId: string }>;
   /** Sessions that were taken away, and why. */
   readonly ended: ReadonlyMap<string, SessionEndReason>;
@@ -105,6 +110,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     ...(options.maxClients === undefined ? {} : { maxClients: options.maxClients }),
   });
   const tokenUses = createTokenUses({ records, store, now: Date.now });
+  const consents = createConsents({ store, now: Date.now });
   const chains = new Map<string, ChainState>();
   const legs = new Map<string, Leg>();
   const sessions = new Map<string, { sub: string; clientId: string }>();
@@ -146,6 +152,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     get rows() {
       return store.rows();
     },
+    consents,
     sessions,
     ended,
     calls,
@@ -283,6 +290,30 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       if (chain.sub !== principal.sub) throw new RefusedError('not-found', 'the sign-in is not theirs');
       for (const provider of linked) if (!chain.visited.includes(provider)) chain.skipped.push(provider);
       return answered(skipLinked, { status: statusOf(chain) });
+    },
+
+    async abandonChain(interactionUid) {
+      enter('abandonChain');
+      overTheBus(abandonChain, { interactionUid });
+      const chain = chains.get(interactionUid);
+      if (chain) chain.failed = { provider: providers[0]!, error: 'access_denied' };
+    },
+
+    async findApprover(request) {
+      enter('findApprover');
+      const { accountSession, asked } = overTheBus(findApprover, z.encode(findApprover.request, request));
+      return consents.findApprover(accountSession, asked);
+    },
+    async openAccountSession(body) {
+      enter('openAccountSession');
+      const request = overTheBus(openAccountSession, z.encode(openAccountSession.request, body));
+      const { principal, grantId, ...given } = request;
+      const person = { principal, principalKey: principal.sub };
+      const accountSession = await consents.openAccountSession(person, given, () => {
+        if (sessions.get(sessionIdOf(grantId))?.sub !== principal.sub)
+          throw new RefusedError('session-ended', 'the session has ended');
+      });
+      return { accountSession };
     },
 
     async openSession(request) {
