@@ -16,12 +16,7 @@ export interface Consents {
   /** The person of this browser, if they need not be asked. */
   findApprover(request: IncomingMessage, question: Question): Promise<Principal | null>;
   /** Whether this person may be signed in for this client. `principal`: as whom the sign-in goes on. */
-  isGiven(
-    request: IncomingMessage,
-    uid: string,
-    question: Question,
-    principal: Principal,
-  ): Promise<boolean>;
+  isGiven(request: IncomingMessage, uid: string, question: Question, principal: Principal): Promise<boolean>;
   /** The answer of the page. */
   give(uid: string, question: Question): Promise<void>;
   /** The sign-in is over, and its session open. @returns the cookie of the browser; null: it gets none */

@@ -209,7 +209,12 @@ export function createSignIn({
   async function abandonChain(uid: string): Promise<void> {
     const { chain, revision } = await readChain(uid);
     if (revision === 0 || chain.link !== null || !('collected' in chain)) return;
-    const failed: ChainFailure = { status: 'failed', link: null, provider: order[0]!, error: 'access_denied' };
+    const failed: ChainFailure = {
+      status: 'failed',
+      link: null,
+      provider: order[0]!,
+      error: 'access_denied',
+    };
     try {
       await writeChain(uid, failed, revision);
     } catch (error) {

@@ -68,8 +68,7 @@ export function createOperatorCommands(options: Options): OperatorCommands {
     rotateSigningKey: (early) => signingKeys.rotate({ early }),
     findUser: (provider, subject) => ({ userId: index.userId(provider, subject) }),
     forgetUser: (partition, userId) => forgetting.forget(partition, principalOf(userId)),
-    listGrants: ({ userId, provider, after }) =>
-      grants.list(keyOf(userId), provider, after),
+    listGrants: ({ userId, provider, after }) => grants.list(keyOf(userId), provider, after),
     async revokeGrants(partition, { userId, provider }) {
       const principal = principalOf(userId);
       assertOurs(partition, principal);
@@ -86,7 +85,9 @@ export function createOperatorCommands(options: Options): OperatorCommands {
         })),
       };
     },
-    removeApprovals: async (userId, clientId) => ({ removed: await consents.remove(keyOf(userId), clientId) }),
+    removeApprovals: async (userId, clientId) => ({
+      removed: await consents.remove(keyOf(userId), clientId),
+    }),
     async hasForgotten(userId) {
       await caughtUp();
       const principalKey = keyOf(userId);

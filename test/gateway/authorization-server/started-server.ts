@@ -23,6 +23,8 @@ export type StartedServer = AsyncDisposable & {
   resource: string;
   resourceMetadataUrl: string;
   vault: InMemoryVault;
+  /** With other scopes in the configuration of every provider, and nothing in memory. */
+  restart(scopes: readonly string[]): void;
   /** What the played providers answer; `errors` by provider. */
   answers: { code: string; error: string | null; errors: Map<string, string> };
 };
@@ -71,7 +73,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
   });
   const cookieKeys = [randomBytes(32)];
   const log = options.log ?? createLog({ process: 'test', bootId: createBootId(), level: 'silent' });
-  const replicas = Array.from({ length: options.replicas ?? 1 }, () =>
+  const createReplica = (scopes: readonly string[]) =>
     createAuthorizationServer({
       issuer,
       instance: vault,
@@ -79,6 +81,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       upstreams: providers.map((name) => ({
         name,
         displayName: `The ${name} account`,
+        scopes,
         ...(options.sharedCallbackPath !== undefined && { callbackPath: options.sharedCallbackPath }),
       })),
       cookieKeys,
@@ -87,8 +90,10 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       ...(options.clients ? { clients: options.clients } : {}),
       ...(options.clientDocuments === null ? { clientDocuments: null } : {}),
       ...(options.registrationLimit ? { registrationLimit: options.registrationLimit } : {}),
-    }),
-  );
+    });
+  const createReplicas = (scopes: readonly string[]) =>
+    Array.from({ length: options.replicas ?? 1 }, () => createReplica(scopes));
+  let replicas = createReplicas([]);
   let turn = 0;
   serve = (request, response) => {
     const replica = replicas[turn++ % replicas.length]!;
@@ -104,6 +109,9 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
     resourceMetadataUrl,
     vault,
     answers,
+    restart(scopes) {
+      replicas = createReplicas(scopes);
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all([server.close(), upstreams.close()]);
     },
