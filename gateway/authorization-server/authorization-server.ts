@@ -38,6 +38,8 @@ export interface AuthorizationServerOptions {
   readonly upstreams: readonly Upstream[];
   readonly settings?: Partial<AuthorizationServerSettings>;
   readonly registrationLimit?: RateLimitSettings;
+  /** Whether a client that registers itself may have a secret; by default none may. */
+  readonly confidentialRegistration?: boolean;
   /** Those that need not register. */
   readonly clients?: readonly ConfiguredClient[];
   /** Null: a client id cannot be the address of its metadata. */
@@ -61,7 +63,15 @@ export class AuthorizationServerConfigurationError extends Error {
 }
 
 export function createAuthorizationServer(options: AuthorizationServerOptions): AuthorizationServer {
-  const { instance, vault, upstreams, cookieKeys, log, clients = [] } = options;
+  const {
+    instance,
+    vault,
+    upstreams,
+    cookieKeys,
+    log,
+    clients = [],
+    confidentialRegistration = false,
+  } = options;
   const issuer = readIssuer(options);
   const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
   const settings = { ...defaultSettings, ...options.settings };
@@ -102,11 +112,12 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     const { signingKeys } = description;
     const documents = createMetadataDocuments({
       ...{ issuer: options.issuer, resource, signingKeys },
-      authMethods: authMethodsOf(clients),
+      authMethods: authMethodsOf(clients, confidentialRegistration),
       clientDocuments: clientDocuments !== null,
     });
     const answer = createRouter({
-      ...{ issuer, resource, chain, documents, flights, revocation, clientDocuments, takeRegistration, log },
+      ...{ issuer, resource, chain, documents, flights, revocation, clientDocuments, log },
+      ...{ takeRegistration, confidentialRegistration },
       library: provider.callback(),
     });
     return { description, answer };

@@ -38,6 +38,7 @@ export type StartOptions = {
   publicIssuer?: string;
   log?: Log;
   registrationLimit?: RateLimitSettings;
+  confidentialRegistration?: boolean;
   clientDocuments?: null;
   clients?: readonly ConfiguredClient[];
   maxClients?: number;
@@ -88,6 +89,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       log,
       ...(options.settings ? { settings: options.settings } : {}),
       ...(options.clients ? { clients: options.clients } : {}),
+      confidentialRegistration: options.confidentialRegistration ?? false,
       ...(options.clientDocuments === null ? { clientDocuments: null } : {}),
       ...(options.registrationLimit ? { registrationLimit: options.registrationLimit } : {}),
     });
