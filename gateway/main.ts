@@ -110,6 +110,7 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
                 // It was read, or this process would not be here.
                 secret: secret && secrets.get(secret.path)!,
               })),
+              confidentialRegistration: settings.confidentialRegistration,
               clientDocuments: settings.clientDocuments,
               cookieKeys: deriveFromPair(keys, 'gateway-vault', 'cookies'),
               log,

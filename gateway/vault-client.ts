@@ -12,6 +12,7 @@ import {
 } from '../schemas/messages/auth-record.ts';
 import { receiveLogoutToken } from '../schemas/messages/backchannel-logout.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../schemas/messages/client-metadata.ts';
+import { type Approvable, findApprover, openAccountSession } from '../schemas/messages/consent.ts';
 import { describeInstance, type InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import {
   type FindUpstreamTokensRequest,
@@ -22,6 +23,7 @@ import { findIssuerKeys, type IssuerPublicKey } from '../schemas/messages/issuer
 import type { Operation } from '../schemas/messages/operation.ts';
 import { findProviderStatuses, type ProviderStatus } from '../schemas/messages/provider-status.ts';
 import {
+  abandonChain,
   beginLeg,
   completeLeg,
   type EndSessionRequest,
@@ -67,6 +69,15 @@ export interface VaultClient {
   }): Promise<CompleteLegResponse>;
   findChain(interactionUid: string): Promise<FindChainResponse>;
   skipLinked(interactionUid: string, principal: Principal): Promise<SkipLinkedResponse>;
+  abandonChain(interactionUid: string): Promise<void>;
+  /** Who is signed in to the browser, if they have approved this. */
+  findApprover(request: { accountSession: Secret; asked: Approvable }): Promise<Principal | null>;
+  openAccountSession(request: {
+    principal: Principal;
+    grantId: string;
+    approved: Approvable | null;
+    former: Secret | null;
+  }): Promise<{ accountSession: Secret }>;
   openSession(request: {
     interactionUid: string;
     principal: Principal;
@@ -164,6 +175,14 @@ export function createVaultClient(bus: Bus, partitions: number): VaultClient {
         { interactionUid, principal },
         { timeoutMs: stateTimeoutMs },
       ),
+    async abandonChain(interactionUid) {
+      await askAny(abandonChain, { interactionUid });
+    },
+    findApprover: async (request) => (await askAny(findApprover, request)).principal,
+    openAccountSession: (request) =>
+      bus.request(openAccountSession, toOwner(openAccountSession, request.principal), request, {
+        timeoutMs: stateTimeoutMs,
+      }),
     openSession: (request) =>
       bus.request(openSession, toOwner(openSession, request.principal), request, {
         timeoutMs: stateTimeoutMs,

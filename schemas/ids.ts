@@ -25,6 +25,8 @@ export const claimIdSchema = idSchema('clm', randomPart);
 export const flightIdSchema = idSchema('flt', randomPart);
 /** One way through a provider to link an account there. No sign-in has an id of this form. */
 export const linkIdSchema = idSchema('lnk', randomPart);
+/** A browser in which a person is signed in: the value of its cookie. */
+export const accountSessionSchema = idSchema('acc', randomPart);
 /** One installation: a data folder, a key set and the streams that belong together. */
 export const instanceIdSchema = idSchema('ins', randomPart);
 /** A person who signed in through the embedded authorization server: HMAC(provider, subject). */
@@ -55,6 +57,7 @@ export const createEventId = () => randomId('evt');
 export const createClaimId = () => randomId('clm');
 export const createFlightId = () => randomId('flt');
 export const createLinkId = () => randomId('lnk');
+export const createAccountSessionId = () => randomId('acc');
 export const createInstanceId = () => randomId('ins');
 
 /** An id from 24 or more bytes of a digest. */

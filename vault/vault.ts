@@ -3,14 +3,17 @@ import type { RefreshTokenReuse } from '../schemas/config/refresh-token-reuse.ts
 import { RefusedError } from '../schemas/failure.ts';
 import { type Principal, partitionOf, realmOf } from '../schemas/identity.ts';
 import { sessionIdOf } from '../schemas/ids.ts';
+import type { OpenAccountSession } from '../schemas/messages/consent.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import type { RefreshOutcomeDelivery } from '../schemas/messages/refresh-outcome.ts';
 import type { SessionEndedNotice } from '../schemas/messages/session-ended.ts';
 import type { EndSessionRequest } from '../schemas/messages/sign-in.ts';
+import type { Secret } from '../schemas/secret.ts';
 import { noticeSubject, streamNames, streamSubjects } from '../schemas/subjects.ts';
 import { type AuthRecords, createAuthRecords } from './authorization/auth-records.ts';
 import { openAuthStore } from './authorization/auth-store.ts';
 import type { LegStatus } from './authorization/chain-rules.ts';
+import { type Consents, createConsents } from './authorization/consents.ts';
 import { createSignIn, type ProviderSignIns, type SignIn } from './authorization/sign-in.ts';
 import { createTokenUses, type TokenUses } from './authorization/token-uses.ts';
 import { createCallerIdentification } from './caller.ts';
@@ -74,6 +77,9 @@ export interface Vault extends AsyncDisposable {
   readonly records: AuthRecords;
   readonly tokenUses: TokenUses;
   readonly signIn: SignIn;
+  readonly findApprover: Consents['findApprover'];
+  /** For a browser in which the session of this authorization server's grant was opened just now. */
+  openAccountSession(partition: number, request: OpenAccountSession): Promise<{ accountSession: Secret }>;
   readonly commands: CommandMemory;
   readonly findUpstreamTokens: LookUp;
   /** Passes over the providers of a chain at which its person has a linked account that still serves. */
@@ -323,7 +329,17 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       onProblem(error);
     }
   }
-  const sessionEnd = createSessionEnd({ projection, grants, onEnded: tellOfEnd });
+  const consents = createConsents({ store, now });
+  const sessionEnd = createSessionEnd({
+    ...{ projection, grants },
+    onEnded({ sessionId, principalKey, reason }) {
+      tellOfEnd(sessionId);
+      // A client that gives its token back, and a session that had its time, say nothing against the person.
+      if (reason === null || reason === 'revoked') return;
+      if (projection.holdingsOf(principalKey).sessions.length === 0)
+        consents.end(principalKey).catch(onProblem);
+    },
+  });
   const grantIds = createGrantIds(index);
   const sessionIdentity = createSessionIdentity({
     ...{ projection, grantIds, refresher, lastUses, sessionEnd, revocation, writerOf, now, onProblem },
@@ -344,13 +360,14 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const forgetting = createForgetting({
     ...{ projection, dataKeys, index, writerOf, now, assertOurs },
     onSessionEnded: tellOfEnd,
+    endConsents: consents.end,
   });
   const caughtUp = async () => {
     const last = await lastSequencesOf(connection);
     await follower.caughtUp({ log: 0, keys: last.keys });
   };
   const operator = createOperatorCommands({
-    ...{ worker, realm, keyRing, index, dataKeys, forgetting, caughtUp, assertOurs, signingKeys },
+    ...{ worker, realm, keyRing, index, dataKeys, forgetting, caughtUp, assertOurs, signingKeys, consents },
     grants: createGrantAdministration({
       ...{ projection, revocation, writerOf },
       keptAliveMs: options.keepLinkedAlive ? linkedIdleMs : 0,
@@ -468,6 +485,22 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       ...(options.tokenUseClaimMs !== undefined && { claimMs: options.tokenUseClaimMs }),
     }),
     signIn,
+    findApprover: consents.findApprover,
+    async openAccountSession(partition, { principal, grantId, approved, former }) {
+      assertOurs(partition, principal);
+      const sessionId = sessionIdOf(grantId);
+      const principalKey = index.principalKey(principal);
+      const assertSignedIn = () => {
+        const session = projection.findSession(sessionId);
+        const lives = session?.principalKey === principalKey && session.endsAt > now();
+        if (!lives || forgetting.isForgetting(principalKey))
+          throw new RefusedError('session-ended', 'the session has ended');
+        sessionIdentity.assertNotRefused(partition, { sessionId, principalKey });
+      };
+      const person = { principal, principalKey };
+      const given = { approved, former };
+      return { accountSession: await consents.openAccountSession(person, given, assertSignedIn) };
+    },
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
       ...{ projection, grants, refresher, dataKeys, grantIds, identify, lastUses, now, onProblem },

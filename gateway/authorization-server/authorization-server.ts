@@ -41,6 +41,8 @@ export interface AuthorizationServerOptions {
   readonly registrationLimit?: RateLimitSettings;
   /** Of logout tokens, for each provider. */
   readonly logoutLimit?: RateLimitSettings;
+  /** Whether a client that registers itself may have a secret; by default none may. */
+  readonly confidentialRegistration?: boolean;
   /** Those that need not register. */
   readonly clients?: readonly ConfiguredClient[];
   /** Null: a client id cannot be the address of its metadata. */
@@ -64,7 +66,15 @@ export class AuthorizationServerConfigurationError extends Error {
 }
 
 export function createAuthorizationServer(options: AuthorizationServerOptions): AuthorizationServer {
-  const { instance, vault, upstreams, cookieKeys, log, clients = [] } = options;
+  const {
+    instance,
+    vault,
+    upstreams,
+    cookieKeys,
+    log,
+    clients = [],
+    confidentialRegistration = false,
+  } = options;
   const issuer = readIssuer(options);
   const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
   const settings = { ...defaultSettings, ...options.settings };
@@ -101,6 +111,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       resource,
       realm,
       sessionSeconds: settings.sessionSeconds,
+      interactionSeconds: settings.interactionSeconds,
       upstreams,
       vault,
       keys: cookieKeys,
@@ -109,12 +120,12 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     const { signingKeys } = description;
     const documents = createMetadataDocuments({
       ...{ issuer: options.issuer, resource, signingKeys },
-      authMethods: authMethodsOf(clients),
+      authMethods: authMethodsOf(clients, confidentialRegistration),
       clientDocuments: clientDocuments !== null,
     });
     const answer = createRouter({
       ...{ issuer, resource, chain, documents, flights, revocation, backchannelLogout, clientDocuments },
-      ...{ takeRegistration, log },
+      ...{ takeRegistration, confidentialRegistration, log },
       library: provider.callback(),
     });
     return { description, answer };

@@ -15,6 +15,9 @@ export interface ConfiguredClient {
   readonly secret: Secret | null;
 }
 
+/** How a client proves itself that has a secret. */
+export const secretMethods: readonly string[] = ['client_secret_basic', 'client_secret_post'];
+
 /** As the library wants them. */
 export function metadataOfClients(clients: readonly ConfiguredClient[]): ClientMetadata[] {
   return clients.map(({ clientId, clientName, redirectUris, secret }) => ({
@@ -28,9 +31,12 @@ export function metadataOfClients(clients: readonly ConfiguredClient[]): ClientM
   }));
 }
 
-export function authMethodsOf(clients: readonly ConfiguredClient[]): readonly string[] {
-  const confidential = clients.some(({ secret }) => secret !== null);
-  return confidential ? ['none', 'client_secret_basic', 'client_secret_post'] : ['none'];
+export function authMethodsOf(
+  clients: readonly ConfiguredClient[],
+  confidentialRegistration: boolean,
+): readonly string[] {
+  const confidential = confidentialRegistration || clients.some(({ secret }) => secret !== null);
+  return confidential ? ['none', ...secretMethods] : ['none'];
 }
 
 /**

@@ -98,7 +98,8 @@ function createConfiguration(options: ProviderOptions): Configuration {
     subjectTypes: ['public'],
     scopes: [...supportedScopes],
     pkce: { required: () => true },
-    clientAuthMethods: ['none', 'client_secret_post'],
+    // A secret that was given out stays good where no further one is.
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
     clients: metadataOfClients(options.clients),
     clientDefaults: {
       // SDKs leave it out; as `web` another loopback port would be refused (RFC 8252 section 7.3).

@@ -3,7 +3,9 @@
  * and told in the answer; redirect URIs are held to RFC 8252 and OAuth 2.1: https, or http to this computer.
  */
 import { type ClientMetadata, errors } from 'oidc-provider';
+import { isLoopback } from '../../schemas/config/address.ts';
 import { findRedirectUriProblem } from '../../schemas/redirect-uri.ts';
+import { secretMethods } from './configured-clients.ts';
 import { supportedScopes } from './scopes.ts';
 
 /** Fields that mean something here. Others, above all addresses that a server would fetch, are not kept. */
@@ -20,6 +22,40 @@ const keptFields = [
   'grant_types',
 ] as const;
 
+export interface RegistrationProblem {
+  /** RFC 7591 section 3.2.2. */
+  readonly error: 'invalid_client_metadata' | 'invalid_redirect_uri';
+  readonly description: string;
+}
+
+/**
+ * What a client wants to prove itself with is not replaced: it would wait for a secret that never comes. A client on
+ * somebody's own computer can keep none (RFC 8252 section 8.5).
+ * @param confidential whether a client that registers itself may have a secret
+ */
+export function findRegistrationProblem(
+  metadata: Readonly<Record<string, unknown>>,
+  confidential: boolean,
+): RegistrationProblem | null {
+  const method = metadata.token_endpoint_auth_method ?? 'none';
+  if (method === 'none') return null;
+  const offered = ['none', ...(confidential ? secretMethods : [])];
+  if (typeof method !== 'string' || !offered.includes(method)) {
+    const description = `token_endpoint_auth_method must be one of: ${offered.join(', ')}`;
+    return { error: 'invalid_client_metadata', description };
+  }
+  const uris: unknown[] = Array.isArray(metadata.redirect_uris) ? metadata.redirect_uris : [];
+  if (uris.every(isElsewhere)) return null;
+  const description =
+    'redirect_uris of a client with a secret must be https, and not on loopback; a client on a computer of its user registers with token_endpoint_auth_method none';
+  return { error: 'invalid_redirect_uri', description };
+}
+
+function isElsewhere(uri: unknown): boolean {
+  const url = typeof uri === 'string' ? URL.parse(uri) : null;
+  return url !== null && url.protocol === 'https:' && !isLoopback(url);
+}
+
 /** The metadata that the library is given instead of what the client sent. */
 export function normalizeRegistration(metadata: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const kept: Record<string, unknown> = {};
@@ -27,8 +63,8 @@ export function normalizeRegistration(metadata: Readonly<Record<string, unknown>
   return {
     ...kept,
     grant_types: normalizeGrantTypes(metadata.grant_types),
-    // Public clients only: a secret would protect nothing that PKCE does not.
-    token_endpoint_auth_method: 'none',
+    // Left out it would be `client_secret_basic` (RFC 7591 section 2), and clients of MCP that leave it out are public.
+    token_endpoint_auth_method: metadata.token_endpoint_auth_method ?? 'none',
     scope: supportedScopes.join(' '),
   };
 }

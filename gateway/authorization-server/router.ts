@@ -23,7 +23,7 @@ import { type ClientDocuments, isClientDocumentUrl } from './client-documents.ts
 import { takeBasicCredentials } from './configured-clients.ts';
 import type { MetadataDocument } from './metadata.ts';
 import { authorizePath, registerPath, revokePath, tokenPath } from './paths.ts';
-import { normalizeRegistration } from './registration.ts';
+import { findRegistrationProblem, normalizeRegistration, type RegistrationProblem } from './registration.ts';
 import { normalizeAuthorizationParameters, normalizeTokenParameters } from './request-parameters.ts';
 import type { Revocation } from './revocation.ts';
 import type { TokenFlights } from './token-flight.ts';
@@ -40,6 +40,8 @@ export interface RouterOptions {
   readonly clientDocuments: ClientDocuments | null;
   /** Takes a registration: 0, or the seconds until the next one is allowed. */
   readonly takeRegistration: () => number;
+  /** Whether a client that registers itself may have a secret. */
+  readonly confidentialRegistration: boolean;
   readonly library: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly log: Log;
 }
@@ -58,7 +60,8 @@ interface Route {
 
 export function createRouter(options: RouterOptions): Answer {
   const { issuer, resource, chain, documents, library, log } = options;
-  const { flights, revocation, backchannelLogout, clientDocuments, takeRegistration } = options;
+  const { flights, revocation, backchannelLogout, clientDocuments } = options;
+  const { takeRegistration, confidentialRegistration } = options;
 
   /** The library would take a vault that is away for a client that does not exist. */
   async function fetchClientOf(parameters: URLSearchParams): Promise<void> {
@@ -97,7 +100,12 @@ export function createRouter(options: RouterOptions): Answer {
       if (waitSeconds > 0) return refuseRegistration(response, waitSeconds);
       if (!hasMediaType(request, 'application/json')) return library(request, response);
       const body = await readBody(request, bodyLimit);
-      await library(withBody(request, normalizeRegistrationBody(body)), response);
+      const registration = parseRegistration(body);
+      // The library answers with the error of RFC 7591.
+      if (registration === null) return library(withBody(request, ''), response);
+      const problem = findRegistrationProblem(registration.metadata, confidentialRegistration);
+      if (problem !== null) return refuseMetadata(response, problem);
+      await library(withBody(request, registration.text), response);
     },
   };
   const authorize: Route = {
@@ -203,15 +211,19 @@ function refuseRegistration(response: ServerResponse, waitSeconds: number): void
   sendJson(response, 429, { error, error_description: description }, headers);
 }
 
-/** What is not a JSON object goes to the library all the same, which answers with the error of RFC 7591. */
-function normalizeRegistrationBody(body: Buffer): string | Buffer {
+function refuseMetadata(response: ServerResponse, { error, description }: RegistrationProblem): void {
+  sendJson(response, 400, { error, error_description: description });
+}
+
+/** Null: no JSON object, or one that is nested so deeply that it cannot be written again. */
+function parseRegistration(body: Buffer): { metadata: Record<string, unknown>; text: string } | null {
   try {
-    const metadata: unknown = JSON.parse(body.toString('utf8'));
-    if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) return body;
-    return JSON.stringify(normalizeRegistration(metadata as Record<string, unknown>));
+    const sent: unknown = JSON.parse(body.toString('utf8'));
+    if (typeof sent !== 'object' || sent === null || Array.isArray(sent)) return null;
+    const metadata = normalizeRegistration(sent as Record<string, unknown>);
+    return { metadata, text: JSON.stringify(metadata) };
   } catch {
-    // No JSON, or nested so deeply that it cannot be written again. Not handed on: nothing has looked at it.
-    return '';
+    return null;
   }
 }
 

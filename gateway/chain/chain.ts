@@ -10,11 +10,13 @@ import type { Principal } from '../../schemas/identity.ts';
 import { legIdOf, sessionIdOf } from '../../schemas/ids.ts';
 import type { Log } from '../../schemas/log.ts';
 import { Secret } from '../../schemas/secret.ts';
-import { isClientDocumentUrl } from '../authorization-server/client-documents.ts';
 import { interactionEndPath, interactionPath } from '../authorization-server/paths.ts';
 import { keepApprovedClient } from '../authorization-server/registered-clients.ts';
 import { resourceScope, supportedScopes } from '../authorization-server/scopes.ts';
 import { isVaultUnavailable, retryAfterSeconds } from '../authorization-server/vault-failure.ts';
+import { createAccountCookie } from '../consent/account-cookie.ts';
+import { createConsents } from '../consent/consents.ts';
+import { askAbout, digestOf, type Question } from '../consent/question.ts';
 import { hasMediaType, readBody } from '../http/request.ts';
 import { createConsentPage } from '../pages/consent-page.ts';
 import { createContinuePage } from '../pages/continue-page.ts';
@@ -32,6 +34,7 @@ export interface ChainOptions {
   /** The iss of the people who sign in here. */
   readonly realm: string;
   readonly sessionSeconds: number;
+  readonly interactionSeconds: number;
   readonly upstreams: readonly Upstream[];
   readonly vault: VaultClient;
   readonly keys: readonly Buffer[];
@@ -63,22 +66,26 @@ const formLimit = 4096;
 export function createChain(options: ChainOptions): Chain {
   const { issuer, provider, vault, upstreams, log } = options;
   const callbacks = mapCallbackPaths(upstreams);
-  const cookies = createLegCookies(issuer.protocol === 'https:');
+  const secure = issuer.protocol === 'https:';
+  const cookies = createLegCookies(secure);
   const derived = createDerivedValues(options.keys);
+  const { interactionSeconds } = options;
+  const cookie = createAccountCookie(secure);
+  const consents = createConsents({ vault, cookie, interactionSeconds, log });
 
   return {
     findByCallbackPath: (path) => callbacks.get(path) ?? null,
 
     ask: withPages(async (request, response, uid) => {
       const interaction = await findInteraction(request, response, uid);
-      const client = await provider.Client.find(String(interaction.params.client_id));
-      if (!client) return showError(response, 400, errorTexts.expired);
+      const question = await questionOf(interaction);
+      const approver = await consents.findApprover(request, question);
+      const { signedIn, isTheirs } = await findSignedIn(uid, approver);
+      if (isTheirs) return startChain(request, response, uid, redirect);
       const page = createConsentPage({
-        clientName: client.clientName,
-        publisher: isClientDocumentUrl(client.clientId) ? new URL(client.clientId).host : undefined,
-        redirectUri: String(interaction.params.redirect_uri),
-        providers: upstreams,
-        csrfToken: derived.csrfTokenOf(uid),
+        ...question,
+        signedIn,
+        csrfToken: derived.csrfTokenOf(formOf(uid, question)),
         host: issuer.host,
       });
       sendPage(response, 200, page);
@@ -88,13 +95,15 @@ export function createChain(options: ChainOptions): Chain {
       if (!hasMediaType(request, 'application/x-www-form-urlencoded'))
         return showError(response, 415, errorTexts.forged);
       const form = new URLSearchParams((await readBody(request, formLimit)).toString('utf8'));
-      await findInteraction(request, response, uid);
-      if (!derived.isCsrfTokenOf(uid, form.get('csrf') ?? ''))
+      const question = await questionOf(await findInteraction(request, response, uid));
+      if (!derived.isCsrfTokenOf(formOf(uid, question), form.get('csrf') ?? ''))
         return showError(response, 403, errorTexts.forged);
       switch (form.get('decision')) {
         case 'approve':
-          return startChain(request, response, uid);
+          await consents.give(uid, question);
+          return startChain(request, response, uid, continueTo);
         case 'cancel': {
+          await vault.abandonChain(uid);
           const result = endedBy('access_denied', 'the person did not approve');
           return continueTo(response, await provider.interactionResult(request, response, result, unmerged));
         }
@@ -136,31 +145,52 @@ export function createChain(options: ChainOptions): Chain {
   ): Promise<void> {
     const { uid } = interaction;
     const chain = await vault.findChain(uid);
-    switch (chain.status) {
-      case 'open': {
-        const { principal } = chain;
-        if (principal === null) return completeAgain(request, response, interaction);
-        const { status } = await vault.skipLinked(uid, principal);
-        const leg = status === 'next-leg' ? await beginLeg(uid) : null;
-        if (leg !== null) return redirect(response, leg.authorizationUrl, [cookieOf(leg)]);
-        // The chain is over, with or without the providers that were left.
-        return goOn(request, response, interaction);
-      }
-      case 'failed':
-        return end(request, response, chain.error, describeFailure(chain.error, chain.provider));
-      case 'complete':
-        return complete(request, response, interaction, chain.principal);
-    }
+    if (chain.status === 'failed')
+      return end(request, response, chain.error, describeFailure(chain.error, chain.provider));
+    const { principal } = chain;
+    if (principal === null) return completeAgain(request, response, interaction);
+    // Before the next provider is visited: what is there is this person's too.
+    const question = await questionOf(interaction);
+    if (!(await consents.isGiven(request, uid, question, principal)))
+      return redirect(response, interactionPath(uid));
+    if (chain.status === 'complete') return complete(request, response, interaction, principal);
+    const { status } = await vault.skipLinked(uid, principal);
+    const leg = status === 'next-leg' ? await beginLeg(uid) : null;
+    if (leg !== null) return redirect(response, leg.authorizationUrl, [cookieOf(leg)]);
+    // The chain is over, with or without the providers that were left.
+    return goOn(request, response, interaction);
   }
 
-  async function startChain(request: IncomingMessage, response: ServerResponse, uid: string): Promise<void> {
-    const { status } = await vault.findChain(uid);
-    // Approved again, by the back button, after the last provider.
-    if (status !== 'open') return continueTo(response, issuer.origin + interactionEndPath(uid));
+  async function startChain(
+    request: IncomingMessage,
+    response: ServerResponse,
+    uid: string,
+    lead: typeof redirect,
+  ): Promise<void> {
+    const chain = await vault.findChain(uid);
+    // Approved again, by the back button, or in the middle, by another person than the one of this browser.
+    if (chain.status !== 'open' || chain.principal !== null)
+      return lead(response, issuer.origin + interactionEndPath(uid));
     const leg = await beginLeg(uid);
-    if (leg !== null) return continueTo(response, leg.authorizationUrl, [cookieOf(leg)]);
+    if (leg !== null) return lead(response, leg.authorizationUrl, [cookieOf(leg)]);
     const result = endedBy('temporarily_unavailable', 'a sign-in provider cannot be reached');
-    continueTo(response, await provider.interactionResult(request, response, result, unmerged));
+    lead(response, await provider.interactionResult(request, response, result, unmerged));
+  }
+
+  /** As whom the sign-in goes on, if somebody has signed in by now, and whether `approver` need not be asked. */
+  async function findSignedIn(uid: string, approver: Principal | null) {
+    const chain = await vault.findChain(uid);
+    const principal = chain.status === 'failed' ? null : chain.principal;
+    const isTheirs =
+      approver !== null &&
+      (principal === null || (principal.iss === approver.iss && principal.sub === approver.sub));
+    return { signedIn: principal !== null, isTheirs };
+  }
+
+  async function questionOf({ params }: Interaction): Promise<Question> {
+    const client = await provider.Client.find(String(params.client_id));
+    if (!client) throw new errors.SessionNotFound('the client of the interaction is gone');
+    return askAbout(client, params, upstreams);
   }
 
   /** Null where a provider cannot be reached and no other one is left to go to. */
@@ -216,6 +246,10 @@ export function createChain(options: ChainOptions): Chain {
     });
     if (sessionId !== sessionIdOf(grantId)) throw new Error('the session does not belong to the grant');
     await keepApprovedClient(vault, clientId);
+    const { uid } = interaction;
+    const question = await questionOf(interaction);
+    const account = await consents.signedIn(request, uid, question, { principal, grantId });
+    if (account !== null) response.appendHeader('set-cookie', account);
     const result = { login: { accountId: principal.sub }, consent: { grantId } };
     await provider.interactionFinished(request, response, result, unmerged);
   }
@@ -269,6 +303,9 @@ export function createChain(options: ChainOptions): Chain {
     };
   }
 }
+
+/** What a form of the consent page is good for: this sign-in, and what was shown. */
+const formOf = (uid: string, question: Question) => `${uid} ${digestOf(question)}`;
 
 const unmerged = { mergeWithLastSubmission: false };
 

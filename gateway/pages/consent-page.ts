@@ -22,6 +22,8 @@ export interface ConsentRequest {
   /** The host at which the client publishes itself, which was visited; undefined of one that registered. */
   readonly publisher?: string | undefined;
   readonly redirectUri: string;
+  /** Asked in the middle of the way: somebody has signed in, and had not approved this in this browser. */
+  readonly signedIn?: boolean;
   /** In the order of the chain; with those that it never leads to, for the client reaches their accounts too. */
   readonly providers: readonly ConsentProvider[];
   readonly csrfToken: string;
@@ -39,6 +41,11 @@ export function createConsentPage(request: ConsentRequest): Page {
     body: html`<h1>Allow <bdi>${name ?? 'an application without a name'}</bdi> to use your tools?</h1>
 <p>It will be able to call every tool that ${request.host} offers, as you.</p>
 ${
+  request.signedIn === true
+    ? html`<p class="warning" role="note">You have signed in already. If you did not expect this question, this browser may be signed in there as somebody else than you.</p>
+`
+    : html``
+}${
   request.publisher === undefined
     ? html``
     : html`<p>It is published by <b>${request.publisher}</b>.</p>

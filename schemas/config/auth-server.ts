@@ -139,6 +139,14 @@ export const runConfigSchema = z
         ],
       })
       .default([]),
+    allow_confidential_client_registration: z
+      .boolean()
+      .meta({
+        description:
+          'Whether a client that registers itself may have a secret (`client_secret_basic`, `client_secret_post`); it must return to https addresses that are not on loopback then',
+        examples: ['true'],
+      })
+      .default(false),
     cimd: z
       .strictObject({
         enabled: z

@@ -92,6 +92,8 @@ export interface GatewaySettings extends ProcessSettings {
   readonly lifespans: TokenLifespans;
   /** Those that need not register. */
   readonly clients: readonly ConfiguredClient[];
+  /** Whether clients that register themselves may have a secret. */
+  readonly confidentialRegistration: boolean;
   /** Of clients whose id is the address of their metadata; null: there are none. */
   readonly clientDocuments: { readonly maxDocuments: number; readonly fallbackSeconds: number } | null;
   /** In the order of the chain. */
@@ -154,6 +156,7 @@ export function gatewayConfig(config: Config): GatewaySettings {
     allowedAudiences: runConfig?.allowed_audiences ?? [],
     lifespans: tokenLifespans(config),
     clients,
+    confidentialRegistration: runConfig?.allow_confidential_client_registration ?? false,
     clientDocuments: runConfig?.cimd.enabled
       ? {
           maxDocuments: runConfig.cimd.cache_max_size,

@@ -67,7 +67,6 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
     ),
     baseline_client_scopes: notYet('baseline_client_scopes'),
     insecure_allow_http: notYet('insecure_allow_http', 'remove it and use https, or http on localhost'),
-    allow_confidential_client_registration: notYet('allow_confidential_client_registration'),
     force_confidential_redirect_uris: notYet('force_confidential_redirect_uris'),
     insecure_allow_confidential_over_loopback_http: notYet('insecure_allow_confidential_over_loopback_http'),
     disable_upstream_token_injection: absent(

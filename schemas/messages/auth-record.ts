@@ -21,6 +21,8 @@ export const authRecordKinds = [
   'DeviceCode',
   'PushedAuthorizationRequest',
   'BackchannelAuthenticationRequest',
+  // What a person approved in an interaction that is not over.
+  'Consent',
   // What a gateway keeps of a session of the MCP protocol before 2026-07-28.
   'McpSession',
 ] as const;

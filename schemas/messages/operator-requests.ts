@@ -104,6 +104,31 @@ export const revokeGrants = defineOperation(
   z.object({ revoked: z.int().min(0) }),
 );
 
+/** The clients that a person approved, so that they are not asked again; the oldest first. */
+export const listApprovals = defineOperation(
+  'list-approvals',
+  z.strictObject({ userId: userIdSchema }),
+  z.object({
+    approvals: z.array(
+      z.object({
+        clientId: z.string(),
+        redirectHost: z.string(),
+        approvedAt: timestampSchema,
+        /** From then on the person is asked again. */
+        until: timestampSchema,
+      }),
+    ),
+  }),
+);
+export type ListedApproval = z.infer<typeof listApprovals.response>['approvals'][number];
+
+/** Has a person asked again, for one client or for all. */
+export const removeApprovals = defineOperation(
+  'remove-approvals',
+  z.strictObject({ userId: userIdSchema, clientId: z.string().min(1).max(2048).nullable() }),
+  z.object({ removed: z.int().min(0) }),
+);
+
 const forecastPeriod = {
   /** Now; what should be gone already counts for today. */
   at: timestampSchema,

@@ -2,7 +2,7 @@
  * The chain of a sign-in, as the gateway orders it from the vault. The vault starts every exchange: state,
  * nonce and PKCE verifier (RFC 7636) are made and kept on its side, and no upstream token passes the gateway.
  *
- * `latchkey.auth.begin-leg`, `complete-leg`, `find-chain`: any vault worker.
+ * `latchkey.auth.begin-leg`, `complete-leg`, `find-chain`, `abandon-chain`: any vault worker.
  * `latchkey.vault.<partition>.skip-linked`, `open-session`, `end-session`, `sign-access-token`: the owner of the principal's partition.
  */
 import * as z from 'zod';
@@ -73,6 +73,13 @@ export const findChain = defineOperation(
   'find-chain',
   z.object({ interactionUid: interactionUidSchema }),
   chainProgressSchema,
+);
+
+/** Ends the chain of a person who does not want it any more: what it collected is removed, and revoked where it came from. */
+export const abandonChain = defineOperation(
+  'abandon-chain',
+  z.object({ interactionUid: interactionUidSchema }),
+  z.object({}),
 );
 
 /**

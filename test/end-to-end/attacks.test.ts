@@ -437,6 +437,7 @@ test('a registration is small, flat JSON, and keeps nothing that would be fetche
     [400, JSON.stringify({ redirect_uris: [redirectUri], client_name: { a: 1 } })],
     [400, JSON.stringify({ redirect_uris: [redirectUri], logo_uri: 'javascript:alert(1)' })],
     [400, JSON.stringify({ redirect_uris: [redirectUri], response_types: ['token'] })],
+    [400, JSON.stringify({ redirect_uris: [redirectUri], token_endpoint_auth_method: 'private_key_jwt' })],
     [400, JSON.stringify({ redirect_uris: [redirectUri], grant_types: ['client_credentials'] })],
     [400, JSON.stringify({ redirect_uris: ['http://evil.example/'], application_type: 'web' })],
     [400, JSON.stringify({ redirect_uris: Array.from({ length: 21 }, (_, i) => `https://a${i}.example/`) })],
@@ -451,7 +452,6 @@ test('a registration is small, flat JSON, and keeps nothing that would be fetche
     sector_identifier_uri: metadata,
     request_uris: [metadata],
     backchannel_logout_uri: metadata,
-    token_endpoint_auth_method: 'private_key_jwt',
     scope: 'mcp admin',
   });
   assert.is.not(body.client_id, 'chosen');

@@ -13,9 +13,11 @@ import { createCommandId, createInstanceId, derivedId, legIdOf, sessionIdOf } fr
 import { findAuthRecord, putAuthRecord } from '../../schemas/messages/auth-record.ts';
 import { receiveLogoutToken } from '../../schemas/messages/backchannel-logout.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
+import { findApprover, openAccountSession } from '../../schemas/messages/consent.ts';
 import type { InstanceDescription, PublicSigningKey } from '../../schemas/messages/describe-instance.ts';
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
+  abandonChain,
   beginLeg,
   completeLeg,
   endSession,
@@ -28,6 +30,7 @@ import {
 import { beginTokenUse, endTokenUse } from '../../schemas/messages/token-use.ts';
 import { createAuthRecords } from '../../vault/authorization/auth-records.ts';
 import type { AuthStore } from '../../vault/authorization/auth-store.ts';
+import { type Consents, createConsents } from '../../vault/authorization/consents.ts';
 import { createTokenUses } from '../../vault/authorization/token-uses.ts';
 
 type Payload = Record<string, unknown>;
@@ -45,6 +48,8 @@ type Name = keyof VaultClient;
 export type InMemoryVault = VaultClient & {
   readonly description: InstanceDescription;
   readonly rows: ReadonlyMap<string, Row>;
+  /** A person's key is their id here. */
+  readonly consents: Consents;
   readonly sessions: Map<string, { sub: string; clientId: string }>;
   /** Sessions that were taken away, and why. */
   readonly ended: ReadonlyMap<string, SessionEndReason>;
@@ -108,6 +113,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     ...(options.maxClients === undefined ? {} : { maxClients: options.maxClients }),
   });
   const tokenUses = createTokenUses({ records, store, now: Date.now });
+  const consents = createConsents({ store, now: Date.now });
   const chains = new Map<string, ChainState>();
   const legs = new Map<string, Leg>();
   const sessions = new Map<string, { sub: string; clientId: string }>();
@@ -149,6 +155,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     get rows() {
       return store.rows();
     },
+    consents,
     sessions,
     ended,
     calls,
@@ -287,6 +294,30 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       if (chain.sub !== principal.sub) throw new RefusedError('not-found', 'the sign-in is not theirs');
       for (const provider of linked) if (!chain.visited.includes(provider)) chain.skipped.push(provider);
       return answered(skipLinked, { status: statusOf(chain) });
+    },
+
+    async abandonChain(interactionUid) {
+      enter('abandonChain');
+      overTheBus(abandonChain, { interactionUid });
+      const chain = chains.get(interactionUid);
+      if (chain) chain.failed = { provider: providers[0]!, error: 'access_denied' };
+    },
+
+    async findApprover(request) {
+      enter('findApprover');
+      const { accountSession, asked } = overTheBus(findApprover, z.encode(findApprover.request, request));
+      return consents.findApprover(accountSession, asked);
+    },
+    async openAccountSession(body) {
+      enter('openAccountSession');
+      const request = overTheBus(openAccountSession, z.encode(openAccountSession.request, body));
+      const { principal, grantId, ...given } = request;
+      const person = { principal, principalKey: principal.sub };
+      const accountSession = await consents.openAccountSession(person, given, () => {
+        if (sessions.get(sessionIdOf(grantId))?.sub !== principal.sub)
+          throw new RefusedError('session-ended', 'the session has ended');
+      });
+      return { accountSession };
     },
 
     async openSession(request) {

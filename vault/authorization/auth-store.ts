@@ -26,7 +26,7 @@ export interface AuthStore {
   delete(kind: string, id: string): Promise<void>;
   /** How many records of this kind there are, and a few that were just deleted. */
   count(kind: string): Promise<number>;
-  /** Seals what does not expire under the current key of the ring. @returns how many records it was */
+  /** Seals what outlives every sign-in under the current key of the ring. @returns how many records it was */
   sealAnew(): Promise<number>;
   /** How many records are sealed with each key, and when the last of them expires; null: one does not. */
   keyUse(): Promise<Map<string, { count: number; until: number | null }>>;
@@ -43,6 +43,8 @@ const noMessageFound = 10037;
 const wrongLastSequence = 10071;
 /** How long the mark of a deletion stays: longer than any reader could lag behind. */
 const deletionMarkSeconds = 60;
+/** What expires sooner is left to its age: no session is longer, and what a sign-in leaves changes under its readers. */
+const longestSessionMs = 31 * 24 * 3_600_000;
 /** A consumer that was forgotten in the middle goes by itself. */
 const countingMs = 5000;
 /** Without a message for so long, the last one was read. */
@@ -57,6 +59,7 @@ export async function openAuthStore({ connection, keyRing, now }: Options): Prom
     `${kind}.${keyRing.index('auth-record', kind, id).toString('base64url')}`;
   const subjectOf = (key: string) => `$KV.${bucketNames.auth}.${key}`;
   const contextOf = (key: string) => `auth-record ${key}`;
+  const ttlOf = (expiresAt: number) => `${Math.max(1, Math.ceil((expiresAt - now()) / 1000))}s`;
   const opened = (key: string, data: Uint8Array) =>
     recordSchema.parse(JSON.parse(keyRing.open(contextOf(key), data).toString()));
 
@@ -105,7 +108,7 @@ export async function openAuthStore({ connection, keyRing, now }: Options): Prom
       const key = keyOf(kind, id);
       const head = headers();
       if (expected !== undefined) head.set('Nats-Expected-Last-Subject-Sequence', String(expected));
-      if (expiresAt !== null) head.set('Nats-TTL', `${Math.max(1, Math.ceil((expiresAt - now()) / 1000))}s`);
+      if (expiresAt !== null) head.set('Nats-TTL', ttlOf(expiresAt));
       const data = keyRing.seal(contextOf(key), Buffer.from(JSON.stringify({ value, expiresAt })));
       try {
         await jetStream.publish(subjectOf(key), data, { headers: head });
@@ -148,9 +151,11 @@ export async function openAuthStore({ connection, keyRing, now }: Options): Prom
       for await (const { key, data, seq } of all()) {
         if (keyRing.keyIdOf(data) === keyRing.current()) continue;
         const record = opened(key, data);
-        if (record.expiresAt !== null) continue;
+        const { expiresAt } = record;
+        if (expiresAt !== null && expiresAt - now() <= longestSessionMs) continue;
         const head = headers();
         head.set('Nats-Expected-Last-Subject-Sequence', String(seq));
+        if (expiresAt !== null) head.set('Nats-TTL', ttlOf(expiresAt));
         const sealed = keyRing.seal(contextOf(key), Buffer.from(JSON.stringify(record)));
         try {
           await jetStream.publish(subjectOf(key), sealed, { headers: head });

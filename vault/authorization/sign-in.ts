@@ -62,6 +62,8 @@ export interface SignIn {
     isLinked: (provider: string) => boolean,
   ): Promise<LegStatus>;
   forgetChain(interactionUid: string): Promise<void>;
+  /** The person does not want it any more: what it collected is removed here and, where the provider can, there. */
+  abandonChain(interactionUid: string): Promise<void>;
   /** Begins the chain of a link, which has one leg. */
   beginLink(principal: Principal, provider: string): Promise<{ interactionUid: string }>;
   /** Its tokens lie in a grant now, or in none any more: they go out of the record. */
@@ -204,6 +206,24 @@ export function createSignIn({
     return statusOf(kept);
   }
 
+  async function abandonChain(uid: string): Promise<void> {
+    const { chain, revision } = await readChain(uid);
+    if (revision === 0 || chain.link !== null || !('collected' in chain)) return;
+    const failed: ChainFailure = {
+      status: 'failed',
+      link: null,
+      provider: order[0]!,
+      error: 'access_denied',
+    };
+    try {
+      await writeChain(uid, failed, revision);
+    } catch (error) {
+      if (isConflict(error)) return abandonChain(uid);
+      throw error;
+    }
+    chain.collected.forEach(revoke);
+  }
+
   /** What a leg came to, where the worker that completed it did not live to write it down. */
   function outcomeIn(chain: Chain, provider: string): LegStatus | null {
     if ('collected' in chain && !isPassed(chain, provider)) return null;
@@ -302,7 +322,7 @@ export function createSignIn({
     findChain: async (interactionUid) => (await readChain(interactionUid)).chain,
     forgetChain: (interactionUid) => store.delete('chain', interactionUid),
 
-    skipLinked,
+    ...{ abandonChain, skipLinked },
 
     async beginLink(principal, provider) {
       const interactionUid = createLinkId();

@@ -27,6 +27,8 @@ interface Options {
   readonly now: () => number;
   readonly assertOurs: (partition: number, principal: Principal) => void;
   readonly onSessionEnded: (sessionId: string) => void;
+  /** What the person approved, and the browsers in which they are signed in. */
+  readonly endConsents: (principalKey: string) => Promise<void>;
 }
 
 type ForgottenMetadata = Extract<
@@ -39,7 +41,7 @@ const changesAtOnce = 200;
 const reason = 'user-forgotten';
 
 export function createForgetting(options: Options): Forgetting {
-  const { projection, dataKeys, index, writerOf, now, assertOurs, onSessionEnded } = options;
+  const { projection, dataKeys, index, writerOf, now, assertOurs, onSessionEnded, endConsents } = options;
   const forgetting = new Set<string>();
 
   function tombstonesOf(principalKey: string): Change[] {
@@ -98,6 +100,7 @@ export function createForgetting(options: Options): Forgetting {
             },
           });
         }
+        await endConsents(principalKey);
         await dataKeys.destroy(principalKey);
         for (const { sessionId } of sessions) onSessionEnded(sessionId);
         return { sessions: sessions.length, grants: grants.length };

@@ -1,8 +1,11 @@
 /**
- * What an operator may order: keys are changed, people are forgotten, grants are taken away. Nothing of it gives out what
+ * What an operator may order: keys are changed, people are forgotten, grants and approvals are taken away. Nothing of it gives out what
  * is sealed.
  */
 import { type Principal, partitionOf } from '../../schemas/identity.ts';
+import type { ListedApproval } from '../../schemas/messages/operator-requests.ts';
+import { approvalLifeMs } from '../authorization/approval.ts';
+import type { Consents } from '../authorization/consents.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
 import type { IdentityIndex } from '../sealing/identity-index.ts';
 import type { KeyRing } from '../sealing/key-ring.ts';
@@ -29,9 +32,12 @@ export interface OperatorCommands extends Pick<KeyRotation, 'rewrap' | 'use'> {
     request: { userId: string; provider: string | null },
   ): Promise<{ revoked: number }>;
   readonly forecast: Pick<GrantAdministration, 'forecast' | 'listEnding'>;
+  listApprovals(userId: string): Promise<{ approvals: ListedApproval[] }>;
+  removeApprovals(userId: string, clientId: string | null): Promise<{ removed: number }>;
 }
 
 interface Options {
+  readonly consents: Pick<Consents, 'list' | 'remove'>;
   readonly worker: string;
   readonly realm: string;
   readonly keyRing: KeyRing;
@@ -49,9 +55,10 @@ interface Options {
 }
 
 export function createOperatorCommands(options: Options): OperatorCommands {
-  const { worker, realm, keyRing, index, dataKeys, rotation, forgetting, grants } = options;
+  const { worker, realm, keyRing, index, dataKeys, rotation, forgetting, grants, consents } = options;
   const { holdsAnything, caughtUp, assertOurs, signingKeys } = options;
   const principalOf = (userId: string): Principal => ({ iss: realm, sub: userId });
+  const keyOf = (userId: string) => index.principalKey(principalOf(userId));
   return {
     ...rotation,
     async loadKeyRing(sealWith) {
@@ -61,17 +68,29 @@ export function createOperatorCommands(options: Options): OperatorCommands {
     rotateSigningKey: (early) => signingKeys.rotate({ early }),
     findUser: (provider, subject) => ({ userId: index.userId(provider, subject) }),
     forgetUser: (partition, userId) => forgetting.forget(partition, principalOf(userId)),
-    listGrants: ({ userId, provider, after }) =>
-      grants.list(index.principalKey(principalOf(userId)), provider, after),
+    listGrants: ({ userId, provider, after }) => grants.list(keyOf(userId), provider, after),
     async revokeGrants(partition, { userId, provider }) {
       const principal = principalOf(userId);
       assertOurs(partition, principal);
-      return { revoked: await grants.revoke(partition, index.principalKey(principal), provider) };
+      return { revoked: await grants.revoke(partition, keyOf(userId), provider) };
     },
     forecast: grants,
+    async listApprovals(userId) {
+      const approvals = await consents.list(keyOf(userId));
+      return {
+        approvals: approvals.map(({ clientId, redirectHost, at }) => ({
+          ...{ clientId, redirectHost },
+          approvedAt: at,
+          until: at + approvalLifeMs,
+        })),
+      };
+    },
+    removeApprovals: async (userId, clientId) => ({
+      removed: await consents.remove(keyOf(userId), clientId),
+    }),
     async hasForgotten(userId) {
       await caughtUp();
-      const principalKey = index.principalKey(principalOf(userId));
+      const principalKey = keyOf(userId);
       return { worker, forgotten: dataKeys.find(principalKey) === null && !holdsAnything(principalKey) };
     },
   };

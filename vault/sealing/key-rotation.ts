@@ -1,7 +1,8 @@
 /**
  * Seals anew, under the current key of the ring, what an older one seals, while everything goes on; and tells what is
  * still under which key. Each worker does a share of it: names begin with a random character, by which they are
- * divided. Records of the authorization server that expire are left to their age, for they change under their readers.
+ * divided. Records of the authorization server that expire with a sign-in are left to their age, for they change under
+ * their readers.
  */
 import type { AuthStore } from '../authorization/auth-store.ts';
 import { signingKeyContext, signingKeyName } from '../signing/signing-keys.ts';

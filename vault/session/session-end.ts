@@ -22,7 +22,15 @@ export interface SessionEnd {
   ): Promise<readonly HeldGrant[] | null>;
 }
 
+export interface EndedSession {
+  readonly sessionId: string;
+  readonly principalKey: string;
+  /** Null: its time was over. */
+  readonly reason: EndSession['reason'] | null;
+}
+
 interface Ending {
+  readonly principalKey: string;
   readonly changes: readonly Change[];
   readonly went: readonly HeldGrant[];
 }
@@ -35,7 +43,7 @@ export function createSessionEnd({
   projection: Projection;
   grants: GrantStore;
   /** The log has it. */
-  onEnded: (sessionId: string) => void;
+  onEnded: (ended: EndedSession) => void;
 }): SessionEnd {
   function grantIdsOf(sessionId: string): string[] {
     const session = projection.findSession(sessionId);
@@ -62,7 +70,7 @@ export function createSessionEnd({
     const event = { metadata: { ...ended, id }, sealed: Buffer.alloc(0) };
     const fact = sessionFact(id, ended, session.principalKey);
     changes.push({ aggregate: command.sessionId, event, replaces: true, tombstone: true, fact });
-    return { changes, went };
+    return { principalKey: session.principalKey, changes, went };
   }
 
   /** Grants come with their session and never later: those of now are those that it ends with. */
@@ -76,7 +84,8 @@ export function createSessionEnd({
         return { changes: decided?.changes ?? [], result: decided };
       },
     });
-    if (ending) onEnded(sessionId);
+    const reason = command.type === 'EndSession' ? command.reason : null;
+    if (ending) onEnded({ sessionId, principalKey: ending.principalKey, reason });
     return ending;
   }
 

@@ -231,6 +231,36 @@ ${operatorEnvironment}`,
       }),
   },
   {
+    name: 'consents list',
+    summary: 'Lists the clients that a person has approved, and is not asked about again',
+    details: operatorEnvironment,
+    options: { ...reachOperator, user },
+    run: (values) =>
+      asOperator(values, 'consents list', async ({ operator, print }) => {
+        const { listPersonsConsents } = await import('./consents.ts');
+        const person = requireOption(values.one('user'), 'consents list', '--user ID');
+        await listPersonsConsents({ operator, print, user: person });
+      }),
+  },
+  {
+    name: 'consents remove',
+    summary: 'Has a person asked again at the next sign-in, for one client or for all',
+    details: `Sessions that are open go on: what they hold takes \`grants revoke\` away, and \`users forget\` ends them.
+
+${operatorEnvironment}`,
+    options: {
+      ...reachOperator,
+      user,
+      client: { value: 'ID', help: 'Only for this client, as `consents list` names it' },
+    },
+    run: (values) =>
+      asOperator(values, 'consents remove', async ({ operator, print }) => {
+        const { removePersonsConsents } = await import('./consents.ts');
+        const person = requireOption(values.one('user'), 'consents remove', '--user ID');
+        await removePersonsConsents({ operator, print, user: person, client: values.one('client') });
+      }),
+  },
+  {
     name: 'grants list',
     summary: 'Lists what a person holds: grants of their sessions, and linked accounts',
     details: operatorEnvironment,

@@ -13,6 +13,7 @@ import {
   type UpstreamLogout,
 } from '../../schemas/messages/backchannel-logout.ts';
 import { type ClientMetadataDocument, findClientMetadata } from '../../schemas/messages/client-metadata.ts';
+import { findApprover, openAccountSession } from '../../schemas/messages/consent.ts';
 import { describeInstance } from '../../schemas/messages/describe-instance.ts';
 import { findUpstreamTokens } from '../../schemas/messages/find-upstream-tokens.ts';
 import { findIssuerKeys } from '../../schemas/messages/issuer-keys.ts';
@@ -23,10 +24,12 @@ import {
   findUser,
   forecastGrants,
   forgetUser,
+  listApprovals,
   listEndingGrants,
   listGrants,
   listKeyUse,
   loadKeyRing,
+  removeApprovals,
   revokeGrants,
   rewrapKeys,
   rotateSigningKey,
@@ -37,6 +40,7 @@ import {
   type RefreshOutcomeDelivery,
 } from '../../schemas/messages/refresh-outcome.ts';
 import {
+  abandonChain,
   beginLeg,
   type ChainProgress,
   completeLeg,
@@ -165,6 +169,10 @@ export function startVaultWorker({
       owned(listEndingGrants, ({ after, ...period }) =>
         operator.forecast.listEnding(partition, period, after),
       ),
+      owned(listApprovals, ({ userId }) => operator.listApprovals(userId)),
+      owned(removeApprovals, ({ userId, clientId }, context) =>
+        once(context, () => operator.removeApprovals(userId, clientId)),
+      ),
       // All partitions are asked at once: on a busy machine it takes longer than an attempt, and none may begin anew.
       owned(confirmForgotten, ({ userId }, context) => once(context, () => operator.hasForgotten(userId))),
     ];
@@ -177,6 +185,9 @@ export function startVaultWorker({
       ),
       owned(skipLinked, (request, context) => once(context, () => vault.skipLinked(partition, request))),
       owned(openSession, (request, context) => once(context, () => vault.openSession(partition, request))),
+      owned(openAccountSession, (request, context) =>
+        once(context, () => vault.openAccountSession(partition, request)),
+      ),
       owned(endSession, (request, context) => once(context, () => vault.endSession(partition, request))),
       owned(beginLink, (request, context) => once(context, () => vault.linker.begin(partition, request))),
       owned(linkAccount, (request, context) => once(context, () => vault.linker.link(partition, request))),
@@ -281,6 +292,15 @@ export function startVaultWorker({
     once(context, () => vault.signIn.completeLeg(request, context.commandId)),
   );
   serveAny(findChain, async ({ interactionUid }) => progressOf(await vault.signIn.findChain(interactionUid)));
+  serveAny(abandonChain, ({ interactionUid }, context) =>
+    once(context, async () => {
+      await vault.signIn.abandonChain(interactionUid);
+      return {};
+    }),
+  );
+  serveAny(findApprover, async ({ accountSession, asked }) => ({
+    principal: await vault.findApprover(accountSession, asked),
+  }));
 
   const ownership = vault.own({
     serve: (partition) => stopsOf.set(partition, servePartition(partition)),

@@ -19,7 +19,7 @@ test('a client that says little is a native public client with a refresh grant',
 test('what a client cannot have is replaced and told; addresses that a server would fetch are dropped', async () => {
   await using server = await startServer();
   const { status, body } = await register(server, {
-    token_endpoint_auth_method: 'client_secret_basic',
+    client_secret: 'chosen',
     grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code'],
     scope: 'openid read:all',
     id_token_signed_response_alg: 'RS256',
@@ -61,6 +61,51 @@ test('what a client must not be is refused with the codes of RFC 7591', async ()
     assert.is(status, 400, JSON.stringify(metadata));
     assert.is(body.error, error, JSON.stringify(metadata));
   }
+});
+
+test('what a client wants to prove itself with is refused unless it is offered, with the methods that are', async () => {
+  const web = { redirect_uris: ['https://app.example/callback'] };
+  for (const confidentialRegistration of [false, true]) {
+    await using server = await startServer({ confidentialRegistration });
+    for (const [method, offered] of [
+      ['none', true],
+      [undefined, true],
+      ['client_secret_basic', confidentialRegistration],
+      ['client_secret_post', confidentialRegistration],
+      ['client_secret_jwt', false],
+      ['private_key_jwt', false],
+      ['tls_client_auth', false],
+      ['', false],
+      [['none'], false],
+      [17, false],
+    ] as const) {
+      const { status, body } = await register(server, { ...web, token_endpoint_auth_method: method });
+      assert.is(status, offered ? 201 : 400, String(method));
+      if (offered) assert.is(body.token_endpoint_auth_method, method ?? 'none');
+      else assert.is(body.error, 'invalid_client_metadata');
+      assert.is(
+        typeof body.client_secret,
+        String(method).startsWith('client_secret_') && offered ? 'string' : 'undefined',
+      );
+      if (!offered) assert.match(String(body.error_description), 'must be one of: none');
+    }
+  }
+});
+
+test('a secret is for clients that return to another computer, and each has its own', async () => {
+  await using server = await startServer({ confidentialRegistration: true });
+  const method = { token_endpoint_auth_method: 'client_secret_post' };
+  const web = 'https://app.example/callback';
+  for (const uris of [[redirectUri], [web, redirectUri], ['http://localhost/'], ['https://127.0.0.1/']]) {
+    const { status, body } = await register(server, { ...method, redirect_uris: uris });
+    assert.equal([status, body.error], [400, 'invalid_redirect_uri'], String(uris));
+  }
+  const registered = await Promise.all(
+    [1, 2].map(() => register(server, { ...method, redirect_uris: [web], client_secret: 'chosen' })),
+  );
+  const secrets = registered.map(({ body }) => String(body.client_secret));
+  assert.is(new Set([...secrets, 'chosen']).size, 3);
+  for (const { body } of registered) assert.is(body.client_secret_expires_at, 0);
 });
 
 test('a body that is no JSON object is refused, a large one is 413', async () => {

@@ -23,6 +23,8 @@ export type StartedServer = AsyncDisposable & {
   resource: string;
   resourceMetadataUrl: string;
   vault: InMemoryVault;
+  /** With other scopes in the configuration of every provider, and nothing in memory. */
+  restart(scopes: readonly string[]): void;
   /** What the played providers answer; `errors` by provider. */
   answers: { code: string; error: string | null; errors: Map<string, string> };
 };
@@ -39,6 +41,7 @@ export type StartOptions = {
   logoutLimit?: RateLimitSettings;
   /** Those that speak OpenID Connect; by default all. */
   openIdProviders?: readonly string[];
+  confidentialRegistration?: boolean;
   clientDocuments?: null;
   clients?: readonly ConfiguredClient[];
   maxClients?: number;
@@ -74,7 +77,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
   });
   const cookieKeys = [randomBytes(32)];
   const log = options.log ?? createLog({ process: 'test', bootId: createBootId(), level: 'silent' });
-  const replicas = Array.from({ length: options.replicas ?? 1 }, () =>
+  const createReplica = (scopes: readonly string[]) =>
     createAuthorizationServer({
       issuer,
       instance: vault,
@@ -83,17 +86,21 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
         name,
         displayName: `The ${name} account`,
         isOpenIdProvider: options.openIdProviders?.includes(name) ?? true,
+        scopes,
         ...(options.sharedCallbackPath !== undefined && { callbackPath: options.sharedCallbackPath }),
       })),
       cookieKeys,
       log,
       ...(options.settings ? { settings: options.settings } : {}),
       ...(options.clients ? { clients: options.clients } : {}),
+      confidentialRegistration: options.confidentialRegistration ?? false,
       ...(options.clientDocuments === null ? { clientDocuments: null } : {}),
       ...(options.logoutLimit ? { logoutLimit: options.logoutLimit } : {}),
       ...(options.registrationLimit ? { registrationLimit: options.registrationLimit } : {}),
-    }),
-  );
+    });
+  const createReplicas = (scopes: readonly string[]) =>
+    Array.from({ length: options.replicas ?? 1 }, () => createReplica(scopes));
+  let replicas = createReplicas([]);
   let turn = 0;
   serve = (request, response) => {
     const replica = replicas[turn++ % replicas.length]!;
@@ -109,6 +116,9 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
     resourceMetadataUrl,
     vault,
     answers,
+    restart(scopes) {
+      replicas = createReplicas(scopes);
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all([server.close(), upstreams.close()]);
     },

@@ -36,6 +36,7 @@ test('holds what a gateway needs', () => {
       sessionSeconds: 1_209_600,
     },
     clients: [],
+    confidentialRegistration: false,
     clientDocuments: { maxDocuments: 256, fallbackSeconds: 300 },
     upstreams: [
       {
@@ -220,6 +221,14 @@ test('a client of the file is one with its secret, or without', () => {
     ],
   );
   assert.equal(secrets.at(-1), reference);
+});
+
+test('clients register themselves with a secret only where the file says so', () => {
+  assert.is(gatewayConfig(accepted(() => {})).confidentialRegistration, false);
+  const config = accepted((raw) => {
+    raw.authServer.runConfig.allow_confidential_client_registration = true;
+  });
+  assert.is(gatewayConfig(config).confidentialRegistration, true);
 });
 
 test('a provider after the first may be optional, or wait until it is needed', () => {

@@ -8,7 +8,7 @@ import { type AuthRecords, createAuthRecords } from '../../../vault/authorizatio
 import { type AuthStore, openAuthStore } from '../../../vault/authorization/auth-store.ts';
 import { createTokenUses, type TokenUses } from '../../../vault/authorization/token-uses.ts';
 import { openStreams } from '../../../vault/log/streams.ts';
-import { createKeyRingFile, openKeyRing } from '../../../vault/sealing/key-ring.ts';
+import { createKeyRingFile, openKeyRing, withNewKey } from '../../../vault/sealing/key-ring.ts';
 import { openNatsServer, type TestNatsServer } from '../../world/nats-server.ts';
 
 export interface AuthWorld extends AsyncDisposable {
@@ -18,6 +18,8 @@ export interface AuthWorld extends AsyncDisposable {
   readonly records: AuthRecords;
   readonly tokenUses: TokenUses;
   readonly clock: { aheadMs: number };
+  /** Another key of the ring seals from here on. */
+  changeKey(): Promise<void>;
   /** Everything that lies in the bucket: subjects, headers and values. */
   contents(): Promise<string>;
   count(): Promise<number>;
@@ -26,7 +28,8 @@ export interface AuthWorld extends AsyncDisposable {
 export async function openAuthWorld(): Promise<AuthWorld> {
   const nats = await openNatsServer();
   const connection = await openNatsConnection({ servers: [nats.url], role: 'vault', bootId: createBootId() });
-  const keyRing = openKeyRing(createKeyRingFile(createInstanceId()));
+  let file = createKeyRingFile(createInstanceId());
+  const keyRing = openKeyRing(file, { source: { name: 'the test', read: async () => file } });
   await openStreams(connection, keyRing.instanceId, 1);
   const clock = { aheadMs: 0 };
   const now = () => Date.now() + clock.aheadMs;
@@ -36,6 +39,10 @@ export async function openAuthWorld(): Promise<AuthWorld> {
   return {
     ...{ nats, connection, store, clock, records },
     tokenUses: createTokenUses({ records, store, now }),
+    async changeKey() {
+      file = withNewKey(file);
+      await keyRing.load(file.keys.at(-1)!.id);
+    },
     async contents() {
       const { state } = await manager.streams.info('KV_AUTH');
       let all = '';

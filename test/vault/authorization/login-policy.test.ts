@@ -64,6 +64,23 @@ for (const [error, reason] of [
   });
 }
 
+test('a sign-in that the person does not want any more is over: its tokens are revoked, and its open leg leads nowhere', async () => {
+  await using w = await openLinkWorld({ chain });
+  const { signIn: legs } = w.t.vault;
+  await legs.abandonChain(uid);
+  assert.is((await legs.findChain(uid)).status, 'open', 'one that has not begun');
+  await walkLeg(w);
+  const open = await legs.beginLeg(uid);
+  await Promise.all([legs.abandonChain(uid), legs.abandonChain(uid)]);
+  assert.equal(w.revokedTokens, ['corporate-access-token-clear']);
+  assert.equal(await legs.findChain(uid), {
+    ...{ status: 'failed', link: null, provider: 'corporate', error: 'access_denied' },
+  });
+  const state = new Secret(new URL(open.authorizationUrl).searchParams.get('state')!);
+  const callback = { providers: ['gitlab'], parameters: { state }, browserBinding: open.browserBinding };
+  assert.is(await refusalOf(() => legs.completeLeg(callback, createCommandId())), 'not-found');
+});
+
 test('an optional provider whose exchange fails, or that cannot be reached, is skipped', async () => {
   await using w = await openLinkWorld({ chain, optional: ['gitlab', 'github'] });
   await walkLeg(w);

@@ -1,0 +1,51 @@
+/** `latchkey consents list` and `latchkey consents remove`: which clients a person has let in, and asking them again. */
+import { userIdSchema } from '../../schemas/ids.ts';
+import {
+  type ListedApproval,
+  listApprovals,
+  removeApprovals,
+} from '../../schemas/messages/operator-requests.ts';
+import { StartupError } from '../../schemas/run-process.ts';
+import { partitionOfUser } from '../../vault/operator/operator-commands.ts';
+import type { Operator } from './operator.ts';
+
+export interface ConsentsOptions {
+  readonly operator: Operator;
+  readonly user: string;
+  readonly print: (line: string) => void;
+}
+
+export async function listPersonsConsents(options: ConsentsOptions): Promise<void> {
+  const { operator, user, print } = options;
+  const { approvals } = await operator.ask(listApprovals, partitionOf('consents list', options), {
+    userId: user,
+  });
+  for (const approval of approvals) print(describe(approval));
+  if (approvals.length === 0) print(`${user}: no consents are remembered`);
+}
+
+/** @param client undefined: all of them */
+export async function removePersonsConsents({
+  client,
+  ...options
+}: ConsentsOptions & { client: string | undefined }): Promise<void> {
+  const { operator, user, print } = options;
+  const { removed } = await operator.ask(removeApprovals, partitionOf('consents remove', options), {
+    userId: user,
+    clientId: client ?? null,
+  });
+  print(`${user}: removed ${removed} ${removed === 1 ? 'consent' : 'consents'}`);
+  if (removed > 0) print('The person is asked again when they sign in; sessions that are open go on');
+}
+
+function partitionOf(command: string, { operator, user }: ConsentsOptions): number {
+  if (userIdSchema.safeParse(user).success) return partitionOfUser(operator.realm, user, operator.partitions);
+  const message = `${command}: --user is not an id of the form usr_...: see \`latchkey ${command} --help\``;
+  throw new StartupError('usage', message, { exitCode: 2 });
+}
+
+function describe({ clientId, redirectHost, approvedAt, until }: ListedApproval): string {
+  return `${clientId}  returns to ${redirectHost}, approved on ${dateOf(approvedAt)}, asked again from ${dateOf(until)}`;
+}
+
+const dateOf = (at: number) => new Date(at).toISOString().slice(0, 10);
