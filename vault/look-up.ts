@@ -97,7 +97,8 @@ export function createLookUp(options: Options): LookUp {
     const answers: Record<string, UpstreamTokenAnswer> = {};
     const waiting: Promise<[string, UpstreamTokenAnswer]>[] = [];
     // What there is of several providers is not kept back for long.
-    const limitMs = request.providers.length === 1 ? Math.max(holdMs, waitMs) : holdMs;
+    const waits = request.providers.length === 1 && request.waits !== false;
+    const limitMs = waits ? Math.max(holdMs, waitMs) : holdMs;
     for (const name of request.providers) {
       const backend = backendOfExchange(name);
       const found =

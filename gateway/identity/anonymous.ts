@@ -22,5 +22,6 @@ export const anonymousVerifier: AccessTokenVerifier = { scopes: [], verify: asyn
 
 export function createAnonymousIdentities(realm: string): Identities {
   const identity = { iss: realm, sub: nobody, claims: {}, tsid: null, upstreamTokens: new Map() };
-  return { find: async () => identity };
+  const find = async () => identity;
+  return { find, findSettled: find };
 }

@@ -1,7 +1,7 @@
 /**
  * Who is calling, with the upstream tokens that the request's target needs, by one request to the vault
- * (`find-upstream-tokens`). A provider whose refresh is under way is asked for again until the limit; a provider
- * that fails fails only what needs it, and is an answer, not an error.
+ * (`find-upstream-tokens`). A provider whose refresh is under way is `pending`, and waited for by what needs it; a
+ * provider that fails fails only what needs it, and is an answer, not an error.
  */
 import { attemptMs } from '../../schemas/bus.ts';
 import {
@@ -11,7 +11,6 @@ import {
   RefusedError,
 } from '../../schemas/failure.ts';
 import type { Identity, Principal } from '../../schemas/identity.ts';
-import type { UpstreamTokenAnswer } from '../../schemas/messages/find-upstream-tokens.ts';
 import type { VaultClient } from '../vault-client.ts';
 import type { AccessToken } from './access-token.ts';
 import { shareLookUps } from './shared-look-ups.ts';
@@ -46,12 +45,17 @@ export interface LookUp {
   readonly rejected?: Readonly<Record<string, number>>;
 }
 
+type Question = LookUp & { readonly waits?: boolean };
+
 export interface Identities {
   /**
+   * As the vault knows them now: what takes longer is `pending`.
    * @throws SessionRefusedError
    * @throws VaultUnavailableError
    */
   find(caller: AccessToken, lookUp: LookUp): Promise<Identity>;
+  /** The same when nothing is `pending` any more, or at the limit. */
+  findSettled(caller: AccessToken, lookUp: LookUp): Promise<Identity>;
 }
 
 export function createIdentities(options: {
@@ -68,7 +72,7 @@ export function createIdentities(options: {
   const { vault, realm, minValidSeconds, limitMs = 10_000, pauseMs = 5 } = options;
   const find = shareLookUps(vault.findUpstreamTokens);
 
-  async function ask(principal: Principal, caller: AccessToken, lookUp: LookUp, timeoutMs: number) {
+  async function answersTo(principal: Principal, caller: AccessToken, lookUp: Question, timeoutMs: number) {
     try {
       return await find(
         principal,
@@ -77,6 +81,7 @@ export function createIdentities(options: {
           providers: [...lookUp.providers],
           minValidSeconds,
           ...(lookUp.rejected === undefined ? {} : { rejected: { ...lookUp.rejected } }),
+          ...(lookUp.waits === undefined ? {} : { waits: lookUp.waits }),
         },
         timeoutMs,
       );
@@ -85,28 +90,35 @@ export function createIdentities(options: {
     }
   }
 
+  async function ask(caller: AccessToken, lookUp: Question, timeoutMs: number): Promise<Identity> {
+    const principal = { iss: realm, sub: caller.sub };
+    const upstreamTokens = await answersTo(principal, caller, lookUp, timeoutMs);
+    return { ...principal, claims: caller.claims, tsid: caller.tsid, upstreamTokens };
+  }
+
   return {
-    async find(caller, lookUp) {
-      const principal = { iss: realm, sub: caller.sub };
+    find: (caller, lookUp) => ask(caller, { ...lookUp, waits: false }, limitMs),
+
+    async findSettled(caller, lookUp) {
       const deadline = performance.now() + limitMs;
-      const answers = new Map<string, UpstreamTokenAnswer>(await ask(principal, caller, lookUp, limitMs));
+      let identity = await ask(caller, lookUp, limitMs);
       for (;;) {
-        const pending = [...answers].filter(([, { status }]) => status === 'pending').map(([name]) => name);
+        const pending = pendingOf(identity);
         const leftMs = deadline - performance.now();
         // With less time than an answer may take, the question itself would fail, and blame the vault for the provider.
-        if (pending.length === 0 || leftMs < pauseMs + attemptMs) break;
+        if (pending.length === 0 || leftMs < pauseMs + attemptMs) return identity;
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
-        const again = await ask(
-          principal,
-          caller,
-          { ...lookUp, providers: pending },
-          Math.max(1, deadline - performance.now()),
-        );
-        for (const [name, answer] of again) answers.set(name, answer);
+        const rest = { ...lookUp, providers: pending };
+        const again = await ask(caller, rest, Math.max(1, deadline - performance.now()));
+        const upstreamTokens = new Map([...identity.upstreamTokens, ...again.upstreamTokens]);
+        identity = { ...again, upstreamTokens };
       }
-      return { ...principal, claims: caller.claims, tsid: caller.tsid, upstreamTokens: answers };
     },
   };
+}
+
+function pendingOf({ upstreamTokens }: Identity): string[] {
+  return [...upstreamTokens].filter(([, { status }]) => status === 'pending').map(([name]) => name);
 }
 
 function refusalOf(error: unknown): Error {

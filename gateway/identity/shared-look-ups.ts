@@ -64,9 +64,9 @@ export function shareLookUps(find: Find): Find {
   };
 }
 
-function needOf({ providers, minValidSeconds, rejected }: FindUpstreamTokensRequest): string {
+function needOf({ providers, minValidSeconds, rejected, waits }: FindUpstreamTokensRequest): string {
   const versions = rejected ? JSON.stringify(Object.entries(rejected).sort()) : '';
-  return `${minValidSeconds} ${providers.join()} ${versions}`;
+  return `${minValidSeconds} ${waits ?? true} ${providers.join()} ${versions}`;
 }
 
 /** Others may wait longer for the same answer. */

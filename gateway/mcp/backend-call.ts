@@ -40,6 +40,13 @@ export class BackendAuthorizationError extends Error {
   }
 }
 
+/** The vault had no token for it, now or at all: the backend was not asked. */
+export function isWithoutToken(
+  error: unknown,
+): error is BackendAuthorizationError & { readonly cause: UpstreamTokenNotFoundError } {
+  return error instanceof BackendAuthorizationError && error.cause instanceof UpstreamTokenNotFoundError;
+}
+
 /** A backend as one caller reaches it right now. */
 export interface BackendLink {
   readonly connection: BackendConnection;
@@ -123,7 +130,9 @@ export function createBackendCalls(options: {
 
   return {
     async run(backend, caller, use, { repeatable = false } = {}) {
-      const first = outgoingHeaders(backend, caller.identity, facts);
+      // What others wait for costs this backend nothing, and the other way round.
+      const identity = await caller.settled(backend.strategy.providers);
+      const first = outgoingHeaders(backend, identity, facts);
       let rejected: BackendRejectedError;
       try {
         return await guarded(backend, () => attempt(backend, caller, first, use, repeatable));

@@ -10,6 +10,8 @@ export interface Caller {
   readonly client: ClientProfile;
   /** Headers of the request that the configuration lets through to backends. */
   readonly passedHeaders: Readonly<Record<string, string>>;
+  /** When refreshes of these providers that are under way have ended, or take too long. */
+  settled(providers: readonly string[]): Promise<Identity>;
   /** Asks the vault anew after a backend rejected a token. */
   lookUpAgain(rejected: { provider: string; version: number }): Promise<Identity>;
 }

@@ -5,9 +5,13 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Log } from '../../schemas/log.ts';
-import { UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
 import type { Backend } from './backend.ts';
-import { BackendAuthorizationError, type BackendCalls, type BackendLink } from './backend-call.ts';
+import {
+  type BackendAuthorizationError,
+  type BackendCalls,
+  type BackendLink,
+  isWithoutToken,
+} from './backend-call.ts';
 import { type BackendHealth, BackendUnavailableError } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
@@ -60,12 +64,12 @@ export function createCapabilityLists(options: {
   log: Pick<Log, 'warn' | 'debug'>;
   /** A backend whose account is not connected shows a tool of the name that this gives; null: nothing. */
   connectTool: ((backend: Backend) => string) | null;
-  /** Told of whoever could not be listed for want of an account. */
-  onNotConnected: (owner: string, backend: Backend) => void;
+  /** Told of whoever could not be listed for want of an account, or of its token at the moment. */
+  onWithoutToken: (owner: string, backend: Backend) => void;
   /** Whoever has not listed by then is not in the list. */
   listLimitMs?: number;
 }): CapabilityLists {
-  const { backends, calls, health, elapsed, log, connectTool, onNotConnected, listLimitMs = 5_000 } = options;
+  const { backends, calls, health, elapsed, log, connectTool, onWithoutToken, listLimitMs = 5_000 } = options;
   const remembered = new LRUCache<string, Listed>({ max: 10_000 });
   const asked = new Map<string, Promise<Listed>>();
   const lateListeners: ((backend: Backend, method: ListMethod) => void)[] = [];
@@ -110,17 +114,18 @@ export function createCapabilityLists(options: {
         () => {
           for (const listener of lateListeners) listener(backend, method);
         },
-        () => {},
+        (error) => {
+          if (isWithoutToken(error)) onWithoutToken(caller.owner, backend);
+        },
       );
       if (!signal.aborted) log.warn({ backend: backend.name, method }, 'a backend is slow and not listed');
       return [];
     } catch (error) {
-      if (isNotConnected(error)) {
-        onNotConnected(caller.owner, backend);
+      if (isWithoutToken(error)) onWithoutToken(caller.owner, backend);
+      if (isNotConnected(error))
         return method === 'tools/list' && connectTool !== null
           ? [describeConnect(connectTool(backend), backend, error)]
           : [];
-      }
       if (!signal.aborted && !(error instanceof BackendUnavailableError))
         log.warn({ backend: backend.name, method, error }, 'a backend is not listed');
       return [];
@@ -171,7 +176,7 @@ function keyOf(
           identity.sub,
           Object.keys(passedHeaders).length === 0 ? identity.tsid : owner,
           ...providers.map((provider) => identity.upstreamTokens.get(provider)?.status ?? 'missing'),
-        ];
+        ].map((part) => (part === 'pending' ? 'ok' : part));
   return `${startOf(backend.name, method)}${JSON.stringify([client.capabilities, person])}`;
 }
 
@@ -199,11 +204,7 @@ async function allPages(link: BackendLink, method: ListMethod, { timeoutMs }: Ba
 }
 
 function isNotConnected(error: unknown): error is BackendAuthorizationError {
-  return (
-    error instanceof BackendAuthorizationError &&
-    error.cause instanceof UpstreamTokenNotFoundError &&
-    (error.cause.reason === 'missing' || error.cause.reason === 'reauth-required')
-  );
+  return isWithoutToken(error) && ['missing', 'reauth-required'].includes(error.cause.reason);
 }
 
 function describeConnect(

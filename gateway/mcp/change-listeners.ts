@@ -3,9 +3,8 @@
  * opened as that person and opened again when it breaks. What a backend says has changed is forgotten before anybody is
  * told, so that whoever asks then gets the new list.
  */
-import { UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
 import type { Backend } from './backend.ts';
-import { BackendAuthorizationError, type BackendCalls } from './backend-call.ts';
+import { type BackendCalls, isWithoutToken } from './backend-call.ts';
 import type { ListenFilter } from './backend-connection.ts';
 import type { BackendHealth } from './backend-health.ts';
 import type { Caller } from './caller.ts';
@@ -141,7 +140,7 @@ export function createChangeListeners(options: {
   async function feed(backend: Backend, feeding: Feeding, onReady: () => void): Promise<void> {
     const { listening, feeds } = feeding;
     let pauseMs = firstPauseMs;
-    let wasNotConnected = false;
+    let wasWithoutToken = false;
     while (!listening.signal.aborted) {
       const abort = new AbortController();
       feeds.set(backend.name, abort);
@@ -150,13 +149,13 @@ export function createChangeListeners(options: {
         const end = await listenOnce(backend, feeding, signal, () => {
           pauseMs = firstPauseMs;
           onReady();
-          if (wasNotConnected) tellAll(backend, feeding);
-          wasNotConnected = false;
+          if (wasWithoutToken) tellAll(backend, feeding);
+          wasWithoutToken = false;
         });
         if (end === 'not-offered') {
           onReady();
-          if (wasNotConnected) tellAll(backend, feeding);
-          wasNotConnected = false;
+          if (wasWithoutToken) tellAll(backend, feeding);
+          wasWithoutToken = false;
           // Until the client wants something else.
           await pause(longestPauseMs * 10, signal);
           continue;
@@ -164,7 +163,7 @@ export function createChangeListeners(options: {
       } catch (error) {
         onReady();
         if (isEnded(error)) return listening.end();
-        wasNotConnected ||= isNotConnected(error);
+        wasWithoutToken ||= isWithoutToken(error);
       }
       if (abort.signal.aborted) continue;
       await pause(pauseMs * (0.75 + Math.random() / 2), signal);
@@ -234,10 +233,6 @@ function accepts(listening: ClientListening, { method, params }: NotificationMes
 
 function isEnded(error: unknown): boolean {
   return error instanceof Error && error.name === 'SessionRefusedError';
-}
-
-function isNotConnected(error: unknown): boolean {
-  return error instanceof BackendAuthorizationError && error.cause instanceof UpstreamTokenNotFoundError;
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -92,13 +92,18 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
     client: ClientProfile,
     providers: readonly string[],
   ): Promise<Caller> {
+    const identity = await identities.find(token, { providers });
     return {
-      identity: await identities.find(token, { providers }),
+      identity,
       owner,
       client,
       passedHeaders: passedHeaders(req, options.passthroughHeaders),
+      async settled(needed) {
+        const isPending = needed.some((name) => identity.upstreamTokens.get(name)?.status === 'pending');
+        return isPending ? await identities.findSettled(token, { providers: needed }) : identity;
+      },
       lookUpAgain: ({ provider, version }) =>
-        identities.find(token, { providers: [provider], rejected: { [provider]: version } }),
+        identities.findSettled(token, { providers: [provider], rejected: { [provider]: version } }),
     };
   }
 

@@ -89,8 +89,8 @@ export function createMcp(options: McpOptions): Mcp {
     elapsed,
     log,
     connectTool: options.showConnectTool ? names.connectTool : null,
-    // From now on whoever listens waits for the account to be connected.
-    onNotConnected: (owner, backend) => listeners.used(owner, backend),
+    // From now on whoever listens waits for the account to be connected, or for its token to come.
+    onWithoutToken: (owner, backend) => listeners.used(owner, backend),
     ...(options.listLimitMs === undefined ? {} : { listLimitMs: options.listLimitMs }),
   });
   const listeners = createChangeListeners({ backends, calls, lists, health });

@@ -37,6 +37,8 @@ const requestSchema = z.object({
    * refreshed, once; else the current token is the answer. An exchanged token is exchanged anew, once.
    */
   rejected: z.record(tokenNameSchema, z.int().min(1)).optional(),
+  /** false: what does not come in a moment is `pending`, also where one provider alone is asked for. */
+  waits: z.boolean().optional(),
 });
 
 export const upstreamTokenAnswerSchema = z.discriminatedUnion('status', [

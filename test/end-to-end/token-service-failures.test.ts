@@ -79,6 +79,28 @@ test('a token service that refuses, is away, or answers nonsense fails the calls
   assert.not.match(installation.output(), secretText);
 });
 
+test('a token service that hangs costs the lists of others nothing, and its own comes when it answers', async () => {
+  await using w = await openStrategiesWorld({ exchanged: ['orders'] });
+  w.service.setFault({ hang: true });
+  let changes = 0;
+  await using connected = await connectTo(w, alice);
+  const { client } = connected;
+  client.setNotificationHandler('notifications/tools/list_changed', () => {
+    changes += 1;
+  });
+  await client.listen({ toolsListChanged: true });
+  const names = async () => (await client.listTools()).tools.map(({ name }) => name);
+  const first = await names();
+  assert.ok(first.includes('corporate-tools_whoami'), String(first));
+  assert.not.ok(first.includes('orders_whoami'));
+  w.service.setFault(null);
+  for (let attempt = 0; ; attempt += 1) {
+    if (changes > 0 && (await names()).includes('orders_whoami')) break;
+    assert.ok(attempt < 100, 'its tools never come');
+    await sleep(250);
+  }
+});
+
 test('a slow token service is waited for, by everybody who calls, with one exchange', async () => {
   await using w = await openStrategiesWorld({ exchanged: ['orders'] });
   await using client = await connectTo(w, alice);

@@ -14,6 +14,7 @@ export interface FakeVault extends Pick<VaultClient, 'findUpstreamTokens' | 'fin
     iss: string;
     providers: readonly string[];
     rejected: Readonly<Record<string, number>> | undefined;
+    waits: boolean | undefined;
   }[];
 }
 
@@ -46,6 +47,7 @@ export function createFakeVault(): FakeVault {
         iss: principal.iss,
         providers: request.providers,
         rejected: request.rejected,
+        waits: request.waits,
       });
       if (failure !== null) throw failure;
       return new Map(

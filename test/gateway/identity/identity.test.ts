@@ -39,11 +39,24 @@ test('one question gives principal, claims, session and tokens', async () => {
   assert.is(vault.asked.length, 1);
 });
 
+test('what is pending is told at once to whom does not wait for it', async () => {
+  const vault = createFakeVault();
+  vault.hold('usr_anna', 'gitlab', { status: 'pending' }, okAnswer('t', 2));
+  const identity = await identitiesOf(vault).find(await aCaller(), { providers: ['gitlab'] });
+  assert.is(identity.upstreamTokens.get('gitlab')?.status, 'pending');
+  assert.equal(
+    vault.asked.map(({ waits }) => waits),
+    [false],
+  );
+});
+
 test('asks again only for providers that are pending, and gives the others at the end', async () => {
   const vault = createFakeVault();
   vault.hold('usr_anna', 'gitlab', { status: 'pending' }, { status: 'pending' }, okAnswer('t', 2));
   vault.hold('usr_anna', 'corporate', okAnswer('c'));
-  const identity = await identitiesOf(vault).find(await aCaller(), { providers: ['corporate', 'gitlab'] });
+  const identity = await identitiesOf(vault).findSettled(await aCaller(), {
+    providers: ['corporate', 'gitlab'],
+  });
   assert.is(identity.upstreamTokens.get('gitlab')?.status, 'ok');
   assert.is(identity.upstreamTokens.get('corporate')?.status, 'ok');
   assert.equal(
@@ -55,7 +68,7 @@ test('asks again only for providers that are pending, and gives the others at th
 test('a provider that stays pending is an answer at the limit', async () => {
   const vault = createFakeVault();
   vault.hold('usr_anna', 'gitlab', { status: 'pending' });
-  const identity = await identitiesOf(vault, 60).find(await aCaller(), { providers: ['gitlab'] });
+  const identity = await identitiesOf(vault, 60).findSettled(await aCaller(), { providers: ['gitlab'] });
   assert.is(identity.upstreamTokens.get('gitlab')?.status, 'pending');
 });
 
@@ -71,7 +84,7 @@ test('a provider that stays pending is not taken for a vault that is away, howev
     },
   };
   const identities = createIdentities({ vault, realm, minValidSeconds: 30, limitMs: 400, pauseMs: 5 });
-  const { upstreamTokens } = await identities.find(caller, { providers: ['gitlab'] });
+  const { upstreamTokens } = await identities.findSettled(caller, { providers: ['gitlab'] });
   assert.is(upstreamTokens.get('gitlab')?.status, 'pending');
   assert.ok(asked > 1, 'asked again while there was time');
 });
@@ -79,7 +92,7 @@ test('a provider that stays pending is not taken for a vault that is away, howev
 test('repeats the rejected version while it is pending', async () => {
   const vault = createFakeVault();
   vault.hold('usr_anna', 'gitlab', { status: 'pending' }, okAnswer('t', 3));
-  await identitiesOf(vault).find(await aCaller(), { providers: ['gitlab'], rejected: { gitlab: 2 } });
+  await identitiesOf(vault).findSettled(await aCaller(), { providers: ['gitlab'], rejected: { gitlab: 2 } });
   assert.equal(
     vault.asked.map(({ rejected }) => rejected),
     [{ gitlab: 2 }, { gitlab: 2 }],

@@ -6,7 +6,7 @@ import { Client as OlderClient } from '@modelcontextprotocol/sdk/client/index.js
 import { StreamableHTTPClientTransport as OlderTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { okAnswer } from '../fake-vault.ts';
+import { createFakeVault, type FakeVault, okAnswer } from '../fake-vault.ts';
 import { startTestBackend, type TestBackend } from '../test-backend.ts';
 import { clientKinds, connectClient, startTestGateway, type TestGateway, textOf } from '../test-gateway.ts';
 
@@ -107,6 +107,38 @@ test('manual: a name that several have is shown when an override parts them', as
   assert.equal(namesOf(await client.listTools()), ['count', 'fail', 'whoami', 'wiki_me']);
   assert.is(textOf(await client.callTool({ name: 'wiki_me' })), 'nothing');
   assert.is(callsOf(wiki), 1);
+});
+
+test('a token that is under way keeps nothing back but the backend that needs it', async () => {
+  await using git = await startTestBackend();
+  await using wiki = await startTestBackend();
+  const asked = Promise.withResolvers<void>();
+  wiki.intercept = async (_req, _res, body) => {
+    if (body.includes('tools/list')) asked.resolve();
+    return false;
+  };
+  const held = createFakeVault();
+  held.hold('usr_anna', 'gitlab', { status: 'pending' }, okAnswer('token'));
+  const vault: FakeVault = {
+    ...held,
+    async findUpstreamTokens(principal, request, timeoutMs) {
+      // Whoever waits for the token, waits until the other backend was asked.
+      if (request.waits !== false) await asked.promise;
+      return held.findUpstreamTokens(principal, request, timeoutMs);
+    },
+  };
+  await using gateway = await startTestGateway({
+    backends: [
+      { name: 'git', url: git.url, strategy: gitlab },
+      { name: 'wiki', url: wiki.url },
+    ],
+    vault,
+  });
+  for (const kind of clientKinds) {
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    const listed = namesOf(await client.listTools());
+    for (const name of ['git_whoami', 'wiki_whoami']) assert.ok(listed.includes(name), String(listed));
+  }
 });
 
 test('a slow backend is listed when it has answered, and whoever listens is told', async () => {
