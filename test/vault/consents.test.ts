@@ -49,7 +49,7 @@ test('operators see and remove approvals, and who is forgotten is asked again', 
 
   const again = await approve(opened, 'interaction-of-ada-again');
   assert.ok(await isKnown(opened, again));
-  await operator.forgetUser(ada.partition, userId);
+  await operator.forgetUser(ada.partition, ada.principal);
   assert.not(await isKnown(opened, again));
   assert.equal(await operator.listApprovals(userId), { approvals: [] });
   // The same person comes back: the browser of before is nobody's.
