@@ -156,6 +156,27 @@ test('an answer counts for what was shown, and not for what the client is by the
   assert.ok(second.browser.page.url.searchParams.has('code'));
 });
 
+test('an approved client makes no open redirector: what fails before anybody is asked ends on a page', async () => {
+  await using server = await startServer();
+  const client = await webClient(server);
+  const browser = await approve(server, client);
+  for (const changes of [
+    { prompt: 'none' },
+    { response_type: 'token' },
+    { code_challenge_method: 'plain' },
+    { resource: 'https://elsewhere.example' },
+  ]) {
+    const url = authorizationUrl(server, client, createVerifier(), { redirect_uri: webUri, ...changes });
+    const page = await browser.goto(url, { stopAt: webUri });
+    assert.is(page.status, 400, JSON.stringify(changes));
+  }
+  const unregistered = { redirect_uri: 'https://app.example/other' };
+  assert.is(
+    (await browser.goto(authorizationUrl(server, client, createVerifier(), unregistered))).status,
+    400,
+  );
+});
+
 test('a refusal is not remembered, and what was refused once is asked again', async () => {
   await using server = await startServer();
   const client = await webClient(server);
