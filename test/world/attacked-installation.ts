@@ -15,8 +15,6 @@ import { Browser } from './browser.ts';
 import { type Installation, type InstallationOptions, openInstallation } from './installation.ts';
 import { alice, type Person, walkThroughSignIn } from './person.ts';
 
-export type AttackedInstallation = Awaited<ReturnType<typeof openAttackedInstallation>>;
-
 export async function openAttackedInstallation(options: InstallationOptions = {}) {
   const installation: Installation = await openInstallation(options);
   const { issuer, mcpUrl } = installation;
