@@ -8,6 +8,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   authorizationUrl,
+  challengeOf,
   createVerifier,
   redeem,
   redirectUri,
@@ -93,6 +94,25 @@ test('a code of another sign-in is worth nothing at a callback: its verifier is 
     // Loaded again it stays as it is.
     assert.is((await victims.browser.goto(victims.url)).status, 400, provider);
   }
+});
+
+test('nothing of the client reaches a provider: neither its state nor its challenge, and each leg has its own', async () => {
+  const client = await registerClient(server);
+  const browser = new Browser();
+  const state = randomText();
+  const { verifier } = await walk(client, { browser, changes: { state, login_hint: 'alice', nonce: 'x' } });
+  const ours = [state, challengeOf(verifier), verifier, client.client_id, redirectUri, 'login_hint'];
+  const providers = [installation.corporate.issuer, installation.gitlab.issuer];
+  const requests = browser.trace
+    .map(({ url }) => new URL(url))
+    .filter(({ origin, searchParams }) => providers.includes(origin) && searchParams.has('client_id'));
+  assert.is(new Set(requests.map(({ origin }) => origin)).size, 2);
+  for (const { href, searchParams } of requests) {
+    for (const text of ours) assert.not(decodeURIComponent(href).includes(text), text);
+    assert.is(searchParams.get('code_challenge_method'), 'S256');
+  }
+  for (const own of ['state', 'code_challenge', 'redirect_uri'])
+    assert.is(new Set(requests.map(({ searchParams }) => searchParams.get(own))).size, 2, own);
 });
 
 test('two sign-ins of one browser: the answer to one is none to the other', async () => {

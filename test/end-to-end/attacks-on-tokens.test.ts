@@ -41,7 +41,18 @@ test('a code is good once, for the client, the redirect URI and the verifier it 
 
 test('no other grant, and no token for a foreign resource', async () => {
   const client = await registerClient(server);
-  for (const grant_type of ['password', 'client_credentials', 'implicit', '__proto__', 'constructor', '']) {
+  for (const grant_type of [
+    'password',
+    'client_credentials',
+    'implicit',
+    'urn:ietf:params:oauth:grant-type:device_code',
+    'urn:ietf:params:oauth:grant-type:token-exchange',
+    'urn:ietf:params:oauth:grant-type:jwt-bearer',
+    'urn:openid:params:grant-type:ciba',
+    '__proto__',
+    'constructor',
+    '',
+  ]) {
     const { status, body } = await requestToken(server, { grant_type, client_id: client.client_id });
     assert.equal([status, body.access_token], [400, undefined], grant_type);
   }

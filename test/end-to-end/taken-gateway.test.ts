@@ -154,6 +154,15 @@ test('it acts as those who call through it, and as nobody else', async () => {
   const consent = browser.trace.find(({ url }) => url.includes('/oauth/interaction/'))!;
   const uid = new URL(consent.url).pathname.split('/').at(-1)!;
   assert.is(await open(uid), 'not-found', 'in mid-chain');
+  const progress = await vault.findChain(uid);
+  assert.equal(
+    Object.keys(progress).sort(),
+    ['principal', 'status'],
+    'of what was collected it hears nothing',
+  );
+  const leg = await vault.beginLeg(uid);
+  assert.equal(Object.keys(leg).sort(), ['authorizationUrl', 'browserBinding', 'legId', 'provider']);
+  assert.not.match(leg.authorizationUrl, /verifier|client_secret/, 'the verifier stays with the vault');
   await browser.goto(browser.page.url, { stopAt: `${issuer}/oauth/interaction/${uid}/done` });
   assert.is(await open(uid), 'not-found', 'for somebody else');
 
