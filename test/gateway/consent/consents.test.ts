@@ -4,6 +4,7 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { RefusedError } from '../../../schemas/failure.ts';
 import { Browser } from '../../world/browser.ts';
 import {
   authorizationUrl,
@@ -273,6 +274,20 @@ test('a person whose consents were ended is asked again, in every browser that w
   assert.ok((await begin(server, client, { browser: one })).asked);
 });
 
+test('a provider that cannot be reached is told to the client, also where nobody was asked', async () => {
+  await using server = await startServer();
+  const client = await webClient(server);
+  const browser = await approve(server, client);
+  server.vault.unreachable.add('corporate');
+  const again = await begin(server, client, { browser });
+  assert.is(again.asked, false);
+  const { searchParams } = browser.page.url;
+  assert.equal(
+    [searchParams.get('error'), searchParams.get('iss')],
+    ['temporarily_unavailable', server.issuer],
+  );
+});
+
 test('who cannot be remembered is signed in all the same', async () => {
   await using server = await startServer();
   const client = await webClient(server);
@@ -283,6 +298,14 @@ test('who cannot be remembered is signed in all the same', async () => {
   await first.browser.goto(first.browser.page.url, { stopAt: webUri });
   assert.ok(first.browser.page.url.searchParams.has('code'), 'loaded again it goes on');
   assert.not((await begin(server, client, { browser: first.browser })).asked);
+
+  const second = await begin(server, client);
+  server.vault.openAccountSession = async () => {
+    throw new RefusedError('session-ended', 'the session has ended');
+  };
+  await decide(second, 'approve');
+  assert.ok(second.browser.page.url.searchParams.has('code'));
+  assert.is(cookieOf(server, second.browser), undefined);
 });
 
 test.run();
