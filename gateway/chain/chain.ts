@@ -1,6 +1,7 @@
 /**
  * The way of one sign-in: consent, unless this person gave it before, then one provider after the other (a leg each), then
- * back to the client with one code. State, nonce, PKCE verifier and every upstream token stay with the vault; the gateway moves the browser.
+ * back to the client with one code. State, nonce, PKCE verifier and every upstream token stay with the vault; the gateway
+ * moves the browser.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
