@@ -146,6 +146,8 @@ export function createGateway(options: GatewayOptions): Gateway {
       instanceId,
       issuer: settings.issuer,
       ...(external && { areKeysKnown: () => external.keys.current() !== null }),
+      // Nobody shows a token that would have to be verified.
+      ...(options.anonymous && { areKeysKnown: () => true }),
     }),
     status: async () => ({ providers: await providers(), backends: mcp.backendStatuses() }),
     homePage: (readiness) => createHomePage({ name: settings.name, mcpUrl: settings.mcpUrl, readiness }),

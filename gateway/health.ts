@@ -21,7 +21,7 @@ export function createHealth(options: {
   fetchDescription: () => Promise<InstanceDescription>;
   instanceId: string;
   issuer: string;
-  /** Whether the keys of an external issuer are known, where one issues the tokens. */
+  /** In place of the keys of the vault, where it does not sign the tokens. */
   areKeysKnown?: () => boolean;
   limitMs?: number;
 }): Health {

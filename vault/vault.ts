@@ -69,7 +69,7 @@ import {
 } from './session/upstream-logout.ts';
 import { createAccessTokenSigner } from './signing/access-token-signer.ts';
 import { createAccessTokenVerifier } from './signing/access-token-verifier.ts';
-import { openSigningKeys, signingKeyName } from './signing/signing-keys.ts';
+import { noSigningKeys, openSigningKeys, signingKeyName } from './signing/signing-keys.ts';
 import { startTimedRotation } from './signing/timed-rotation.ts';
 
 export interface Vault extends AsyncDisposable {
@@ -189,7 +189,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const streams = await whenItAnswers(() => openStreams(connection, keyRing.instanceId, options.replicas));
   const keyStore = await whenItAnswers(() => openWrappedKeyStore(connection));
   const keptMs = options.maxAccessTokenSeconds * 1000;
-  const signingKeys = await whenItAnswers(() => openSigningKeys({ store: keyStore, keyRing, keptMs, now }));
+  const signingKeys =
+    options.chain.length > 0
+      ? await whenItAnswers(() => openSigningKeys({ store: keyStore, keyRing, keptMs, now }))
+      : noSigningKeys;
   const store = await whenItAnswers(() => openAuthStore({ connection, keyRing, now }));
   const log = await whenItAnswers(() =>
     openJetStreamEventLog({ connection, incarnation: streams.incarnations.log }),

@@ -1,6 +1,7 @@
 /**
- * The way of one sign-in: consent, then one provider after the other (a leg each), then back to the client with one
- * code. State, nonce, PKCE verifier and every upstream token stay with the vault; the gateway moves the browser.
+ * The way of one sign-in: consent, unless this person gave it before, then one provider after the other (a leg each), then
+ * back to the client with one code. State, nonce, PKCE verifier and every upstream token stay with the vault; the gateway
+ * moves the browser.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
@@ -9,13 +10,12 @@ import { RefusedError } from '../../schemas/failure.ts';
 import type { Principal } from '../../schemas/identity.ts';
 import { legIdOf, sessionIdOf } from '../../schemas/ids.ts';
 import type { Log } from '../../schemas/log.ts';
-import { Secret } from '../../schemas/secret.ts';
 import { interactionEndPath, interactionPath } from '../authorization-server/paths.ts';
 import { keepApprovedClient } from '../authorization-server/registered-clients.ts';
 import { resourceScope, supportedScopes } from '../authorization-server/scopes.ts';
 import { isVaultUnavailable, retryAfterSeconds } from '../authorization-server/vault-failure.ts';
 import { createAccountCookie } from '../consent/account-cookie.ts';
-import { createConsents } from '../consent/consents.ts';
+import { createConsents, type GivenConsent } from '../consent/consents.ts';
 import { askAbout, digestOf, type Question } from '../consent/question.ts';
 import { hasMediaType, readBody } from '../http/request.ts';
 import { createConsentPage } from '../pages/consent-page.ts';
@@ -23,6 +23,7 @@ import { createContinuePage } from '../pages/continue-page.ts';
 import { createErrorPage, type ErrorText, errorTexts } from '../pages/error-page.ts';
 import { sendPage } from '../pages/page.ts';
 import type { BeginLegResponse, VaultClient } from '../vault-client.ts';
+import { readCallbackParameters } from './callback-parameters.ts';
 import { createDerivedValues } from './derived-values.ts';
 import { createLegCookies } from './leg-cookie.ts';
 import { type Callback, callbackPathOf, mapCallbackPaths, type Upstream } from './upstream.ts';
@@ -151,9 +152,10 @@ export function createChain(options: ChainOptions): Chain {
     if (principal === null) return completeAgain(request, response, interaction);
     // Before the next provider is visited: what is there is this person's too.
     const question = await questionOf(interaction);
-    if (!(await consents.isGiven(request, uid, question, principal)))
-      return redirect(response, interactionPath(uid));
-    if (chain.status === 'complete') return complete(request, response, interaction, principal);
+    const given = await consents.find(request, uid, question, principal);
+    if (given === null) return redirect(response, interactionPath(uid));
+    if (chain.status === 'complete')
+      return complete(request, response, interaction, principal, { question, given });
     const { status } = await vault.skipLinked(uid, principal);
     const leg = status === 'next-leg' ? await beginLeg(uid) : null;
     if (leg !== null) return redirect(response, leg.authorizationUrl, [cookieOf(leg)]);
@@ -215,8 +217,11 @@ export function createChain(options: ChainOptions): Chain {
   ): Promise<void> {
     const grant = await provider.Grant.find(derived.grantIdOf(interaction.uid));
     if (grant?.accountId === undefined) return redirect(response, interactionPath(interaction.uid));
+    const principal = { iss: options.realm, sub: grant.accountId };
+    const question = await questionOf(interaction);
+    const given = await consents.find(request, interaction.uid, question, principal);
     try {
-      await complete(request, response, interaction, { iss: options.realm, sub: grant.accountId });
+      await complete(request, response, interaction, principal, { question, given });
     } catch (error) {
       if (!(error instanceof RefusedError) || error.code !== 'not-found') throw error;
       redirect(response, interactionPath(interaction.uid));
@@ -229,6 +234,7 @@ export function createChain(options: ChainOptions): Chain {
     response: ServerResponse,
     interaction: Interaction,
     principal: Principal,
+    answer: { question: Question; given: GivenConsent | null },
   ): Promise<void> {
     if (principal.iss !== options.realm) throw new Error('the chain has a principal of another realm');
     const clientId = String(interaction.params.client_id);
@@ -246,9 +252,7 @@ export function createChain(options: ChainOptions): Chain {
     });
     if (sessionId !== sessionIdOf(grantId)) throw new Error('the session does not belong to the grant');
     await keepApprovedClient(vault, clientId);
-    const { uid } = interaction;
-    const question = await questionOf(interaction);
-    const account = await consents.signedIn(request, uid, question, { principal, grantId });
+    const account = await consents.signedIn(request, answer, { principal, grantId });
     if (account !== null) response.appendHeader('set-cookie', account);
     const result = { login: { accountId: principal.sub }, consent: { grantId } };
     await provider.interactionFinished(request, response, result, unmerged);
@@ -322,17 +326,6 @@ function describeFailure(error: EndError, provider: string): string {
     case 'server_error':
       return `the sign-in with ${provider} failed`;
   }
-}
-
-/** Null if a parameter comes twice (RFC 6749 section 3.1). Empty ones count as left out. */
-function readCallbackParameters(search: string): Record<string, Secret> | null {
-  const parameters = new Map<string, Secret>();
-  for (const [name, value] of new URLSearchParams(search)) {
-    if (parameters.has(name)) return null;
-    if (value !== '') parameters.set(name, new Secret(value));
-  }
-  // A parameter may be called as it likes, also `__proto__`.
-  return Object.fromEntries(parameters);
 }
 
 function redirect(response: ServerResponse, location: string, setCookie: readonly string[] = []): void {

@@ -15,18 +15,25 @@ import { approvableOf, digestOf, type Question } from './question.ts';
 export interface Consents {
   /** The person of this browser, if they need not be asked. */
   findApprover(request: IncomingMessage, question: Question): Promise<Principal | null>;
-  /** Whether this person may be signed in for this client. `principal`: as whom the sign-in goes on. */
-  isGiven(request: IncomingMessage, uid: string, question: Question, principal: Principal): Promise<boolean>;
+  /** Where this person let this client in; null: nowhere. `principal`: as whom the sign-in goes on. */
+  find(
+    request: IncomingMessage,
+    uid: string,
+    question: Question,
+    principal: Principal,
+  ): Promise<GivenConsent | null>;
   /** The answer of the page. */
   give(uid: string, question: Question): Promise<void>;
   /** The sign-in is over, and its session open. @returns the cookie of the browser; null: it gets none */
   signedIn(
     request: IncomingMessage,
-    uid: string,
-    question: Question,
+    answer: { question: Question; given: GivenConsent | null },
     session: { principal: Principal; grantId: string },
   ): Promise<string | null>;
 }
+
+/** Only what was answered on the page is remembered, for that long after it. */
+export type GivenConsent = 'on-page' | 'before';
 
 interface Options {
   readonly vault: Pick<VaultClient, 'putRecord' | 'findRecord' | 'findApprover' | 'openAccountSession'>;
@@ -54,17 +61,17 @@ export function createConsents({ vault, cookie, interactionSeconds, log }: Optio
   return {
     findApprover,
 
-    async isGiven(request, uid, question, principal) {
-      if (await isGivenOnPage(uid, question)) return true;
+    async find(request, uid, question, principal) {
+      if (await isGivenOnPage(uid, question)) return 'on-page';
       const approver = await findApprover(request, question);
-      return approver?.iss === principal.iss && approver.sub === principal.sub;
+      return approver?.iss === principal.iss && approver.sub === principal.sub ? 'before' : null;
     },
 
     give: (uid, question) =>
       vault.putRecord('Consent', uid, { shown: digestOf(question) }, interactionSeconds),
 
-    async signedIn(request, uid, question, { principal, grantId }) {
-      const approved = (await isGivenOnPage(uid, question)) ? approvableOf(question) : null;
+    async signedIn(request, { question, given }, { principal, grantId }) {
+      const approved = given === 'on-page' ? approvableOf(question) : null;
       try {
         const former = cookie.find(request);
         const { accountSession } = await vault.openAccountSession({ principal, grantId, approved, former });

@@ -1,6 +1,7 @@
 /**
- * Shown before anyone is sent to a provider: who asks, where the person returns to, and where they will sign in
- * (RFC 6749 section 10.2, RFC 8252 section 8.6). Whatever the client says of itself is shown as its own claim.
+ * Shown before anyone is sent to a provider, and before the next one where the first says that it is somebody else who
+ * signs in: who asks, where the person returns to, and where they will sign in (RFC 6749 section 10.2, RFC 8252 section
+ * 8.6). Whatever the client says of itself is shown as its own claim.
  */
 import { isLoopback } from '../../schemas/config/address.ts';
 import type { LoginPolicy } from '../../schemas/config/auth-server.ts';
@@ -41,11 +42,6 @@ export function createConsentPage(request: ConsentRequest): Page {
     body: html`<h1>Allow <bdi>${name ?? 'an application without a name'}</bdi> to use your tools?</h1>
 <p>It will be able to call every tool that ${request.host} offers, as you.</p>
 ${
-  request.signedIn === true
-    ? html`<p class="warning" role="note">You have signed in already. If you did not expect this question, this browser may be signed in there as somebody else than you.</p>
-`
-    : html``
-}${
   request.publisher === undefined
     ? html``
     : html`<p>It is published by <b>${request.publisher}</b>.</p>
@@ -55,7 +51,7 @@ ${
     ? html``
     : html`<p class="soft">The name is what the application calls itself. Nobody has verified it.</p>
 `
-}<h2>You will sign in with</h2>
+}${request.signedIn === true ? signedInAlready(request.providers) : html``}<h2>You will sign in with</h2>
 <ol class="steps">
 ${request.providers.filter((provider) => !isOnDemand(provider)).map(providerItem)}</ol>
 ${onDemand.length === 0 ? html`` : linkedAccounts(onDemand)}<p class="soft">Latchkey keeps the access it gets there. The application never sees it.</p>
@@ -69,6 +65,11 @@ ${isLoopback(redirect) ? loopbackTarget(redirect) : webTarget(redirect)}
 </div>
 </form>`,
   };
+}
+
+function signedInAlready([first]: readonly ConsentProvider[]): Html {
+  return html`<p class="warning" role="note">You have signed in already. If you did not expect this question, this browser may be signed in with ${first?.displayName ?? 'a provider'} as somebody else than you.</p>
+`;
 }
 
 function linkedAccounts(providers: readonly ConsentProvider[]): Html {

@@ -142,7 +142,7 @@ function ruleTables(): string[] {
     '## Rules',
     'All problems are told at once, each with its rule, the path and what to write. With an error nothing starts, and the exit code is 2; warnings stop nothing.',
     table(heads, [...of('F'), ...of('V')]),
-    'With `latchkey validate --online` also these, if the file has no error: each provider is asked about itself, from the machine on which the command runs, with the time limits and refusals of addresses of a provider worker.',
+    'With `latchkey validate --online` also these, if the file has no error: each provider, and the external issuer of incoming tokens, is asked about itself, from the machine on which the command runs, with the time limits and refusals of addresses of a provider worker.',
     table(heads, of('O')),
   ];
 }

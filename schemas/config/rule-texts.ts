@@ -353,10 +353,10 @@ export const ruleTexts = {
     instead: 'The issuer exactly as the provider names it',
   },
   'O-03': {
-    title: 'the provider has what a sign-in needs',
+    title: 'the provider has what a sign-in needs, and an external issuer its keys',
     wrong:
       'The document lacks the authorization endpoint, the token endpoint or the keys, or these cannot be read',
-    instead: 'The issuer of an OpenID Connect provider, or `type: oauth2`',
+    instead: 'The issuer of an OpenID Connect provider, or `type: oauth2`; `jwksUrl` of an external issuer',
   },
   'O-04': {
     title: 'the provider offers PKCE with S256',
@@ -388,6 +388,11 @@ export const ruleTexts = {
     wrong: 'A sign-in leads there, and it does not offer back-channel logout (a warning)',
     instead:
       'Nothing here; at the provider, `<issuer>/oauth/backchannel-logout/<name>` as the address for it',
+  },
+  'O-10': {
+    title: 'a person is the same for every client of the external issuer',
+    wrong: 'The issuer has pairwise subjects only, and `linking.principalClaim` is `sub` (a warning)',
+    instead: '`linking.principalClaim` with what is the same for all clients',
   },
 } as const satisfies Record<string, RuleText>;
 export type RuleId = keyof typeof ruleTexts;

@@ -25,8 +25,8 @@ export const describeInstance = defineOperation(
     /** The iss of principals: of the embedded authorization server a fixed realm, else the external issuer. */
     realm: z.string(),
     partitions: z.int().min(1),
-    /** The key that signs now comes first. */
-    signingKeys: z.array(publicSigningKeySchema).min(1),
+    /** The key that signs now comes first; none where an external issuer signs, or nobody is asked for a token. */
+    signingKeys: z.array(publicSigningKeySchema),
   }),
 );
 export type InstanceDescription = z.infer<typeof describeInstance.response>;

@@ -1,5 +1,6 @@
 /** `latchkey.admin.<partition>.<operation>`: what an operator may ask of the owner of a partition, and nobody else. */
 import * as z from 'zod';
+import { principalSchema } from '../identity.ts';
 import { bootIdSchema, grantIdSchema, sessionIdSchema, userIdSchema } from '../ids.ts';
 import { providerNameSchema } from '../provider.ts';
 import { timestampSchema } from '../token.ts';
@@ -57,14 +58,14 @@ export const findUser = defineOperation(
 
 export const forgetUser = defineOperation(
   'forget-user',
-  z.strictObject({ userId: userIdSchema }),
+  z.strictObject({ principal: principalSchema }),
   z.object({ sessions: z.int().min(0), grants: z.int().min(0) }),
 );
 
 /** Asked of every worker, also of those that do not own the partition of the person but read it. */
 export const confirmForgotten = defineOperation(
   'confirm-forgotten',
-  z.strictObject({ userId: userIdSchema }),
+  z.strictObject({ principal: principalSchema }),
   z.object({ worker: bootIdSchema, forgotten: z.boolean() }),
 );
 
@@ -89,7 +90,7 @@ export type GrantEntry = z.infer<typeof grantEntrySchema>;
 export const listGrants = defineOperation(
   'list-grants',
   z.strictObject({
-    userId: userIdSchema,
+    principal: principalSchema,
     provider: providerNameSchema.nullable(),
     after: grantIdSchema.nullable(),
   }),
@@ -100,7 +101,7 @@ export type ListedGrants = z.infer<typeof listGrants.response>;
 /** Takes grants of a person away, at one provider or at all; the providers are asked to revoke the tokens after it. */
 export const revokeGrants = defineOperation(
   'revoke-grants',
-  z.strictObject({ userId: userIdSchema, provider: providerNameSchema.nullable() }),
+  z.strictObject({ principal: principalSchema, provider: providerNameSchema.nullable() }),
   z.object({ revoked: z.int().min(0) }),
 );
 

@@ -14,8 +14,8 @@ import { type Installation, openInstallation } from '../world/installation.ts';
 
 const test = suite('pages in a browser');
 
-/** An application that waits for the browser on this computer. */
-async function openClient(issuer: string) {
+/** An application that waits for the browser on this computer, or at another address. */
+async function openClient(issuer: string, elsewhere?: string) {
   const callbacks: URLSearchParams[] = [];
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url!, 'http://client');
@@ -25,7 +25,7 @@ async function openClient(issuer: string) {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const redirectUri = `http://127.0.0.1:${(server.address() as AddressInfo).port}/callback`;
+  const redirectUri = elsewhere ?? `http://127.0.0.1:${(server.address() as AddressInfo).port}/callback`;
   const registered = await fetch(`${issuer}/oauth/register`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -77,10 +77,10 @@ function watch(page: Page, { issuer, corporate, gitlab }: Installation) {
   return complaints;
 }
 
-async function signInAt(page: Page): Promise<void> {
-  for (let providers = 0; providers < 2; providers++) {
-    await page.locator('form[data-provider] input[name=username]').fill('alice');
-    await page.locator('input[name=password]').fill('alice-demo');
+async function signInAt(page: Page, name = 'alice', providers = 2): Promise<void> {
+  for (let visited = 0; visited < providers; visited++) {
+    await page.locator('form[data-provider] input[name=username]').fill(name);
+    await page.locator('input[name=password]').fill(`${name}-demo`);
     await page.locator('form[data-provider] button').first().click();
     await page.waitForLoadState();
   }
@@ -120,6 +120,39 @@ if (chromiumPath === null) {
       assert.equal(complaints, []);
     });
   }
+
+  test('who approved an application is asked once in this browser; whoever else sits there is asked before it goes on', async () => {
+    await using world = await openInstallation();
+    const elsewhere = 'https://app.example/callback';
+    await using client = await openClient(world.issuer, elsewhere);
+    await using chromium = await openChromium(path);
+    const context = await chromium.browser.newContext();
+    /** What the application would get; nothing is at its address. */
+    const answerTo = async (page: Page, step: () => Promise<unknown>) => {
+      const back = page.waitForRequest((request) => request.url().startsWith(elsewhere));
+      await step().catch(() => undefined);
+      return new URL((await back).url()).searchParams;
+    };
+    const asked = await context.newPage();
+    await asked.goto(client.addressOf());
+    await asked.getByRole('button', { name: 'Approve' }).click();
+    assert.ok((await answerTo(asked, () => signInAt(asked))).has('code'));
+    const straight = await context.newPage();
+    assert.ok((await answerTo(straight, () => straight.goto(client.addressOf()))).has('code'));
+    const account = (await context.cookies(world.issuer)).find(({ name }) => name === 'latchkey_account')!;
+    assert.equal([account.httpOnly, account.sameSite, account.path], [true, 'Lax', '/']);
+
+    // The providers have forgotten Alice; Latchkey has not, and then it is Bob who signs in.
+    await context.clearCookies();
+    await context.addCookies([account]);
+    const ofBob = await context.newPage();
+    await ofBob.goto(client.addressOf());
+    assert.is(new URL(ofBob.url()).origin, new URL(world.corporate.issuer).origin, 'nobody was asked yet');
+    await signInAt(ofBob, 'bob', 1);
+    await ofBob.getByText('You have signed in already').waitFor();
+    const cancel = () => ofBob.getByRole('button', { name: 'Cancel' }).click();
+    assert.is((await answerTo(ofBob, cancel)).get('error'), 'access_denied');
+  });
 
   test('what cannot be told to the client is said on a page; nothing of it can be put into a frame', async () => {
     await using world = await openInstallation();

@@ -154,15 +154,32 @@ test('it acts as those who call through it, and as nobody else', async () => {
   const consent = browser.trace.find(({ url }) => url.includes('/oauth/interaction/'))!;
   const uid = new URL(consent.url).pathname.split('/').at(-1)!;
   assert.is(await open(uid), 'not-found', 'in mid-chain');
+  const progress = await vault.findChain(uid);
+  assert.equal(
+    Object.keys(progress).sort(),
+    ['principal', 'status'],
+    'of what was collected it hears nothing',
+  );
+  const leg = await vault.beginLeg(uid);
+  assert.equal(Object.keys(leg).sort(), ['authorizationUrl', 'browserBinding', 'legId', 'provider']);
+  assert.not.match(leg.authorizationUrl, /verifier|client_secret/, 'the verifier stays with the vault');
   await browser.goto(browser.page.url, { stopAt: `${issuer}/oauth/interaction/${uid}/done` });
   assert.is(await open(uid), 'not-found', 'for somebody else');
+
+  // Consents: nobody is made to have approved anything, and no browser is signed in as them.
+  const approved = { clientId: claims.client_id, redirectHost: 'evil.example', shown: 'a'.repeat(43) };
+  for (const grantId of ['no-such-grant-0000', randomBytes(24).toString('base64url'), String(bobs.tsid)])
+    assert.is(
+      await codeOf(vault.openAccountSession({ principal: asBob, grantId, approved, former: null })),
+      'session-ended',
+    );
 
   const unchecked = { ...findAuthRecord, request: z.any() };
   const toRecords = { subject: authSubject(findAuthRecord.name), pair: 'gateway-vault' } as const;
   const findAnything = (request: object) => bus.request(unchecked, toRecords, request, { timeoutMs: 2000 });
   assert.is(await codeOf(findAnything({ kind: 'Client', by: 'id', value: claims.client_id })), 'done');
-  // The vault keeps legs and chains in the same bucket; nothing but the library's own kinds can be asked for.
-  for (const kind of ['leg', 'chain', 'Client-uid', '__proto__'])
+  // The vault keeps legs, chains and consents in the same bucket; nothing but the library's own kinds can be asked for.
+  for (const kind of ['leg', 'chain', 'approvals', 'account-session', 'Client-uid', '__proto__'])
     assert.is(await codeOf(findAnything({ kind, by: 'id', value: uid })), 'invalid-request', kind);
 
   // What the vault and the provider workers say to each other is under keys that a gateway does not have.

@@ -144,11 +144,10 @@ test('an operator takes grants away, all of them or none', async () => {
     const interactionUid = await completeLink(cluster, person, name);
     const { accessToken, principal } = person;
     await cluster.ask(linkAccount, person, { accessToken, interactionUid, confirmed: true });
-    const userId = principal.sub;
-    const revoke = () => cluster.order(revokeGrants, person, { userId, provider: null });
+    const revoke = () => cluster.order(revokeGrants, person, { principal, provider: null });
     const { revoked } = await world.meet(await world.ownerOf(person), fault, revoke);
     assert.ok(revoked === 2 || (revoked === 0 && fault.act === 'kill'), `${name}: ${revoked}`);
-    const left = await cluster.order(listGrants, person, { userId, provider: null, after: null });
+    const left = await cluster.order(listGrants, person, { principal, provider: null, after: null });
     assert.equal(left.grants, [], name);
     for (const provider of ['gitlab', 'github'])
       assert.is((await lookUp(cluster, person, provider)).status, 'missing', name);
@@ -172,7 +171,7 @@ test('a session ends with all that it holds, and is not opened again', async () 
     const again = cluster.client.openSession({ ...request, clientId: 'client-1', lifetimeSeconds: 3600 });
     assert.ok(['session-ended', 'not-found'].includes(await again.catch((error) => error.code)), name);
     const held = await cluster.order(listGrants, person, {
-      ...{ userId: principal.sub, provider: null, after: null },
+      ...{ principal, provider: null, after: null },
     });
     assert.equal(held.grants, [], `${name}: no grant without its session`);
   }
@@ -190,7 +189,7 @@ test('a grant that has nothing left goes, also when the round that lets it go is
     await world.meet(owner, fault, () => owner.evict().catch(() => 0));
     await (await world.ownerOf(person)).evict();
     const held = await cluster.order(listGrants, person, {
-      ...{ userId: person.principal.sub, provider: null, after: null },
+      ...{ principal: person.principal, provider: null, after: null },
     });
     assert.equal(held.grants, [], name);
     assert.is((await lookUp(cluster, person, 'gitlab')).status, 'missing', `${name}: the session lives`);
@@ -207,7 +206,7 @@ test('a person is forgotten with linked accounts and all, and the repeated order
     const interactionUid = await completeLink(cluster, person, name);
     const { accessToken, principal, partition } = person;
     await cluster.ask(linkAccount, person, { accessToken, interactionUid, confirmed: true });
-    const forget = () => cluster.order(forgetUser, person, { userId: principal.sub });
+    const forget = () => cluster.order(forgetUser, person, { principal });
     const { sessions, grants } = await world.meet(await world.ownerOf(person), fault, forget);
     const none = sessions === 0 && grants === 0 && fault.act === 'kill';
     assert.ok((sessions === 1 && grants === 2) || none, `${name}: ${sessions} ${grants}`);

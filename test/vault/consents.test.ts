@@ -2,7 +2,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RefusedError } from '../../schemas/failure.ts';
+import { createCommandId } from '../../schemas/ids.ts';
 import type { Approvable } from '../../schemas/messages/consent.ts';
+import { Secret } from '../../schemas/secret.ts';
 import { openNatsServer } from '../world/nats-server.ts';
 import { openTestVault, type SignedIn, signIn, type TestVault, tokenSet } from '../world/vault.ts';
 import { eventually, minute, openLinkWorld, refusalOf } from './linking/link-world.ts';
@@ -49,7 +51,7 @@ test('operators see and remove approvals, and who is forgotten is asked again', 
 
   const again = await approve(opened, 'interaction-of-ada-again');
   assert.ok(await isKnown(opened, again));
-  await operator.forgetUser(ada.partition, userId);
+  await operator.forgetUser(ada.partition, ada.principal);
   assert.not(await isKnown(opened, again));
   assert.equal(await operator.listApprovals(userId), { approvals: [] });
   // The same person comes back: the browser of before is nobody's.
@@ -107,6 +109,26 @@ test('a person whom the first provider refuses is known by no browser any more',
   assert.ok(await isKnown(w.t, alice));
   await w.deliver(await w.order(1), failedWith('invalid-grant'));
   await eventually(async () => !(await isKnown(w.t, alice)));
+});
+
+test('who signs out at the first provider is known by no browser any more, once no session is left', async () => {
+  await using w = await openLinkWorld();
+  const signInAs = async (sid: string) => {
+    const claims = Buffer.from(JSON.stringify({ sub: 'alice', sid })).toString('base64url');
+    const idToken = new Secret(`e30.${claims}.c2ln`);
+    w.providers.tokens.set('corporate', { ...tokenSet('corporate', Date.now() + 60 * minute), idToken });
+    return approve(w.t, `interaction-of-alice-${sid}`);
+  };
+  const signOut = async (session: string) => {
+    w.providers.logoutTokens.set(session, { subject: 'alice', session, tokenId: `jti-of-${session}` });
+    const said = { provider: 'corporate', logoutToken: new Secret(session) };
+    await w.t.vault.upstreamLogouts.receive(said, createCommandId());
+  };
+  const [one, two] = [await signInAs('one'), await signInAs('two')];
+  await signOut('one');
+  assert.ok((await isKnown(w.t, one)) && (await isKnown(w.t, two)));
+  await signOut('two');
+  await eventually(async () => !(await isKnown(w.t, one)) && !(await isKnown(w.t, two)));
 });
 
 test.run();

@@ -233,7 +233,7 @@ test('a log that went another way: its tokens are newer, whatever their version,
     await putBack(w.nats, copy);
     await using other = await w.other();
     await refresh(other, alice, 'alice-other');
-    await other.vault.operator.forgetUser(bob.partition, bob.principal.sub);
+    await other.vault.operator.forgetUser(bob.partition, bob.principal);
     // Final, as a provider says it of a refresh token that was used before.
     const { claimId, partition, grant } = await startRefresh(other, carol);
     const outcome = { status: 'failed', reason: 'invalid-grant', retryAfterSeconds: null } as const;

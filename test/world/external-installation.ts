@@ -44,6 +44,8 @@ export interface ExternalInstallation extends AsyncDisposable {
   readonly gitlab: GitlabProvider;
   readonly gitlabTools: WhoamiBackend;
   readonly nats: TestNatsServer;
+  /** The folder of the key files. */
+  readonly keys: string;
   /** A request as a gateway makes it. */
   readonly bus: Bus;
   readonly vault: VaultClient;
@@ -167,7 +169,7 @@ export async function openExternalInstallation(
   const vault = createVaultClient(bus, partitions);
 
   return {
-    ...{ mcpUrl, origin, issuer, gitlab, gitlabTools, nats, bus, vault, partitions },
+    ...{ mcpUrl, origin, issuer, gitlab, gitlabTools, nats, keys, bus, vault, partitions },
     output: () => output.join(''),
 
     async link(accessToken, principal, account) {

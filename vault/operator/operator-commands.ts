@@ -2,7 +2,7 @@
  * What an operator may order: keys are changed, people are forgotten, grants and approvals are taken away. Nothing of it gives out what
  * is sealed.
  */
-import { type Principal, partitionOf } from '../../schemas/identity.ts';
+import type { Principal } from '../../schemas/identity.ts';
 import type { ListedApproval } from '../../schemas/messages/operator-requests.ts';
 import { approvalLifeMs } from '../authorization/approval.ts';
 import type { Consents } from '../authorization/consents.ts';
@@ -19,17 +19,17 @@ export interface OperatorCommands extends Pick<KeyRotation, 'rewrap' | 'use'> {
   loadKeyRing(sealWith: string | null): Promise<{ worker: string; keyIds: string[]; current: string }>;
   rotateSigningKey(early: boolean): Promise<RotatedKeys>;
   findUser(provider: string, subject: string): { userId: string };
-  forgetUser(partition: number, userId: string): Promise<{ sessions: number; grants: number }>;
+  forgetUser(partition: number, principal: Principal): Promise<{ sessions: number; grants: number }>;
   /** Whether this worker, which may be another than the one that forgot, has nothing left that opens. */
-  hasForgotten(userId: string): Promise<{ worker: string; forgotten: boolean }>;
+  hasForgotten(principal: Principal): Promise<{ worker: string; forgotten: boolean }>;
   listGrants(request: {
-    userId: string;
+    principal: Principal;
     provider: string | null;
     after: string | null;
   }): ReturnType<GrantAdministration['list']>;
   revokeGrants(
     partition: number,
-    request: { userId: string; provider: string | null },
+    request: { principal: Principal; provider: string | null },
   ): Promise<{ revoked: number }>;
   readonly forecast: Pick<GrantAdministration, 'forecast' | 'listEnding'>;
   listApprovals(userId: string): Promise<{ approvals: ListedApproval[] }>;
@@ -39,6 +39,7 @@ export interface OperatorCommands extends Pick<KeyRotation, 'rewrap' | 'use'> {
 interface Options {
   readonly consents: Pick<Consents, 'list' | 'remove'>;
   readonly worker: string;
+  /** The iss of people who signed in here. */
   readonly realm: string;
   readonly keyRing: KeyRing;
   readonly index: IdentityIndex;
@@ -57,8 +58,7 @@ interface Options {
 export function createOperatorCommands(options: Options): OperatorCommands {
   const { worker, realm, keyRing, index, dataKeys, rotation, forgetting, grants, consents } = options;
   const { holdsAnything, caughtUp, assertOurs, signingKeys } = options;
-  const principalOf = (userId: string): Principal => ({ iss: realm, sub: userId });
-  const keyOf = (userId: string) => index.principalKey(principalOf(userId));
+  const keyOf = (userId: string) => index.principalKey({ iss: realm, sub: userId });
   return {
     ...rotation,
     async loadKeyRing(sealWith) {
@@ -67,12 +67,12 @@ export function createOperatorCommands(options: Options): OperatorCommands {
     },
     rotateSigningKey: (early) => signingKeys.rotate({ early }),
     findUser: (provider, subject) => ({ userId: index.userId(provider, subject) }),
-    forgetUser: (partition, userId) => forgetting.forget(partition, principalOf(userId)),
-    listGrants: ({ userId, provider, after }) => grants.list(keyOf(userId), provider, after),
-    async revokeGrants(partition, { userId, provider }) {
-      const principal = principalOf(userId);
+    forgetUser: forgetting.forget,
+    listGrants: ({ principal, provider, after }) =>
+      grants.list(index.principalKey(principal), provider, after),
+    async revokeGrants(partition, { principal, provider }) {
       assertOurs(partition, principal);
-      return { revoked: await grants.revoke(partition, keyOf(userId), provider) };
+      return { revoked: await grants.revoke(partition, index.principalKey(principal), provider) };
     },
     forecast: grants,
     async listApprovals(userId) {
@@ -88,15 +88,10 @@ export function createOperatorCommands(options: Options): OperatorCommands {
     removeApprovals: async (userId, clientId) => ({
       removed: await consents.remove(keyOf(userId), clientId),
     }),
-    async hasForgotten(userId) {
+    async hasForgotten(principal) {
       await caughtUp();
-      const principalKey = keyOf(userId);
+      const principalKey = index.principalKey(principal);
       return { worker, forgotten: dataKeys.find(principalKey) === null && !holdsAnything(principalKey) };
     },
   };
-}
-
-/** The partition that holds everything of a user. */
-export function partitionOfUser(realm: string, userId: string, partitions: number): number {
-  return partitionOf({ iss: realm, sub: userId }, partitions);
 }

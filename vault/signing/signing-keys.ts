@@ -61,6 +61,17 @@ interface Loaded {
   readonly privateKeys: ReadonlyMap<string, KeyObject>;
 }
 
+/** Where nobody signs in there is nothing to sign. */
+export const noSigningKeys: RotatingSigningKeys = {
+  publicKeys: [],
+  privateKey: () => null,
+  load() {},
+  async rotate() {
+    throw new RefusedError('invalid-request', 'this installation signs no access tokens');
+  },
+  rotateOlderThan: async () => null,
+};
+
 /** Reads the keys of the instance, or makes the first ones; of two workers that do so at once one wins. */
 export async function openSigningKeys(options: Options): Promise<RotatingSigningKeys> {
   const { store, keyRing, keptMs, now } = options;

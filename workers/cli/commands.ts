@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { StartupError } from '../../schemas/run-process.ts';
 import type { Command, CommandValues } from './command.ts';
 import type { Operator } from './operator.ts';
+import type { NamedPerson } from './person.ts';
 import { runMain } from './run-main.ts';
 
 const config = { value: 'FILE', help: 'The configuration file' };
@@ -32,7 +33,14 @@ const reachOperator = {
   config: operatorConfig,
 };
 const writtenTo = { value: 'FILE', help: 'Writes it into this file instead' };
-const user = { value: 'ID', help: 'The person, usr_...' };
+const person = {
+  user: { value: 'ID', help: 'The person, usr_...' },
+  issuer: {
+    value: 'ISSUER',
+    help: 'Instead: the external issuer whose tokens the person has, with --subject',
+  },
+  subject: { value: 'SUBJECT', help: 'Who the person is there (the claim of linking.principalClaim)' },
+};
 const onlyProvider = { value: 'NAME', help: 'Only grants of this provider' };
 const wait = {
   value: 'SECONDS',
@@ -210,9 +218,8 @@ that date.
 ${operatorEnvironment}`,
     options: {
       ...reachOperator,
-      user,
+      ...person,
       provider: { value: 'NAME', help: 'Instead: the first provider of the sign-in, with --subject' },
-      subject: { value: 'SUBJECT', help: 'Who the person is at that provider' },
       'keys-backup-days': {
         value: 'N',
         help: 'For how many days backups of KEYS are kept (vault.keysBackupDays of the configuration, or 30)',
@@ -223,9 +230,8 @@ ${operatorEnvironment}`,
         const { forgetPerson } = await import('./users-forget.ts');
         await forgetPerson({
           ...{ operator, print, now: Date.now },
-          user: values.one('user'),
+          ...namedPerson(values),
           provider: values.one('provider'),
-          subject: values.one('subject'),
           keysBackupDays: wholeNumber(values, 'keys-backup-days', operator.keysBackupDays ?? 30),
         });
       }),
@@ -234,7 +240,7 @@ ${operatorEnvironment}`,
     name: 'consents list',
     summary: 'Lists the clients that a person has approved, and is not asked about again',
     details: operatorEnvironment,
-    options: { ...reachOperator, user },
+    options: { ...reachOperator, user: person.user },
     run: (values) =>
       asOperator(values, 'consents list', async ({ operator, print }) => {
         const { listPersonsConsents } = await import('./consents.ts');
@@ -250,7 +256,7 @@ ${operatorEnvironment}`,
 ${operatorEnvironment}`,
     options: {
       ...reachOperator,
-      user,
+      user: person.user,
       client: { value: 'ID', help: 'Only for this client, as `consents list` names it' },
     },
     run: (values) =>
@@ -264,12 +270,12 @@ ${operatorEnvironment}`,
     name: 'grants list',
     summary: 'Lists what a person holds: grants of their sessions, and linked accounts',
     details: operatorEnvironment,
-    options: { ...reachOperator, user, provider: onlyProvider },
+    options: { ...reachOperator, ...person, provider: onlyProvider },
     run: (values) =>
       asOperator(values, 'grants list', async ({ operator, print }) => {
         const { listPersonsGrants } = await import('./grants.ts');
-        const person = requireOption(values.one('user'), 'grants list', '--user ID');
-        await listPersonsGrants({ operator, print, user: person, provider: values.one('provider') });
+        const person = namedPerson(values);
+        await listPersonsGrants({ operator, print, person, provider: values.one('provider') });
       }),
   },
   {
@@ -279,12 +285,12 @@ ${operatorEnvironment}`,
 be done, the vault worker logs it. Sessions stay: \`users forget\` ends them too.
 
 ${operatorEnvironment}`,
-    options: { ...reachOperator, user, provider: onlyProvider },
+    options: { ...reachOperator, ...person, provider: onlyProvider },
     run: (values) =>
       asOperator(values, 'grants revoke', async ({ operator, print }) => {
         const { revokePersonsGrants } = await import('./grants.ts');
-        const person = requireOption(values.one('user'), 'grants revoke', '--user ID');
-        await revokePersonsGrants({ operator, print, user: person, provider: values.one('provider') });
+        const person = namedPerson(values);
+        await revokePersonsGrants({ operator, print, person, provider: values.one('provider') });
       }),
   },
   {
@@ -341,6 +347,13 @@ function wholeNumber(values: CommandValues, option: string, otherwise: number): 
   if (/^\d{1,6}$/.test(typed)) return Number(typed);
   throw new StartupError('usage', `--${option} must be a whole number`, { exitCode: 2 });
 }
+
+/** Whom the command is about. */
+const namedPerson = (values: CommandValues): NamedPerson => ({
+  user: values.one('user'),
+  issuer: values.one('issuer'),
+  subject: values.one('subject'),
+});
 
 function requireOption(value: string | undefined, command: string, option: string): string {
   if (value !== undefined) return value;

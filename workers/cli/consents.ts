@@ -1,13 +1,11 @@
 /** `latchkey consents list` and `latchkey consents remove`: which clients a person has let in, and asking them again. */
-import { userIdSchema } from '../../schemas/ids.ts';
 import {
   type ListedApproval,
   listApprovals,
   removeApprovals,
 } from '../../schemas/messages/operator-requests.ts';
-import { StartupError } from '../../schemas/run-process.ts';
-import { partitionOfUser } from '../../vault/operator/operator-commands.ts';
 import type { Operator } from './operator.ts';
+import { parsePerson } from './person.ts';
 
 export interface ConsentsOptions {
   readonly operator: Operator;
@@ -38,10 +36,9 @@ export async function removePersonsConsents({
   if (removed > 0) print('The person is asked again when they sign in; sessions that are open go on');
 }
 
+/** Only people who signed in here have approved a client here. */
 function partitionOf(command: string, { operator, user }: ConsentsOptions): number {
-  if (userIdSchema.safeParse(user).success) return partitionOfUser(operator.realm, user, operator.partitions);
-  const message = `${command}: --user is not an id of the form usr_...: see \`latchkey ${command} --help\``;
-  throw new StartupError('usage', message, { exitCode: 2 });
+  return parsePerson(command, operator, { user, issuer: undefined, subject: undefined }).partition;
 }
 
 function describe({ clientId, redirectHost, approvedAt, until }: ListedApproval): string {

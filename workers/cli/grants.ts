@@ -1,21 +1,20 @@
 /** `latchkey grants list` and `latchkey grants revoke`: what a person holds, and taking it away. */
-import { grantIdSchema, userIdSchema } from '../../schemas/ids.ts';
+import { grantIdSchema } from '../../schemas/ids.ts';
 import { type GrantEntry, listGrants, revokeGrants } from '../../schemas/messages/operator-requests.ts';
 import { providerNameSchema } from '../../schemas/provider.ts';
-import { StartupError } from '../../schemas/run-process.ts';
-import { partitionOfUser } from '../../vault/operator/operator-commands.ts';
 import type { Operator } from './operator.ts';
+import { type NamedPerson, parsePerson, usage } from './person.ts';
 
 export interface GrantsOptions {
   readonly operator: Operator;
-  readonly user: string;
+  readonly person: NamedPerson;
   readonly provider: string | undefined;
   readonly print: (line: string) => void;
 }
 
 export async function listPersonsGrants(options: GrantsOptions): Promise<void> {
   const { operator, print } = options;
-  const { partition, ...whose } = parseWhose('grants list', options);
+  const { partition, name, ...whose } = parseWhose('grants list', options);
   let count = 0;
   for (let after: string | null = null; ; ) {
     const { grants, more } = await operator.ask(listGrants, partition, { ...whose, after });
@@ -25,15 +24,15 @@ export async function listPersonsGrants(options: GrantsOptions): Promise<void> {
     if (!more || !last) break;
     after = grantIdSchema.parse(last.grantId);
   }
-  if (count === 0) print(`${whose.userId}: no grants`);
+  if (count === 0) print(`${name}: no grants`);
 }
 
 export async function revokePersonsGrants(options: GrantsOptions): Promise<void> {
   const { operator, print } = options;
-  const { partition, ...whose } = parseWhose('grants revoke', options);
+  const { partition, name, ...whose } = parseWhose('grants revoke', options);
   const { revoked } = await operator.ask(revokeGrants, partition, whose, 30_000);
   const where = whose.provider === null ? '' : ` of ${whose.provider}`;
-  print(`${whose.userId}: revoked ${revoked} grants${where}`);
+  print(`${name}: revoked ${revoked} grants${where}`);
   if (revoked > 0)
     print('Their providers are asked to revoke the tokens; a worker logs where that cannot be done');
 }
@@ -45,10 +44,8 @@ export function parseProvider(command: string, provider: string | undefined): st
   throw usage(command, '--provider is not the name of a provider');
 }
 
-function parseWhose(command: string, { operator, user, provider }: GrantsOptions) {
-  if (!userIdSchema.safeParse(user).success) throw usage(command, '--user is not an id of the form usr_...');
-  const partition = partitionOfUser(operator.realm, user, operator.partitions);
-  return { partition, userId: user, provider: parseProvider(command, provider) };
+function parseWhose(command: string, { operator, person, provider }: GrantsOptions) {
+  return { ...parsePerson(command, operator, person), provider: parseProvider(command, provider) };
 }
 
 function describe(grant: GrantEntry): string {
@@ -61,9 +58,3 @@ function describe(grant: GrantEntry): string {
 
 const timeOf = (at: number) => new Date(at).toISOString().slice(0, 19).concat('Z');
 const dateOf = (at: number | null) => (at === null ? 'no day' : new Date(at).toISOString().slice(0, 10));
-
-function usage(command: string, message: string): StartupError {
-  return new StartupError('usage', `${command}: ${message}: see \`latchkey ${command} --help\``, {
-    exitCode: 2,
-  });
-}

@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import type { Config } from '../../schemas/config/config.ts';
 import { gatewayConfig } from '../../schemas/config/gateway-config.ts';
+import { incomingSettings } from '../../schemas/config/incoming-settings.ts';
 import { loadConfig } from '../../schemas/config/load-config.ts';
 import type { Problem } from '../../schemas/config/problem.ts';
 import { providersOf } from '../../schemas/config/process-settings.ts';
@@ -14,6 +15,7 @@ import { readSecrets } from '../../schemas/config/secret-reference.ts';
 import { vaultConfig } from '../../schemas/config/vault-config.ts';
 import { createGuardedFetch } from '../providers/guarded-fetch.ts';
 import { checkOnline } from '../providers/online-check.ts';
+import { checkIssuerOnline } from '../providers/online-issuer-check.ts';
 
 const usage = `latchkey validate --config FILE [--secrets] [--online]
 
@@ -21,7 +23,7 @@ Checks a configuration file, and authserver-config.yaml beside it if there is on
 
   --config FILE   the configuration file
   --secrets       also checks that every secret named in it can be read here
-  --online        also asks the identity providers about themselves, if the file has no error
+  --online        also asks the identity providers, and an external issuer, about themselves, if the file has no error
   --help          shows this text
 
 Exit code: 0 if the configuration is valid, 2 if it is not.
@@ -64,7 +66,8 @@ export async function validateCommand(
 
 async function checkProviders(config: Config): Promise<Problem[]> {
   const placed = providersOf(config);
-  const { providers } = providerConfig(config);
+  const { providers, incoming: issuer } = providerConfig(config);
+  const incoming = incomingSettings(config);
   const checks = providers.map((provider, index) => {
     const { path, upstream } = placed[index]!;
     return checkOnline(
@@ -73,6 +76,10 @@ async function checkProviders(config: Config): Promise<Problem[]> {
       createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }),
     );
   });
+  if (issuer !== null && incoming.type === 'external') {
+    const fetch = createGuardedFetch({ allowPrivateAddresses: issuer.allowPrivateIps });
+    checks.push(checkIssuerOnline(issuer, incoming.rules.principalClaim, fetch));
+  }
   return (await Promise.all(checks)).flat();
 }
 

@@ -128,7 +128,7 @@ export function createIncomingIssuer(
 }
 
 /** Keys for other uses, and those of symmetric algorithms, are left out. */
-function usableKeys(document: unknown): IssuerPublicKey[] {
+export function usableKeys(document: unknown): IssuerPublicKey[] {
   const { keys } = Object(document) as { keys?: unknown };
   if (!Array.isArray(keys)) return [];
   return keys

@@ -10,19 +10,8 @@ import type {
   OidcProviderSettings,
   ProviderSettings,
 } from '../../schemas/config/provider-config.ts';
-import type { RuleId } from '../../schemas/config/rule-texts.ts';
-import { type GuardedFetch, type OutboundRequest, OutboundRequestError } from './guarded-fetch.ts';
-
-interface Finding {
-  readonly rule: RuleId;
-  /** Of the key in the block of the provider; empty for the block. */
-  readonly key: string;
-  readonly message: string;
-  readonly fix: string;
-  readonly severity?: 'warning';
-}
-
-type Metadata = Readonly<Record<string, unknown>>;
+import type { GuardedFetch } from './guarded-fetch.ts';
+import { emptyForm, type Finding, type Metadata, readJson, visit } from './online-visit.ts';
 
 /**
  * Never throws.
@@ -255,92 +244,3 @@ async function checkOAuth2(settings: OAuth2ProviderSettings, fetch: GuardedFetch
   ];
   return (await Promise.all(visits)).flat();
 }
-
-/** A request that names no client and no token is refused, which is an answer. */
-const emptyForm: OutboundRequest = {
-  method: 'POST',
-  headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
-  body: '',
-};
-
-async function visit(
-  key: string,
-  address: string,
-  fetch: GuardedFetch,
-  request: OutboundRequest = {},
-): Promise<Finding[]> {
-  try {
-    const { status } = await fetch(address, request);
-    if (status !== 404 && status !== 410 && status < 500) return [];
-    return [
-      {
-        rule: 'O-01',
-        key,
-        severity: 'warning',
-        message: `answers with status ${status}`,
-        fix: status < 500 ? 'check the path of the address' : 'try again; if it stays so, check the address',
-      },
-    ];
-  } catch (error) {
-    return [{ key, ...unreachable(error) }];
-  }
-}
-
-async function readJson(
-  address: string,
-  fetch: GuardedFetch,
-): Promise<{ metadata: Metadata } | { finding: Omit<Finding, 'key'> }> {
-  let text: string;
-  try {
-    const response = await fetch(address, { headers: { accept: 'application/json' } });
-    if (response.status !== 200)
-      return {
-        finding: {
-          rule: 'O-01',
-          message: `is answered with status ${response.status}`,
-          fix: 'check the issuer: its document lies below it at /.well-known/openid-configuration, without a redirect',
-        },
-      };
-    text = await response.text();
-  } catch (error) {
-    return { finding: unreachable(error) };
-  }
-  try {
-    const metadata: unknown = JSON.parse(text);
-    if (typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata))
-      return { metadata: metadata as Metadata };
-  } catch {
-    // What is no JSON could be anything, and is not shown.
-  }
-  return {
-    finding: {
-      rule: 'O-02',
-      message: 'is no JSON object',
-      fix: 'check that the address is that of the provider',
-    },
-  };
-}
-
-function unreachable(error: unknown): Omit<Finding, 'key'> {
-  const code = error instanceof OutboundRequestError ? error.code : 'unreachable';
-  const [message, fix] = reasons[code];
-  const cause =
-    error instanceof OutboundRequestError ? (error.cause as { code?: unknown } | undefined)?.code : undefined;
-  const detail =
-    code === 'unreachable' && typeof cause === 'string' && /^[A-Z_]+$/.test(cause) ? ` (${cause})` : '';
-  return { rule: 'O-01', message: `${message}${detail}`, fix };
-}
-
-const checkAddress = 'check the address, and that this machine reaches it';
-const reasons: Record<OutboundRequestError['code'], [message: string, fix: string]> = {
-  'address-refused': [
-    'leads to this machine or a private network, which is refused',
-    'write `allow_private_ips: true` in the block if the provider is really there',
-  ],
-  'insecure-address': ['leads to a public address by http', 'write the https address'],
-  unreachable: ['cannot be reached', checkAddress],
-  timeout: ['is not answered in time', checkAddress],
-  'too-late': ['is not answered in time', checkAddress],
-  'answer-too-large': ['has an answer that is too large', 'check that the address is that of the provider'],
-  'answer-malformed': ['has an answer that is no HTTP', 'check that the address is that of the provider'],
-};

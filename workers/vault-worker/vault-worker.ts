@@ -160,7 +160,9 @@ export function startVaultWorker({
       ),
       owned(listKeyUse, (_, context) => once(context, async () => ({ uses: await operator.use(partition) }))),
       owned(findUser, ({ provider, subject }) => operator.findUser(provider, subject)),
-      owned(forgetUser, ({ userId }, context) => once(context, () => operator.forgetUser(partition, userId))),
+      owned(forgetUser, ({ principal }, context) =>
+        once(context, () => operator.forgetUser(partition, principal)),
+      ),
       owned(listGrants, (request) => operator.listGrants(request)),
       owned(revokeGrants, (request, context) =>
         once(context, () => operator.revokeGrants(partition, request)),
@@ -174,7 +176,9 @@ export function startVaultWorker({
         once(context, () => operator.removeApprovals(userId, clientId)),
       ),
       // All partitions are asked at once: on a busy machine it takes longer than an attempt, and none may begin anew.
-      owned(confirmForgotten, ({ userId }, context) => once(context, () => operator.hasForgotten(userId))),
+      owned(confirmForgotten, ({ principal }, context) =>
+        once(context, () => operator.hasForgotten(principal)),
+      ),
     ];
     const ofGateways = [
       owned(

@@ -1,7 +1,17 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { findRedirectUriProblem } from '../../../schemas/redirect-uri.ts';
-import { redirectUri, register, registerClient, signInForTokens, startServer } from './started-server.ts';
+import {
+  authorizationUrl,
+  createVerifier,
+  redeem,
+  redirectUri,
+  register,
+  registerClient,
+  signIn,
+  signInForTokens,
+  startServer,
+} from './started-server.ts';
 
 test('a client that says little is a native public client with a refresh grant', async () => {
   await using server = await startServer();
@@ -106,6 +116,27 @@ test('a secret is for clients that return to another computer, and each has its 
   const secrets = registered.map(({ body }) => String(body.client_secret));
   assert.is(new Set([...secrets, 'chosen']).size, 3);
   for (const { body } of registered) assert.is(body.client_secret_expires_at, 0);
+});
+
+test('a client with a secret needs PKCE all the same, and its secret for every token', async () => {
+  await using server = await startServer({ confidentialRegistration: true });
+  const redirect_uri = 'https://app.example/callback';
+  const client = await registerClient(server, {
+    ...{ redirect_uris: [redirect_uri], token_endpoint_auth_method: 'client_secret_post' },
+  });
+  for (const weaker of [{ code_challenge: null }, { code_challenge_method: 'plain' }]) {
+    const url = authorizationUrl(server, client, createVerifier(), { redirect_uri, ...weaker });
+    assert.is((await fetch(url, { redirect: 'manual' })).status, 400);
+  }
+  const { answer, verifier } = await signIn(server, client, {
+    changes: { redirect_uri },
+    stopAt: redirect_uri,
+  });
+  const secret = { redirect_uri, client_secret: String(client.client_secret) };
+  const code = answer.code ?? '';
+  assert.is((await redeem(server, client, code, verifier, { redirect_uri })).body.error, 'invalid_client');
+  assert.is((await redeem(server, client, code, createVerifier(), secret)).body.error, 'invalid_grant');
+  assert.is((await redeem(server, client, code, verifier, secret)).status, 200);
 });
 
 test('a body that is no JSON object is refused, a large one is 413', async () => {

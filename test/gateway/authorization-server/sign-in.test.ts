@@ -139,6 +139,23 @@ test('every authorization walks consent and chain and gets a session of its own'
   assert.equal(names, ['latchkey_account'], 'nothing that the library would know the browser by');
 });
 
+test('a sign-in, a code and a refresh ask the vault so often, and not more often by and by', async () => {
+  await using server = await startServer();
+  const client = await registerClient(server);
+  const asked = () => {
+    const count = [...server.vault.calls.values()].reduce((sum, calls) => sum + calls, 0);
+    server.vault.calls.clear();
+    return count;
+  };
+  asked();
+  const { answer, verifier } = await signIn(server, client);
+  assert.ok(asked() <= 34, 'two providers');
+  const { body } = await redeem(server, client, answer.code ?? '', verifier);
+  assert.ok(asked() <= 7, 'the code');
+  await refresh(server, client, body.refresh_token);
+  assert.ok(asked() <= 7, 'the refresh');
+});
+
 test('two people who sign in at once get their own', async () => {
   await using server = await startServer({ replicas: 2 });
   const client = await registerClient(server);

@@ -4,6 +4,7 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { RefusedError } from '../../../schemas/failure.ts';
 import { Browser } from '../../world/browser.ts';
 import {
   authorizationUrl,
@@ -156,6 +157,27 @@ test('an answer counts for what was shown, and not for what the client is by the
   assert.ok(second.browser.page.url.searchParams.has('code'));
 });
 
+test('an approved client makes no open redirector: what fails before anybody is asked ends on a page', async () => {
+  await using server = await startServer();
+  const client = await webClient(server);
+  const browser = await approve(server, client);
+  for (const changes of [
+    { prompt: 'none' },
+    { response_type: 'token' },
+    { code_challenge_method: 'plain' },
+    { resource: 'https://elsewhere.example' },
+  ]) {
+    const url = authorizationUrl(server, client, createVerifier(), { redirect_uri: webUri, ...changes });
+    const page = await browser.goto(url, { stopAt: webUri });
+    assert.is(page.status, 400, JSON.stringify(changes));
+  }
+  const unregistered = { redirect_uri: 'https://app.example/other' };
+  assert.is(
+    (await browser.goto(authorizationUrl(server, client, createVerifier(), unregistered))).status,
+    400,
+  );
+});
+
 test('a refusal is not remembered, and what was refused once is asked again', async () => {
   await using server = await startServer();
   const client = await webClient(server);
@@ -252,6 +274,20 @@ test('a person whose consents were ended is asked again, in every browser that w
   assert.ok((await begin(server, client, { browser: one })).asked);
 });
 
+test('a provider that cannot be reached is told to the client, also where nobody was asked', async () => {
+  await using server = await startServer();
+  const client = await webClient(server);
+  const browser = await approve(server, client);
+  server.vault.unreachable.add('corporate');
+  const again = await begin(server, client, { browser });
+  assert.is(again.asked, false);
+  const { searchParams } = browser.page.url;
+  assert.equal(
+    [searchParams.get('error'), searchParams.get('iss')],
+    ['temporarily_unavailable', server.issuer],
+  );
+});
+
 test('who cannot be remembered is signed in all the same', async () => {
   await using server = await startServer();
   const client = await webClient(server);
@@ -262,6 +298,14 @@ test('who cannot be remembered is signed in all the same', async () => {
   await first.browser.goto(first.browser.page.url, { stopAt: webUri });
   assert.ok(first.browser.page.url.searchParams.has('code'), 'loaded again it goes on');
   assert.not((await begin(server, client, { browser: first.browser })).asked);
+
+  const second = await begin(server, client);
+  server.vault.openAccountSession = async () => {
+    throw new RefusedError('session-ended', 'the session has ended');
+  };
+  await decide(second, 'approve');
+  assert.ok(second.browser.page.url.searchParams.has('code'));
+  assert.is(cookieOf(server, second.browser), undefined);
 });
 
 test.run();

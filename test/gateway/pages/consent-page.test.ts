@@ -20,7 +20,7 @@ const request = {
   csrfToken: 'token',
   host: 'mcp.example',
 };
-const render = (changes: Partial<typeof request>) =>
+const render = (changes: Partial<Parameters<typeof createConsentPage>[0]>) =>
   renderPage(createConsentPage({ ...request, ...changes }));
 
 test('it names the client, where the person returns to, and every provider in order', () => {
@@ -48,6 +48,11 @@ test('it tells what the person may refuse, and what it reaches without a sign-in
   assert.not.match(signIn, 'GitHub');
   assert.match(linked, /GitHub<small>github\.example · repo/);
   assert.not.match(render({}), 'It can also use');
+});
+
+test('in the middle of the way it says that somebody has signed in, and where', () => {
+  assert.not.match(render({}), 'signed in already');
+  assert.match(render({ signedIn: true }), /signed in already.*signed in with Corporate as somebody else/);
 });
 
 test('it warns of an address on this computer', () => {

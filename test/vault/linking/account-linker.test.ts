@@ -201,7 +201,7 @@ test('a person who is forgotten holds no linked account either', async () => {
   const alice = await w.signIn('alice');
   await w.link(alice, 'github', 'alice-at-github');
   const underWay = await completeLink(w.t, alice, 'gitlab', 'alice-at-gitlab');
-  const forgotten = await w.t.vault.operator.forgetUser(alice.partition, alice.principal.sub);
+  const forgotten = await w.t.vault.operator.forgetUser(alice.partition, alice.principal);
   assert.equal(forgotten, { sessions: 1, grants: 2 });
   assert.ok((await w.readLog()).every(({ sealed }) => sealed === 0));
   const { accessToken, partition } = alice;
@@ -211,7 +211,7 @@ test('a person who is forgotten holds no linked account either', async () => {
   w.providers.tokens.clear();
   const again = await w.t.reopen();
   w.t = again;
-  assert.ok((await again.vault.operator.hasForgotten(alice.principal.sub)).forgotten);
+  assert.ok((await again.vault.operator.hasForgotten(alice.principal)).forgotten);
 });
 
 test.run();

@@ -68,7 +68,7 @@ test('a session’s grant that was let go gives way too', async () => {
   const { w, alice } = await openWorldOfBoth();
   await using _ = w;
   await w.t.vault.operator.revokeGrants(alice.partition, {
-    userId: alice.principal.sub,
+    principal: alice.principal,
     provider: 'gitlab',
   });
   assert.is(await w.lookUp(alice, 'gitlab'), 'missing');

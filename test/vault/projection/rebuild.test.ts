@@ -188,7 +188,7 @@ function createPlayer(world: TestVault, clock: { ahead: number; now: () => numbe
         );
       case 'revoke':
         return asPerson(step.person, ({ partition, principal }) =>
-          world.vault.operator.revokeGrants(partition, { userId: principal.sub, provider: 'gitlab' }),
+          world.vault.operator.revokeGrants(partition, { principal, provider: 'gitlab' }),
         );
       case 'end-session':
         return asPerson(step.person, ({ partition, principal, uid }) =>

@@ -202,23 +202,23 @@ test('an operator sees what a person holds and takes it away, at one provider or
   const { w, alice } = await openWorld();
   await using _ = w;
   const { operator } = w.t.vault;
-  const userId = alice.principal.sub;
+  const { principal } = alice;
   const list = (provider: string | null = null) =>
-    operator.listGrants({ userId, provider, after: null }).grants.map((grant) => grant.provider);
+    operator.listGrants({ principal, provider, after: null }).grants.map((grant) => grant.provider);
   assert.equal(list().sort(), ['corporate', 'github']);
-  const { grants, more } = operator.listGrants({ userId, provider: 'github', after: null });
+  const { grants, more } = operator.listGrants({ principal, provider: 'github', after: null });
   const [entry] = grants;
   assert.equal([more, entry?.sessionId, entry?.version, entry?.status], [false, null, 1, 'idle']);
   assert.not.match(JSON.stringify(grants), /clear|example|Alice/);
-  assert.equal(operator.listGrants({ userId, provider: 'github', after: entry!.grantId }).grants, []);
-  const revoke = (provider: string | null) => operator.revokeGrants(alice.partition, { userId, provider });
+  assert.equal(operator.listGrants({ principal, provider: 'github', after: entry!.grantId }).grants, []);
+  const revoke = (provider: string | null) => operator.revokeGrants(alice.partition, { principal, provider });
   assert.equal(await revoke('gitlab'), { revoked: 0 });
   assert.equal(await revoke('github'), { revoked: 1 });
   assert.equal(list(), ['corporate']);
   assert.equal(await revoke(null), { revoked: 1 });
   assert.is(await w.lookUp(alice, 'corporate'), 'missing', 'the session lives');
   assert.is(
-    await refusalOf(() => operator.revokeGrants((alice.partition + 1) % 64, { userId, provider: null })),
+    await refusalOf(() => operator.revokeGrants((alice.partition + 1) % 64, { principal, provider: null })),
     'invalid-request',
   );
   const reasons = (await w.facts('grant-revoked')).map(({ reason }) => reason);

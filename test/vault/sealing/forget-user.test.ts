@@ -23,11 +23,9 @@ async function lookUp({ vault }: TestVault, { partition, accessToken }: SignedIn
   }
 }
 
-const userOf = ({ principal }: SignedIn) => principal.sub;
-
 async function forgottenAt({ vault }: TestVault, person: SignedIn): Promise<boolean> {
   for (let wait = 0; wait < 100; wait++) {
-    if ((await vault.operator.hasForgotten(userOf(person))).forgotten) return true;
+    if ((await vault.operator.hasForgotten(person.principal)).forgotten) return true;
     await sleep(10);
   }
   return false;
@@ -49,7 +47,7 @@ async function openTwo(url: string) {
       let done: { sessions: number; grants: number } | undefined;
       await waitFor(async () => {
         const owner = [first, second].find((vault) => vault.ownership.serving().includes(person.partition));
-        done = await owner?.vault.operator.forgetUser(person.partition, userOf(person));
+        done = await owner?.vault.operator.forgetUser(person.partition, person.principal);
         return done !== undefined;
       });
       return done;
@@ -69,7 +67,7 @@ test('the person is gone at every worker at once, others are not, and a new sign
   const manager = await first.connection.jetstreamManager();
   const before = await manager.streams.info(streamNames.vault, { subjects_filter: 'latchkey.log.>' });
 
-  assert.is(first.vault.operator.findUser('corporate', 'the subject of ada').userId, userOf(ada));
+  assert.is(first.vault.operator.findUser('corporate', 'the subject of ada').userId, ada.principal.sub);
   assert.equal(await two.forget(ada), { sessions: 1, grants: 2 });
   for (const vault of [first, second]) {
     assert.ok(await forgottenAt(vault, ada));
@@ -97,7 +95,7 @@ test('the person is gone at every worker at once, others are not, and a new sign
   first.providers.subject = 'the subject of ada';
   const owner = (await lookUpOwner(two, ada)) ?? first;
   const again = await signIn(owner, 'interaction-of-ada-again');
-  assert.is(userOf(again), userOf(ada));
+  assert.is(again.principal.sub, ada.principal.sub);
   assert.is(await lookUp(owner, again), 'ok');
   assert.is(await lookUp(owner, ada), 'session-ended');
   // A restart reads the same out of the log.
@@ -131,7 +129,7 @@ test('the wrapped key is overwritten in the store, and lies in no copy of the pr
       .map(({ name }) => name);
   assert.is(holders(nats.folder).length, 1);
   assert.ok(holders(opened.folder).every((name) => name.startsWith('keys.sqlite')));
-  await opened.vault.operator.forgetUser(ada.partition, userOf(ada));
+  await opened.vault.operator.forgetUser(ada.partition, ada.principal);
   assert.equal(holders(nats.folder), []);
 });
 
@@ -150,7 +148,7 @@ test('a restored copy opens nothing without the old KEYS, and everything with it
     await nats.start();
     await waitFor(async () => (await lookUp(original, ada)) === 'ok');
     await waitFor(async () => {
-      await original.vault.operator.forgetUser(ada.partition, userOf(ada));
+      await original.vault.operator.forgetUser(ada.partition, ada.principal);
       return true;
     });
     await nats.stop();

@@ -153,4 +153,26 @@ test('--online also asks the providers, and tells everything in the same report'
   assert.equal([right.status, right.output.split('\n').at(-2)], [0, 'configuration is valid: 1 warning']);
 });
 
+test('--online also asks the external issuer, where there is no authorization server', async () => {
+  const key = { kty: 'EC', crv: 'P-256', x: 'x', y: 'y', kid: 'one' };
+  await using server = await openAnsweringServer(({ path, headers }) => {
+    const issuer = `http://${headers.host}`;
+    const document = { issuer, jwks_uri: `${issuer}/keys`, subject_types_supported: ['pairwise'] };
+    return { body: JSON.stringify(path === '/keys' ? { keys: [key] } : document) };
+  });
+  const raw: Raw = {
+    incomingAuth: {
+      type: 'oidc',
+      oidc: {
+        ...{ issuer: server.origin, audience: 'https://mcp.example.com/mcp', jwksAllowPrivateIp: true },
+      },
+    },
+    backends: [{ name: 'search', url: 'https://search.example.com/mcp', transport: 'streamable-http' }],
+  };
+  const { status, output } = await validateOnline(raw);
+  assert.is(status, 0, output);
+  assert.match(output, /^warning O-10 {2}linking\.principalClaim/m);
+  assert.match(output, /configuration is valid: 1 warning\n$/);
+});
+
 test.run();

@@ -1,0 +1,50 @@
+/**
+ * Whom a command is about, as the operator writes it: by the id that people have who signed in at the embedded authorization
+ * server, or by issuer and subject where an external issuer says who somebody is.
+ */
+import { type Principal, partitionOf } from '../../schemas/identity.ts';
+import { userIdSchema } from '../../schemas/ids.ts';
+import { StartupError } from '../../schemas/run-process.ts';
+import type { Operator } from './operator.ts';
+
+export interface Person {
+  readonly principal: Principal;
+  /** Where everything of the person is. */
+  readonly partition: number;
+  /** In what is printed. */
+  readonly name: string;
+}
+
+export interface NamedPerson {
+  readonly user: string | undefined;
+  readonly issuer: string | undefined;
+  readonly subject: string | undefined;
+}
+
+type Installation = Pick<Operator, 'realm' | 'partitions'>;
+
+/** @throws StartupError `usage` */
+export function parsePerson(
+  command: string,
+  { realm, partitions }: Installation,
+  { user, issuer, subject }: NamedPerson,
+): Person {
+  const place = (principal: Principal, name: string): Person => ({
+    ...{ principal, name },
+    partition: partitionOf(principal, partitions),
+  });
+  if (user !== undefined && issuer === undefined && subject === undefined) {
+    if (!userIdSchema.safeParse(user).success)
+      throw usage(command, '--user is not an id of the form usr_...');
+    return place({ iss: realm, sub: user }, user);
+  }
+  if (user === undefined && issuer && subject)
+    return place({ iss: issuer, sub: subject }, `the person of ${issuer}`);
+  throw usage(command, 'needs --user ID, or --issuer ISSUER and --subject SUBJECT');
+}
+
+export function usage(command: string, message: string): StartupError {
+  return new StartupError('usage', `${command}: ${message}: see \`latchkey ${command} --help\``, {
+    exitCode: 2,
+  });
+}
