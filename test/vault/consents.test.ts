@@ -2,7 +2,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RefusedError } from '../../schemas/failure.ts';
+import { createCommandId } from '../../schemas/ids.ts';
 import type { Approvable } from '../../schemas/messages/consent.ts';
+import { Secret } from '../../schemas/secret.ts';
 import { openNatsServer } from '../world/nats-server.ts';
 import { openTestVault, type SignedIn, signIn, type TestVault, tokenSet } from '../world/vault.ts';
 import { eventually, minute, openLinkWorld, refusalOf } from './linking/link-world.ts';
@@ -107,6 +109,25 @@ test('a person whom the first provider refuses is known by no browser any more',
   assert.ok(await isKnown(w.t, alice));
   await w.deliver(await w.order(1), failedWith('invalid-grant'));
   await eventually(async () => !(await isKnown(w.t, alice)));
+});
+
+test('who signs out at the first provider is known by no browser any more, and what they approved stays', async () => {
+  await using nats = await openNatsServer();
+  await using opened = await openTestVault({ url: nats.url, chain: ['corporate'] });
+  const claims = Buffer.from('{"sub":"ada"}').toString('base64url');
+  const tokens = tokenSet('corporate', Date.now() + 5 * minute);
+  opened.providers.tokens.set('corporate', { ...tokens, idToken: new Secret(`e30.${claims}.c2ln`) });
+  const ada = await approve(opened, 'interaction-of-ada');
+  assert.ok(await isKnown(opened, ada));
+  opened.providers.logoutTokens.set('good', { subject: 'ada', session: null, tokenId: 'one' });
+  const told = { provider: 'corporate', logoutToken: new Secret('good') };
+  await opened.vault.upstreamLogouts.receive(told, createCommandId());
+  await eventually(async () => !(await isKnown(opened, ada)));
+  const { approvals } = await opened.vault.operator.listApprovals(ada.principal.sub);
+  assert.equal(
+    approvals.map(({ clientId }) => clientId),
+    ['client-1'],
+  );
 });
 
 test.run();
