@@ -339,8 +339,9 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       tellOfEnd(sessionId);
       // A client that gives its token back, and a session that had its time, say nothing against the person.
       if (reason === null || reason === 'revoked') return;
-      if (projection.holdingsOf(principalKey).sessions.length === 0)
-        consents.end(principalKey).catch(onProblem);
+      if (projection.holdingsOf(principalKey).sessions.length > 0) return;
+      const ending = reason === 'upstream-logout' ? consents.signOut : consents.end;
+      ending(principalKey).catch(onProblem);
     },
   });
   const grantIds = createGrantIds(index);
@@ -385,7 +386,16 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     },
   });
 
+  const upstreamLogouts = createUpstreamLogouts({
+    ...{ store, index, grantIds, projection, sessionEnd, revocation, writerOf, now },
+    told: options.chain,
+    identityProvider: options.chain[0],
+    partitions: streams.partitions,
+    providers: options.providers,
+  });
+
   const openSession = createSessionOpener({
+    catchUp: upstreamLogouts.catchUp,
     projection,
     grants,
     dataKeys,
@@ -527,13 +537,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
     openSession,
     linker,
-    upstreamLogouts: createUpstreamLogouts({
-      ...{ store, index, grantIds, projection, sessionEnd, revocation, writerOf, now },
-      told: options.chain,
-      identityProvider: options.chain[0],
-      partitions: streams.partitions,
-      providers: options.providers,
-    }),
+    upstreamLogouts,
     operator,
 
     async endSession(partition, request) {

@@ -243,13 +243,19 @@ export function createChain(options: ChainOptions): Chain {
     grant.addOIDCScope(supportedScopes.join(' '));
     grant.addResourceScope(options.resource, resourceScope);
     const grantId = await grant.save();
-    const { sessionId } = await vault.openSession({
-      interactionUid: interaction.uid,
-      principal,
-      grantId,
-      clientId,
-      lifetimeSeconds: options.sessionSeconds,
-    });
+    let sessionId: string;
+    try {
+      ({ sessionId } = await vault.openSession({
+        interactionUid: interaction.uid,
+        principal,
+        grantId,
+        clientId,
+        lifetimeSeconds: options.sessionSeconds,
+      }));
+    } catch (error) {
+      if (!(error instanceof RefusedError) || error.code !== 'session-ended') throw error;
+      return end(request, response, 'access_denied', 'the sign-in was ended while it was under way');
+    }
     if (sessionId !== sessionIdOf(grantId)) throw new Error('the session does not belong to the grant');
     await keepApprovedClient(vault, clientId);
     const account = await consents.signedIn(request, answer, { principal, grantId });

@@ -131,4 +131,23 @@ test('who signs out at the first provider is known by no browser any more, once 
   await eventually(async () => !(await isKnown(w.t, one)) && !(await isKnown(w.t, two)));
 });
 
+test('who signs out at the first provider is known by no browser any more, and what they approved stays', async () => {
+  await using nats = await openNatsServer();
+  await using opened = await openTestVault({ url: nats.url, chain: ['corporate'] });
+  const claims = Buffer.from('{"sub":"ada"}').toString('base64url');
+  const tokens = tokenSet('corporate', Date.now() + 5 * minute);
+  opened.providers.tokens.set('corporate', { ...tokens, idToken: new Secret(`e30.${claims}.c2ln`) });
+  const ada = await approve(opened, 'interaction-of-ada');
+  assert.ok(await isKnown(opened, ada));
+  opened.providers.logoutTokens.set('good', { subject: 'ada', session: null, tokenId: 'one' });
+  const told = { provider: 'corporate', logoutToken: new Secret('good') };
+  await opened.vault.upstreamLogouts.receive(told, createCommandId());
+  await eventually(async () => !(await isKnown(opened, ada)));
+  const { approvals } = await opened.vault.operator.listApprovals(ada.principal.sub);
+  assert.equal(
+    approvals.map(({ clientId }) => clientId),
+    ['client-1'],
+  );
+});
+
 test.run();

@@ -39,6 +39,8 @@ export interface Consents {
   list(principalKey: string): Promise<Approval[]>;
   /** @param clientId null: of all. @returns how many there were */
   remove(principalKey: string, clientId: string | null): Promise<number>;
+  /** Signs the person out of every browser; what they approved stays. */
+  signOut(principalKey: string): Promise<void>;
   /** Forgets what the person approved, and signs them out of every browser. */
   end(principalKey: string): Promise<void>;
 }
@@ -109,6 +111,10 @@ export function createConsents({ store, now }: { store: AuthStore; now: () => nu
       if (withoutApprovals(known, clientId).approvals.length === known.approvals.length) return 0;
       const before = await change(principalKey, (found) => withoutApprovals(found, clientId));
       return before.approvals.length - withoutApprovals(before, clientId).approvals.length;
+    },
+
+    async signOut(principalKey) {
+      await change(principalKey, (known) => ({ ...known, endedAt: now() }));
     },
 
     async end(principalKey) {

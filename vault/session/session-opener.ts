@@ -15,6 +15,7 @@ import type { DataKeys } from '../sealing/data-keys.ts';
 import type { IdentityIndex } from '../sealing/identity-index.ts';
 import type { KeepRefreshToken } from './kept-refresh-token.ts';
 import { decideSession, type OpenSession } from './session.ts';
+import type { UpstreamLogouts } from './upstream-logout.ts';
 import { upstreamSessionOf } from './upstream-session.ts';
 
 interface Options {
@@ -30,6 +31,8 @@ interface Options {
   /** Their data key is about to be destroyed. */
   readonly isForgetting: (principalKey: string) => boolean;
   readonly keepRefreshToken: KeepRefreshToken;
+  /** What providers told of these sign-ins while they were under way. */
+  readonly catchUp: UpstreamLogouts['catchUp'];
   /** Refuses a principal of another partition. */
   readonly assertOurs: (partition: number, principal: Principal) => void;
 }
@@ -47,7 +50,7 @@ export type OpenSessionFromChain = (
 
 export function createSessionOpener(options: Options): OpenSessionFromChain {
   const { projection, grants, dataKeys, index, log, writerOf, now, chainOf, forgetChain } = options;
-  const { isForgetting, assertOurs, keepRefreshToken } = options;
+  const { isForgetting, assertOurs, keepRefreshToken, catchUp } = options;
 
   function changesOf(command: OpenSession, { collected, skipped }: CompleteChain): Change[] {
     if (isForgetting(command.principalKey))
@@ -107,9 +110,10 @@ export function createSessionOpener(options: Options): OpenSessionFromChain {
       throw new RefusedError('session-ended', 'the session of this grant has ended');
     await dataKeys.ensure(principalKey);
     const endsAt = at + lifetimeSeconds * 1000;
-    const upstreams = chain.collected.flatMap(({ provider, tokens }) =>
-      upstreamSessionOf(index, provider, tokens.idToken),
+    const signIns = chain.collected.flatMap(({ provider, tokens, at }) =>
+      upstreamSessionOf(index, provider, tokens.idToken).map((upstream) => ({ ...upstream, at })),
     );
+    const upstreams = signIns.map(({ at: _, ...upstream }) => upstream);
     const command: OpenSession = {
       ...{ type: 'OpenSession', at, sessionId, principalKey, clientId, endsAt },
       ...(upstreams.length > 0 && { upstreams }),
@@ -119,7 +123,10 @@ export function createSessionOpener(options: Options): OpenSessionFromChain {
       aggregates: [sessionId, ...aggregates],
       decide: () => ({ changes: changesOf(command, chain), result: undefined }),
     });
+    await catchUp(partition, { sessionId, principalKey }, signIns);
     await forgetChain(interactionUid);
+    if (projection.findSession(sessionId) === null)
+      throw new RefusedError('session-ended', 'the person signed out at the identity provider meanwhile');
     return { sessionId };
   };
 }

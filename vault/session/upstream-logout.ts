@@ -4,15 +4,19 @@
  * accounts are kept, and nobody gets at them without a session. At a later one it takes what the sessions hold of that
  * provider. A logout token is used up only after all of it is done: one that failed in the middle may be sent again.
  */
+import * as z from 'zod';
 import { RefusedError } from '../../schemas/failure.ts';
+import { upstreamSubjectKeySchema } from '../../schemas/ids.ts';
 import type { LogoutTokenContent, UpstreamLogout } from '../../schemas/messages/backchannel-logout.ts';
 import type { Secret } from '../../schemas/secret.ts';
+import { timestampSchema } from '../../schemas/token.ts';
 import type { AuthStore } from '../authorization/auth-store.ts';
 import type { GrantIds } from '../grant/grant-ids.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';
 import type { Projection } from '../projection/projection.ts';
 import type { Revocation } from '../revocation/revocation.ts';
 import type { IdentityIndex } from '../sealing/identity-index.ts';
+import type { UpstreamSession } from './session.ts';
 import type { SessionEnd } from './session-end.ts';
 
 export interface ProviderLogouts {
@@ -30,6 +34,18 @@ export interface UpstreamLogouts {
   receive(told: { provider: string; logoutToken: Secret }, commandId: string): Promise<void>;
   /** In this partition. @throws VaultError `ownership-lost` */
   end(partition: number, provider: string, signedOut: UpstreamLogout): Promise<void>;
+  /** For a session that was opened just now: what was told while its sign-in was under way. */
+  catchUp(partition: number, session: SessionHolder, signIns: readonly UpstreamSignIn[]): Promise<void>;
+}
+
+interface SessionHolder {
+  readonly sessionId: string;
+  readonly principalKey: string;
+}
+
+interface UpstreamSignIn extends UpstreamSession {
+  /** When the provider gave its tokens. */
+  readonly at: number;
 }
 
 interface Options {
@@ -52,6 +68,12 @@ interface Options {
 /** A token that is older than ten minutes is refused anyway; clocks may differ by some more. */
 const rememberedMs = 30 * 60_000;
 const recordKind = 'logout-token';
+/** Longer than a sign-in can be under way. */
+const toldForMs = 40 * 60_000;
+const toldKind = 'signed-out';
+/** Of a person's sign-ins of which nobody knows which one it is there. */
+const unknownSession = (subjectKey: string) => `${subjectKey} unknown`;
+const toldSchema = z.object({ at: timestampSchema, subjectKey: upstreamSubjectKeySchema.nullable() });
 
 export function createUpstreamLogouts(options: Options): UpstreamLogouts {
   const { told, identityProvider, partitions, providers, store, index, now } = options;
@@ -65,6 +87,42 @@ export function createUpstreamLogouts(options: Options): UpstreamLogouts {
     throw new RefusedError('conflict', 'this logout token was used before');
   }
 
+  /** Before the sessions end that are there: one that opens meanwhile finds it. */
+  async function tellLater({ subjectKey, sessionKey }: UpstreamLogout): Promise<void> {
+    const at = now();
+    const ids =
+      sessionKey === null
+        ? [subjectKey, subjectKey && unknownSession(subjectKey)]
+        : [sessionKey, subjectKey && unknownSession(subjectKey)];
+    await Promise.all(
+      ids
+        .filter((id) => id !== null)
+        .map((id) => store.put(toldKind, id, { at, subjectKey }, at + toldForMs)),
+    );
+  }
+
+  async function wasTold({ subjectKey, sessionKey, at }: UpstreamSignIn): Promise<boolean> {
+    const ids = [subjectKey, sessionKey ?? unknownSession(subjectKey)];
+    const found = await Promise.all(ids.map((id) => store.find(toldKind, id)));
+    return found.some((record, place) => {
+      if (record === null) return false;
+      const told = toldSchema.parse(record.value);
+      if (told.subjectKey !== null && told.subjectKey !== subjectKey) return false;
+      // A session there that is over does not come back; a person does.
+      return ids[place] === sessionKey || told.at >= at;
+    });
+  }
+
+  async function endAt(partition: number, provider: string, session: SessionHolder): Promise<void> {
+    const writer = writerOf(partition);
+    if (provider === identityProvider) {
+      const gone = await sessionEnd.revoke(writer, session.sessionId, now(), 'upstream-logout');
+      revocation.followUp(gone ?? []);
+    } else {
+      await revocation.revoke(writer, [grantIds.ofSession(session, provider)], 'upstream-logout');
+    }
+  }
+
   return {
     async receive({ provider, logoutToken }, commandId) {
       if (!told.includes(provider)) throw new RefusedError('not-found', 'there is no such provider');
@@ -75,6 +133,7 @@ export function createUpstreamLogouts(options: Options): UpstreamLogouts {
         subjectKey: subject === null ? null : index.upstreamSubjectKey(provider, subject),
         sessionKey: session === null ? null : index.upstreamSessionKey(provider, session),
       };
+      await tellLater(signedOut);
       const all = Array.from({ length: partitions }, (_, partition) => partition);
       await Promise.all(all.map((one) => providers.endUpstreamSessions(one, provider, signedOut)));
       try {
@@ -86,16 +145,15 @@ export function createUpstreamLogouts(options: Options): UpstreamLogouts {
     },
 
     async end(partition, provider, signedOut) {
-      const writer = writerOf(partition);
-      const sessions = projection.upstreamSessions({ partition, ...signedOut });
-      for (const session of sessions) {
-        if (provider === identityProvider) {
-          const gone = await sessionEnd.revoke(writer, session.sessionId, now(), 'upstream-logout');
-          revocation.followUp(gone ?? []);
-        } else {
-          await revocation.revoke(writer, [grantIds.ofSession(session, provider)], 'upstream-logout');
-        }
-      }
+      // Whoever does not own the partition may lack what the log has.
+      writerOf(partition);
+      for (const session of projection.upstreamSessions({ partition, ...signedOut }))
+        await endAt(partition, provider, session);
+    },
+
+    async catchUp(partition, session, signIns) {
+      for (const signIn of signIns)
+        if (await wasTold(signIn)) await endAt(partition, signIn.provider, session);
     },
   };
 }

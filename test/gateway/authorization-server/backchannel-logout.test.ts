@@ -1,7 +1,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { mapCallbackPaths } from '../../../gateway/chain/upstream.ts';
-import { startServer } from './started-server.ts';
+import { RefusedError } from '../../../schemas/failure.ts';
+import { registerClient, signIn, startServer } from './started-server.ts';
 
 const test = suite('back-channel logout');
 
@@ -82,6 +83,19 @@ test('a flood at one address ends there, and keeps no other provider from tellin
   assert.match(headers.get('retry-after') ?? '', /^\d+$/);
   assert.is(server.vault.calls.get('receiveLogoutToken'), 3);
   assert.is((await tell(server, form('good'), { provider: 'gitlab' })).status, 200);
+});
+
+test('a sign-in that the vault ended while it was under way is told to the client as refused', async () => {
+  await using server = await startServer();
+  const client = await registerClient(server);
+  server.vault.openSession = async () => {
+    throw new RefusedError('session-ended', 'the person signed out meanwhile');
+  };
+  const { answer } = await signIn(server, client);
+  assert.equal(
+    [answer.error, answer.state, answer.code],
+    ['access_denied', 'state-of-the-client', undefined],
+  );
 });
 
 test('no provider can have its callback at an address that is taken', () => {

@@ -108,6 +108,45 @@ test('a later provider takes only what the sessions hold of it', async () => {
   assert.equal(w.revokedTokens, ['gitlab-access-token-clear']);
 });
 
+const meanwhile: [what: string, sid: string | undefined, told: Partial<LogoutTokenContent>, ends: boolean][] =
+  [
+    ['of the session there', 'one', { session: 'one' }, true],
+    ['of the person', 'one', { subject: 'a' }, true],
+    ['of the person, in a session that may be another', undefined, { subject: 'a', session: 'two' }, true],
+    ['of another session of the person', 'one', { subject: 'a', session: 'two' }, false],
+    ['of somebody else', 'one', { subject: 'b' }, false],
+    ['of somebody else in a session that is called the same', 'one', { subject: 'b', session: 'one' }, false],
+  ];
+for (const [what, sid, content, ends] of meanwhile)
+  test(`a sign-in that is under way ${ends ? 'ends' : 'goes on'} when the first provider tells ${what}`, async () => {
+    await using w = await openLinkWorld({ chain: ['corporate', 'gitlab'] });
+    const { exchange } = w.providers;
+    w.providers.exchange = async (provider, ...given) => {
+      // Later than that it has the tokens of the first provider.
+      if (provider === 'gitlab') await receive(w, 'corporate', tokenSaying(w, content));
+      return exchange(provider, ...given);
+    };
+    const idTokens = { corporate: { sub: 'a', ...(sid !== undefined && { sid }) } };
+    assert.is(await refusalOf(() => signInWith(w, 'alice', idTokens)), ends ? 'session-ended' : 'none');
+    assert.is((await w.facts('session-ended')).length, ends ? 1 : 0);
+
+    w.providers.exchange = exchange;
+    const again = { corporate: { sub: 'a', ...(sid !== undefined && { sid: 'three' }) } };
+    assert.ok(await isAlive(w, await signInWith(w, 'alice', again, 'interaction-again')));
+  });
+
+test('a sign-in that is under way goes on without a later provider that tells', async () => {
+  await using w = await openLinkWorld({ chain: ['corporate', 'gitlab', 'github'] });
+  const { exchange } = w.providers;
+  w.providers.exchange = async (provider, ...given) => {
+    if (provider === 'github') await receive(w, 'gitlab', tokenSaying(w, { session: 'one' }));
+    return exchange(provider, ...given);
+  };
+  const alice = await signInWith(w, 'alice', { gitlab: { sub: 'a', sid: 'one' } });
+  assert.is(await w.lookUp(alice, 'gitlab'), 'missing');
+  assert.ok(await isAlive(w, alice));
+});
+
 test('a token is used up only when all is done, and then by nobody but who asked', async () => {
   await using w = await openLinkWorld();
   const alice = await signInWith(w, 'alice', { corporate: { sub: 'a', sid: 'one' } });
