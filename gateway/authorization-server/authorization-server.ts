@@ -82,6 +82,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
   const clientDocuments = documentSettings && createClientDocuments({ vault, settings: documentSettings });
   const takeRegistration = createRateLimit(options.registrationLimit ?? defaultRegistrationLimit);
 
+  const authMethods = authMethodsOf(clients, confidentialRegistration);
   const { realm } = instance.description;
   const flights = createTokenFlights({ vault, realm, log });
   const revocation = createRevocation({ vault, realm });
@@ -120,12 +121,13 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     const { signingKeys } = description;
     const documents = createMetadataDocuments({
       ...{ issuer: options.issuer, resource, signingKeys },
-      authMethods: authMethodsOf(clients, confidentialRegistration),
+      authMethods,
       clientDocuments: clientDocuments !== null,
     });
     const answer = createRouter({
       ...{ issuer, resource, chain, documents, flights, revocation, backchannelLogout, clientDocuments },
-      ...{ takeRegistration, confidentialRegistration, log },
+      registrationRules: { offered: authMethods, confidential: confidentialRegistration },
+      ...{ takeRegistration, log },
       library: provider.callback(),
     });
     return { description, answer };

@@ -16,7 +16,7 @@ export interface ConfiguredClient {
 }
 
 /** How a client proves itself that has a secret. */
-export const secretMethods: readonly string[] = ['client_secret_basic', 'client_secret_post'];
+const secretMethods: readonly string[] = ['client_secret_basic', 'client_secret_post'];
 
 /** As the library wants them. */
 export function metadataOfClients(clients: readonly ConfiguredClient[]): ClientMetadata[] {

@@ -5,7 +5,6 @@
 import { type ClientMetadata, errors } from 'oidc-provider';
 import { isLoopback } from '../../schemas/config/address.ts';
 import { findRedirectUriProblem } from '../../schemas/redirect-uri.ts';
-import { secretMethods } from './configured-clients.ts';
 import { supportedScopes } from './scopes.ts';
 
 /** Fields that mean something here. Others, above all addresses that a server would fetch, are not kept. */
@@ -28,22 +27,28 @@ export interface RegistrationProblem {
   readonly description: string;
 }
 
+/** Who may register how. */
+export interface RegistrationRules {
+  /** The methods that the metadata of this server offers: with those of clients that the operator names. */
+  readonly offered: readonly string[];
+  /** Whether a client that registers itself may have a secret. */
+  readonly confidential: boolean;
+}
+
 /**
- * What a client wants to prove itself with is not replaced: it would wait for a secret that never comes. A client on
- * somebody's own computer can keep none (RFC 8252 section 8.5).
- * @param confidential whether a client that registers itself may have a secret
+ * What this server does not offer is refused: a client that asks for it all the same would wait for a secret that never
+ * comes. A client on somebody's own computer can keep none (RFC 8252 section 8.5).
  */
 export function findRegistrationProblem(
   metadata: Readonly<Record<string, unknown>>,
-  confidential: boolean,
+  { offered, confidential }: RegistrationRules,
 ): RegistrationProblem | null {
   const method = metadata.token_endpoint_auth_method ?? 'none';
-  if (method === 'none') return null;
-  const offered = ['none', ...(confidential ? secretMethods : [])];
   if (typeof method !== 'string' || !offered.includes(method)) {
     const description = `token_endpoint_auth_method must be one of: ${offered.join(', ')}`;
     return { error: 'invalid_client_metadata', description };
   }
+  if (method === 'none' || !confidential) return null;
   const uris: unknown[] = Array.isArray(metadata.redirect_uris) ? metadata.redirect_uris : [];
   if (uris.every(isElsewhere)) return null;
   const description =
@@ -57,14 +62,17 @@ function isElsewhere(uri: unknown): boolean {
 }
 
 /** The metadata that the library is given instead of what the client sent. */
-export function normalizeRegistration(metadata: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function normalizeRegistration(
+  metadata: Readonly<Record<string, unknown>>,
+  confidential = false,
+): Record<string, unknown> {
   const kept: Record<string, unknown> = {};
   for (const field of keptFields) if (metadata[field] !== undefined) kept[field] = metadata[field];
   return {
     ...kept,
     grant_types: normalizeGrantTypes(metadata.grant_types),
     // Left out it would be `client_secret_basic` (RFC 7591 section 2), and clients of MCP that leave it out are public.
-    token_endpoint_auth_method: metadata.token_endpoint_auth_method ?? 'none',
+    token_endpoint_auth_method: confidential ? (metadata.token_endpoint_auth_method ?? 'none') : 'none',
     scope: supportedScopes.join(' '),
   };
 }

@@ -23,7 +23,12 @@ import { type ClientDocuments, isClientDocumentUrl } from './client-documents.ts
 import { takeBasicCredentials } from './configured-clients.ts';
 import type { MetadataDocument } from './metadata.ts';
 import { authorizePath, registerPath, revokePath, tokenPath } from './paths.ts';
-import { findRegistrationProblem, normalizeRegistration, type RegistrationProblem } from './registration.ts';
+import {
+  findRegistrationProblem,
+  normalizeRegistration,
+  type RegistrationProblem,
+  type RegistrationRules,
+} from './registration.ts';
 import { normalizeAuthorizationParameters, normalizeTokenParameters } from './request-parameters.ts';
 import type { Revocation } from './revocation.ts';
 import type { TokenFlights } from './token-flight.ts';
@@ -40,8 +45,7 @@ export interface RouterOptions {
   readonly clientDocuments: ClientDocuments | null;
   /** Takes a registration: 0, or the seconds until the next one is allowed. */
   readonly takeRegistration: () => number;
-  /** Whether a client that registers itself may have a secret. */
-  readonly confidentialRegistration: boolean;
+  readonly registrationRules: RegistrationRules;
   readonly library: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly log: Log;
 }
@@ -61,7 +65,7 @@ interface Route {
 export function createRouter(options: RouterOptions): Answer {
   const { issuer, resource, chain, documents, library, log } = options;
   const { flights, revocation, backchannelLogout, clientDocuments } = options;
-  const { takeRegistration, confidentialRegistration } = options;
+  const { takeRegistration, registrationRules } = options;
 
   /** The library would take a vault that is away for a client that does not exist. */
   async function fetchClientOf(parameters: URLSearchParams): Promise<void> {
@@ -100,10 +104,10 @@ export function createRouter(options: RouterOptions): Answer {
       if (waitSeconds > 0) return refuseRegistration(response, waitSeconds);
       if (!hasMediaType(request, 'application/json')) return library(request, response);
       const body = await readBody(request, bodyLimit);
-      const registration = parseRegistration(body);
+      const registration = parseRegistration(body, registrationRules);
       // The library answers with the error of RFC 7591.
       if (registration === null) return library(withBody(request, ''), response);
-      const problem = findRegistrationProblem(registration.metadata, confidentialRegistration);
+      const { problem } = registration;
       if (problem !== null) return refuseMetadata(response, problem);
       await library(withBody(request, registration.text), response);
     },
@@ -216,12 +220,16 @@ function refuseMetadata(response: ServerResponse, { error, description }: Regist
 }
 
 /** Null: no JSON object, or one that is nested so deeply that it cannot be written again. */
-function parseRegistration(body: Buffer): { metadata: Record<string, unknown>; text: string } | null {
+function parseRegistration(
+  body: Buffer,
+  rules: RegistrationRules,
+): { problem: RegistrationProblem | null; text: string } | null {
   try {
     const sent: unknown = JSON.parse(body.toString('utf8'));
     if (typeof sent !== 'object' || sent === null || Array.isArray(sent)) return null;
-    const metadata = normalizeRegistration(sent as Record<string, unknown>);
-    return { metadata, text: JSON.stringify(metadata) };
+    const metadata = sent as Record<string, unknown>;
+    const text = JSON.stringify(normalizeRegistration(metadata, rules.confidential));
+    return { problem: findRegistrationProblem(metadata, rules), text };
   } catch {
     return null;
   }

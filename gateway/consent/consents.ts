@@ -1,13 +1,14 @@
 /**
  * No client gets in unless the person who signs in approved it: on the page of this sign-in, or in an earlier one of this
  * browser, where everything that the page would show is the same. Who says whose browser it is is the account session; a
- * sign-in that ends as somebody else is asked about all the same.
+ * sign-in that ends as somebody else is asked about all the same. Where the memory fails, the page is there.
  */
 import type { IncomingMessage } from 'node:http';
 import * as z from 'zod';
 import { RefusedError } from '../../schemas/failure.ts';
 import type { Principal } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
+import { isVaultUnavailable } from '../authorization-server/vault-failure.ts';
 import type { VaultClient } from '../vault-client.ts';
 import type { AccountCookie } from './account-cookie.ts';
 import { approvableOf, digestOf, type Question } from './question.ts';
@@ -55,7 +56,13 @@ export function createConsents({ vault, cookie, interactionSeconds, log }: Optio
     const asked = approvableOf(question);
     const accountSession = cookie.find(request);
     if (asked === null || accountSession === null || question.prompt !== undefined) return null;
-    return vault.findApprover({ accountSession, asked });
+    try {
+      return await vault.findApprover({ accountSession, asked });
+    } catch (error) {
+      if (!isVaultUnavailable(error)) throw error;
+      log.warn({ err: error }, 'what was approved before is not known now: the person is asked');
+      return null;
+    }
   }
 
   return {
@@ -77,9 +84,8 @@ export function createConsents({ vault, cookie, interactionSeconds, log }: Optio
         const { accountSession } = await vault.openAccountSession({ principal, grantId, approved, former });
         return cookie.create(accountSession);
       } catch (error) {
-        if (!(error instanceof RefusedError)) throw error;
-        // The person is signed in to the client; they will be asked again, no more.
-        log.warn({ code: error.code }, 'a browser was not signed in');
+        if (!(error instanceof RefusedError) && !isVaultUnavailable(error)) throw error;
+        log.warn({ err: error }, 'a consent could not be remembered: the person will be asked again');
         return null;
       }
     },

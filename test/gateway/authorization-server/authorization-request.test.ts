@@ -102,6 +102,27 @@ test('the resource is the same with a trailing slash, at both endpoints', async 
   assert.is((await refresh(server, client, body.refresh_token, { resource: slashed })).status, 200);
 });
 
+test('what the library could do besides is off: no proof of possession, no pushed request, no ID token', async () => {
+  await using server = await startServer();
+  const client = await registerClient(server);
+  const pushed = { request_uri: 'urn:ietf:params:oauth:request_uri:x' };
+  const asked = await new Browser().goto(authorizationUrl(server, client, createVerifier(), pushed), {
+    stopAt: redirectUri,
+  });
+  assert.is(asked.url.searchParams.get('error'), 'request_uri_not_supported');
+  const { answer, verifier } = await signIn(server, client, { changes: { dpop_jkt: 'a'.repeat(43) } });
+  const form = {
+    ...{ grant_type: 'authorization_code', code: answer.code ?? '', code_verifier: verifier },
+    ...{ redirect_uri: redirectUri, client_id: client.client_id },
+  };
+  const response = await fetch(`${server.issuer}/oauth/token`, {
+    ...{ method: 'POST', headers: { dpop: 'e30.e30.e30' }, body: new URLSearchParams(form) },
+  });
+  const body = (await response.json()) as Record<string, string>;
+  assert.equal([response.status, body.token_type, body.id_token], [200, 'Bearer', undefined]);
+  assert.is(claimsOf(body.access_token ?? '').cnf, undefined);
+});
+
 test('a foreign resource at the token endpoint is refused', async () => {
   await using server = await startServer();
   const client = await registerClient(server);

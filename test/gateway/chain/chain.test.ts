@@ -37,6 +37,27 @@ test('nobody is sent anywhere before a person approves', async () => {
   assert.is(browser.page.headers.get('set-cookie'), null);
 });
 
+test('the cookies of a sign-in go to its own pages, and neither to a callback nor to another sign-in', async () => {
+  await using server = await startServer();
+  const client = await registerClient(server);
+  const browser = new Browser();
+  const { url } = await browser.goto(authorizationUrl(server, client, createVerifier()));
+  const namesAt = (path: string) =>
+    browser.cookies.find(new URL(path, server.issuer)).map(({ name }) => name.replace('.sig', ''));
+  assert.equal([...new Set(namesAt(url.pathname))], ['latchkey_interaction']);
+  const resume = url.pathname.replace('/interaction/', '/authorize/');
+  assert.equal([...new Set(namesAt(resume))], ['latchkey_resume']);
+  for (const path of [
+    '/oauth/callback/corporate',
+    '/oauth/interaction/another-interaction-uid',
+    '/oauth/authorize',
+    '/oauth/token',
+    '/mcp',
+    '/',
+  ])
+    assert.equal(namesAt(path), [], path);
+});
+
 test('the leg cookie belongs to the callback, to one leg, and to no script', async () => {
   await using server = await startServer();
   const client = await registerClient(server);

@@ -4,7 +4,7 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { RefusedError } from '../../../schemas/failure.ts';
+import { NoRespondersError, RefusedError } from '../../../schemas/failure.ts';
 import { Browser } from '../../world/browser.ts';
 import {
   authorizationUrl,
@@ -288,24 +288,27 @@ test('a provider that cannot be reached is told to the client, also where nobody
   );
 });
 
-test('who cannot be remembered is signed in all the same', async () => {
+test('where the memory fails the person is asked, and signed in all the same', async () => {
   await using server = await startServer();
   const client = await webClient(server);
-  const first = await begin(server, client);
-  server.vault.failNext('openAccountSession');
-  await decide(first, 'approve');
-  assert.is(first.browser.page.status, 503);
-  await first.browser.goto(first.browser.page.url, { stopAt: webUri });
-  assert.ok(first.browser.page.url.searchParams.has('code'), 'loaded again it goes on');
-  assert.not((await begin(server, client, { browser: first.browser })).asked);
+  const browser = await approve(server, client);
+  server.vault.failNext('findApprover');
+  assert.ok((await begin(server, client, { browser })).asked);
+  assert.not((await begin(server, client, { browser })).asked);
 
-  const second = await begin(server, client);
-  server.vault.openAccountSession = async () => {
-    throw new RefusedError('session-ended', 'the session has ended');
-  };
-  await decide(second, 'approve');
-  assert.ok(second.browser.page.url.searchParams.has('code'));
-  assert.is(cookieOf(server, second.browser), undefined);
+  const { openAccountSession } = server.vault;
+  for (const failure of [
+    new RefusedError('session-ended', 'the session has ended'),
+    new NoRespondersError('nobody answers'),
+  ]) {
+    server.vault.openAccountSession = () => Promise.reject(failure);
+    const first = await begin(server, client);
+    await decide(first, 'approve');
+    assert.ok(first.browser.page.url.searchParams.has('code'), failure.message);
+    assert.is(cookieOf(server, first.browser), undefined);
+  }
+  server.vault.openAccountSession = openAccountSession;
+  assert.ok(cookieOf(server, await approve(server, client)));
 });
 
 test.run();
