@@ -1,34 +1,31 @@
+/**
+ * The vault of one worker, put together: streams and local files, the log with its projection and outbox, sessions and
+ * grants with all that happens to them, and the partitions that the worker owns.
+ */
 import type { NatsConnection } from 'nats';
-import type { RefreshTokenReuse } from '../schemas/config/refresh-token-reuse.ts';
 import { RefusedError } from '../schemas/failure.ts';
-import { type Principal, partitionOf, realmOf } from '../schemas/identity.ts';
+import { realmOf } from '../schemas/identity.ts';
 import { sessionIdOf } from '../schemas/ids.ts';
 import type { OpenAccountSession } from '../schemas/messages/consent.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
-import type { RefreshOutcomeDelivery } from '../schemas/messages/refresh-outcome.ts';
 import type { SessionEndedNotice } from '../schemas/messages/session-ended.ts';
-import type { EndSessionRequest } from '../schemas/messages/sign-in.ts';
 import type { Secret } from '../schemas/secret.ts';
 import { noticeSubject, streamNames, streamSubjects } from '../schemas/subjects.ts';
 import { type AuthRecords, createAuthRecords } from './authorization/auth-records.ts';
 import { openAuthStore } from './authorization/auth-store.ts';
-import type { LegStatus } from './authorization/chain-rules.ts';
 import { type Consents, createConsents } from './authorization/consents.ts';
-import { createSignIn, type ProviderSignIns, type SignIn } from './authorization/sign-in.ts';
+import { createSignIn, type SignIn } from './authorization/sign-in.ts';
 import { createTokenUses, type TokenUses } from './authorization/token-uses.ts';
 import { createCallerIdentification } from './caller.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
 import { VaultError } from './errors.ts';
 import { startEviction } from './eviction.ts';
-import {
-  createExchangedTokens,
-  type ProviderExchanges,
-  type TokenExchange,
-} from './exchange/exchanged-tokens.ts';
-import { createExternalCallerVerifier, type ExternalIssuer } from './external-caller.ts';
+import { createExchangedTokens } from './exchange/exchanged-tokens.ts';
+import { createExternalCallerVerifier } from './external-caller.ts';
 import { createGrantIds } from './grant/grant-ids.ts';
 import { createGrantStore } from './grant/grant-store.ts';
 import { type AccountLinker, createAccountLinker } from './linking/account-linker.ts';
+import { createSkipLinked, type SkipLinked } from './linking/linked-accounts.ts';
 import { openLocalFiles } from './local-files.ts';
 import { openJetStreamEventLog } from './log/jetstream-event-log.ts';
 import { whenItAnswers } from './log/patience.ts';
@@ -41,36 +38,34 @@ import { createGrantAdministration } from './operator/grant-administration.ts';
 import { createOperatorCommands, type OperatorCommands } from './operator/operator-commands.ts';
 import { createHeldPartitions } from './ownership/held-partitions.ts';
 import { openJetStreamLeaseStore } from './ownership/jetstream-lease-store.ts';
-import { createLeaseClock, type LeaseClock } from './ownership/lease-clock.ts';
-import { type Ownership, type OwnershipTimes, startOwnership } from './ownership/ownership.ts';
+import { createLeaseClock } from './ownership/lease-clock.ts';
+import { type Ownership, startOwnership } from './ownership/ownership.ts';
 import { createProjectionFollower } from './projection/projection-follower.ts';
+import { createRecordDelivered, type RecordDelivered } from './refresh/delivered-outcomes.ts';
 import { startKeepAlive } from './refresh/keep-alive.ts';
 import { createLastUses } from './refresh/last-uses.ts';
 import { createProviderLimits, type ProviderLimitSettings } from './refresh/provider-limits.ts';
 import { startRefreshSchedule } from './refresh/refresh-schedule.ts';
-import { createRefresher, type ProviderRefreshes } from './refresh/refresher.ts';
+import { createRefresher } from './refresh/refresher.ts';
 import { startUseRecords } from './refresh/use-records.ts';
 import { createRevocation } from './revocation/revocation.ts';
-import { createUpstreamRevocation, type RevocationFailure } from './revocation/upstream-revocation.ts';
+import { createUpstreamRevocation } from './revocation/upstream-revocation.ts';
 import { createDataKeys } from './sealing/data-keys.ts';
 import { createIdentityIndex } from './sealing/identity-index.ts';
-import type { KeyRing } from './sealing/key-ring.ts';
 import { createKeyRotation } from './sealing/key-rotation.ts';
 import { openWrappedKeyStore } from './sealing/wrapped-key-store.ts';
 import { createKeepRefreshToken } from './session/kept-refresh-token.ts';
-import type { EndSession } from './session/session.ts';
+import { createSessionCheck } from './session/session-check.ts';
 import { createSessionEnd } from './session/session-end.ts';
 import { createSessionIdentity } from './session/session-identity.ts';
 import { createSessionOpener, type OpenSessionFromChain } from './session/session-opener.ts';
-import {
-  createUpstreamLogouts,
-  type ProviderLogouts,
-  type UpstreamLogouts,
-} from './session/upstream-logout.ts';
+import { createSignOut, type SignOut } from './session/session-sign-out.ts';
+import { createUpstreamLogouts, type UpstreamLogouts } from './session/upstream-logout.ts';
 import { createAccessTokenSigner } from './signing/access-token-signer.ts';
 import { createAccessTokenVerifier } from './signing/access-token-verifier.ts';
 import { noSigningKeys, openSigningKeys, signingKeyName } from './signing/signing-keys.ts';
 import { startTimedRotation } from './signing/timed-rotation.ts';
+import type { Serving, VaultOptions } from './vault-options.ts';
 
 export interface Vault extends AsyncDisposable {
   readonly description: InstanceDescription;
@@ -82,21 +77,15 @@ export interface Vault extends AsyncDisposable {
   openAccountSession(partition: number, request: OpenAccountSession): Promise<{ accountSession: Secret }>;
   readonly commands: CommandMemory;
   readonly findUpstreamTokens: LookUp;
-  /** Passes over the providers of a chain at which its person has a linked account that still serves. */
-  skipLinked(
-    partition: number,
-    request: { interactionUid: string; principal: Principal },
-  ): Promise<{ status: LegStatus }>;
+  readonly skipLinked: SkipLinked;
   readonly openSession: OpenSessionFromChain;
   readonly linker: AccountLinker;
-  /** Takes the session of an authorization server's grant away, with all that it holds. */
-  endSession(partition: number, request: EndSessionRequest): Promise<{ status: 'ended' | 'not-found' }>;
+  readonly endSession: SignOut;
   readonly upstreamLogouts: UpstreamLogouts;
   readonly operator: OperatorCommands;
   /** @returns r || s in base64url */
   signAccessToken(partition: number, kid: string, signingInput: string): string;
-  /** `provider`: whose worker delivers it; it can speak for grants of no other. Durable when it resolves. */
-  recordRefreshOutcome(partition: number, provider: string, delivery: RefreshOutcomeDelivery): Promise<void>;
+  readonly recordRefreshOutcome: RecordDelivered;
   /** A round of eviction, as the vault makes them by itself. @returns how many sessions and grants went */
   evict(): Promise<number>;
   /** A round of writing down which linked accounts are used, as the vault makes them by itself. @returns how many */
@@ -107,68 +96,6 @@ export interface Vault extends AsyncDisposable {
   rotateSigningKeys(): Promise<void>;
   /** Begins to take partitions; ends, in order, when the result is disposed. */
   own(serving: Serving): Ownership;
-}
-
-/** How the partitions that this worker owns come to be answered for. */
-export interface Serving {
-  serve(partition: number): unknown;
-  /** Resolves when no request of this partition is taken any more. */
-  release(partition: number): Promise<void>;
-}
-
-export interface VaultOptions {
-  readonly connection: NatsConnection;
-  readonly keyRing: KeyRing;
-  readonly issuer: string;
-  readonly audiences: readonly string[];
-  /** Whose tokens are accepted in place of those that are signed here. */
-  readonly external?: ExternalIssuer;
-  /** The longest life of an access token that is signed, seconds. */
-  readonly maxAccessTokenSeconds: number;
-  /** A signing key is rotated at this age; by default at none. */
-  readonly signingKeyMs?: number;
-  /** The providers of the sign-in chain, in order. */
-  readonly chain: readonly string[];
-  /** Those of the chain without which a sign-in goes on. */
-  readonly optional?: readonly string[];
-  /** The provider whose final no ends sessions; by default none is asked. */
-  readonly identityProvider?: string;
-  /** The providers at which accounts can be linked. */
-  readonly linkable: readonly string[];
-  /** So long after its last use a linked account goes, where its provider did not say how long it lives. */
-  readonly linkedIdleMs: number;
-  /** Whether refresh tokens of linked accounts are used before they expire of idleness. */
-  readonly keepLinkedAlive: boolean;
-  readonly providers: ProviderSignIns & ProviderRefreshes & ProviderExchanges & ProviderLogouts;
-  /** What backends are sent in exchange for tokens of the providers; by default nothing. */
-  readonly tokenExchanges?: readonly TokenExchange[];
-  /** A token with less life than this is refreshed while it is still served, seconds. */
-  readonly refreshAheadSeconds: number;
-  /** A grant that was used within this time is refreshed ahead of its expiry without being asked for, seconds. */
-  readonly refreshUsedWithinSeconds?: number;
-  readonly refreshLimits?: ProviderLimitSettings;
-  /** Holds `projection.sqlite` and `outbox.sqlite`. */
-  readonly folder: string;
-  /** The boot id of this worker. */
-  readonly worker: string;
-  /** Replicas of the streams that are made; 3 in a cluster. */
-  readonly replicas: number;
-  readonly now: () => number;
-  readonly random: () => number;
-  readonly onProblem: (error: unknown) => void;
-  /** Tokens that were taken away here are still good at their provider. */
-  readonly onRevocationFailed: (failure: RevocationFailure) => void;
-  readonly ownershipTimes?: OwnershipTimes;
-  /** By default the larger of what the monotonic clock and `now` say. */
-  readonly leaseClock?: LeaseClock;
-  /** A claim without an outcome may be taken over after this time. */
-  readonly claimMs?: number;
-  /** The same for the use of a code or refresh token of our own. */
-  readonly tokenUseClaimMs?: number;
-  /** For each provider what it does with a refresh token that was used before. */
-  readonly refreshTokenReuse?: ReadonlyMap<string, RefreshTokenReuse>;
-  /** The projection cannot be written, or the log not be read: this worker must stop. */
-  readonly onFatal: (error: VaultError) => void;
 }
 
 const defaultRefreshLimits: ProviderLimitSettings = { concurrency: 256, perSecond: 200 };
@@ -355,11 +282,12 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     writers: held.writers,
   });
 
-  const assertOurs = (partition: number, principal: Principal): void => {
-    if (partitionOf(principal, streams.partitions) !== partition) {
-      throw new RefusedError('invalid-request', 'this principal is not of this partition');
-    }
-  };
+  const check = createSessionCheck({
+    ...{ projection, index, now },
+    partitions: streams.partitions,
+    assertNotRefused: sessionIdentity.assertNotRefused,
+  });
+  const { assertOurs } = check;
 
   const forgetting = createForgetting({
     ...{ projection, dataKeys, index, writerOf, now, assertOurs },
@@ -445,17 +373,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     audiences,
     maxLifetimeSeconds: options.maxAccessTokenSeconds,
     now,
-    assertSession: (partition, { sub, tsid, client_id: clientId }) => {
-      assertOurs(partition, { iss: realm, sub });
-      const session = projection.findSession(tsid);
-      const principalKey = index.principalKey({ iss: realm, sub });
-      if (!session || session.endsAt <= now())
-        throw new RefusedError('session-ended', 'the session has ended');
-      if (session.principalKey !== principalKey || session.clientId !== clientId) {
-        throw new RefusedError('invalid-request', 'the session does not belong to this subject and client');
-      }
-      sessionIdentity.assertNotRefused(partition, { sessionId: tsid, principalKey });
-    },
+    assertSession: (partition, { sub, tsid, client_id: clientId }) =>
+      check.assertLive(partition, { principal: { iss: realm, sub }, sessionId: tsid, clientId }),
   });
 
   const signingKeyRotation = startTimedRotation({
@@ -466,23 +385,6 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   });
 
   const records = createAuthRecords({ store, now });
-
-  /** null: it is not there, or not theirs. */
-  async function sessionToEnd(
-    partition: number,
-    request: EndSessionRequest,
-  ): Promise<{ sessionId: string | null; reason: EndSession['reason'] }> {
-    if ('accessToken' in request) {
-      const { sessionId } = await identify(partition, request.accessToken);
-      const theirs = sessionId !== null && projection.findSession(sessionId)?.clientId === request.clientId;
-      return { sessionId: theirs ? sessionId : null, reason: 'revoked' };
-    }
-    const { principal, grantId, reason } = request;
-    assertOurs(partition, principal);
-    const sessionId = sessionIdOf(grantId);
-    const theirs = projection.findSession(sessionId)?.principalKey === index.principalKey(principal);
-    return { sessionId: theirs ? sessionId : null, reason };
-  }
 
   return {
     get description() {
@@ -500,15 +402,11 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     signIn,
     findApprover: consents.findApprover,
     async openAccountSession(partition, { principal, grantId, approved, former }) {
-      assertOurs(partition, principal);
-      const sessionId = sessionIdOf(grantId);
       const principalKey = index.principalKey(principal);
       const assertSignedIn = () => {
-        const session = projection.findSession(sessionId);
-        const lives = session?.principalKey === principalKey && session.endsAt > now();
-        if (!lives || forgetting.isForgetting(principalKey))
+        check.assertLive(partition, { principal, sessionId: sessionIdOf(grantId) });
+        if (forgetting.isForgetting(principalKey))
           throw new RefusedError('session-ended', 'the session has ended');
-        sessionIdentity.assertNotRefused(partition, { sessionId, principalKey });
       };
       const person = { principal, principalKey };
       const given = { approved, former };
@@ -523,44 +421,15 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       refreshAheadSeconds: options.refreshAheadSeconds,
     }),
 
-    async skipLinked(partition, { interactionUid, principal }) {
-      assertOurs(partition, principal);
-      const principalKey = index.principalKey(principal);
-      const at = now();
-      const isLinked = (provider: string) => {
-        const grant = projection.findGrant(index.linkedGrantId(principalKey, provider));
-        if (grant === null || grant.refreshStatus === 'reauth-required') return false;
-        return grant.refreshable || grant.expiresAt === null || grant.expiresAt > at;
-      };
-      return { status: await signIn.skipLinked(interactionUid, principal, isLinked) };
-    },
-
+    skipLinked: createSkipLinked({ ...{ check, projection, index, now }, chains: signIn }),
     openSession,
     linker,
     upstreamLogouts,
     operator,
 
-    async endSession(partition, request) {
-      const { sessionId, reason } = await sessionToEnd(partition, request);
-      if (sessionId === null) return { status: 'not-found' };
-      const gone = await sessionEnd.revoke(writerOf(partition), sessionId, now(), reason);
-      revocation.followUp(gone ?? []);
-      return { status: gone ? 'ended' : 'not-found' };
-    },
-
+    endSession: createSignOut({ ...{ identify, projection, check, sessionEnd, revocation, writerOf, now } }),
     signAccessToken: sign,
-
-    async recordRefreshOutcome(partition, provider, delivery) {
-      // First of all: what another worker may have read already is not "not found" here.
-      writerOf(partition);
-      if (await revocation.takeLate(partition, provider, delivery)) return;
-      const grant = projection.findGrant(delivery.grantId);
-      if (!grant) throw new RefusedError('not-found', 'there is no such grant');
-      if (grant.provider !== provider || grant.partition !== partition) {
-        throw new RefusedError('invalid-request', `this grant is not one of ${provider} in this partition`);
-      }
-      await refresher.record(partition, delivery);
-    },
+    recordRefreshOutcome: createRecordDelivered({ ...{ writerOf, projection, revocation, refresher } }),
 
     evict: eviction.round,
     recordUses: useRecords.round,

@@ -66,10 +66,10 @@ test('nothing is remembered of a session that is not there, or somebody else’s
   const ada = await approve(opened, 'interaction-of-ada');
   const bob: SignedIn = await signIn(opened, 'interaction-of-bob', 'the subject of bob');
   await end(opened, ada, 'revoked');
-  for (const [who, grantId] of [
-    [ada, 'grant-of-interaction-of-ada'],
-    [ada, 'grant-of-interaction-of-bob'],
-    [bob, 'grant-of-nobody-at-all'],
+  for (const [who, grantId, code] of [
+    [ada, 'grant-of-interaction-of-ada', 'session-ended'],
+    [ada, 'grant-of-interaction-of-bob', 'invalid-request'],
+    [bob, 'grant-of-nobody-at-all', 'session-ended'],
   ] as const) {
     const request = { principal: who.principal, grantId, approved: asked, former: null };
     const error = await opened.vault.openAccountSession(who.partition, request).then(
@@ -77,7 +77,7 @@ test('nothing is remembered of a session that is not there, or somebody else’s
       (refused) => refused,
     );
     assert.instance(error, RefusedError);
-    assert.is(error.code, 'session-ended');
+    assert.is(error.code, code);
   }
   assert.equal((await opened.vault.operator.listApprovals(bob.principal.sub)).approvals, []);
 });
