@@ -20,7 +20,7 @@ import {
 import { authMethodsOf, type ConfiguredClient } from './configured-clients.ts';
 import { createMetadataDocuments } from './metadata.ts';
 import { createProvider } from './provider.ts';
-import { createRateLimit, type RateLimitSettings } from './rate-limit.ts';
+import { createRateLimit, defaultSignInLimit, type RateLimitSettings } from './rate-limit.ts';
 import { defaultRegistrationLimit } from './registered-clients.ts';
 import { createRevocation } from './revocation.ts';
 import { createRouter } from './router.ts';
@@ -39,6 +39,7 @@ export interface AuthorizationServerOptions {
   readonly upstreams: readonly Upstream[];
   readonly settings?: Partial<AuthorizationServerSettings>;
   readonly registrationLimit?: RateLimitSettings;
+  readonly signInLimit?: RateLimitSettings;
   /** Of logout tokens, for each provider. */
   readonly logoutLimit?: RateLimitSettings;
   /** Whether a client that registers itself may have a secret; by default none may. */
@@ -81,6 +82,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
   const { clientDocuments: documentSettings = defaultClientDocuments } = options;
   const clientDocuments = documentSettings && createClientDocuments({ vault, settings: documentSettings });
   const takeRegistration = createRateLimit(options.registrationLimit ?? defaultRegistrationLimit);
+  const takeSignIn = createRateLimit(options.signInLimit ?? defaultSignInLimit);
 
   const authMethods = authMethodsOf(clients, confidentialRegistration);
   const { realm } = instance.description;
@@ -127,7 +129,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     const answer = createRouter({
       ...{ issuer, resource, chain, documents, flights, revocation, backchannelLogout, clientDocuments },
       registrationRules: { offered: authMethods, confidential: confidentialRegistration },
-      ...{ takeRegistration, log },
+      ...{ takeRegistration, takeSignIn, log },
       library: provider.callback(),
     });
     return { description, answer };

@@ -1,6 +1,6 @@
 /**
- * What anybody may have done here, registering (RFC 7591 section 5) and naming an address to be visited, is limited in
- * rate for all of them together: a flood ends at the gateway, and who is refused is told when to come back.
+ * What anybody may have done here, registering (RFC 7591 section 5), beginning a sign-in and naming an address to be
+ * visited, is limited in rate for all of them together: a flood ends at the gateway, and who is refused is told when to come back.
  */
 
 export interface RateLimitSettings {
@@ -8,6 +8,9 @@ export interface RateLimitSettings {
   readonly burst: number;
   readonly perMinute: number;
 }
+
+/** A company that comes to work gets in at once; what a flood leaves behind in half an hour fits into the store. */
+export const defaultSignInLimit: RateLimitSettings = { burst: 5_000, perMinute: 1_200 };
 
 /** @returns takes one: 0, or the seconds until the next one is allowed */
 export function createRateLimit(

@@ -46,12 +46,16 @@ export interface RouterOptions {
   /** Takes a registration: 0, or the seconds until the next one is allowed. */
   readonly takeRegistration: () => number;
   readonly registrationRules: RegistrationRules;
+  /** Takes the beginning of a sign-in, likewise. */
+  readonly takeSignIn: () => number;
   readonly library: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly log: Log;
 }
 
 const bodyLimit = 32 * 1024;
 const metadataMaxAgeSeconds = 300;
+/** Of an authorization request: client id, redirect URI and state may each be long. */
+const longestQuery = 8 * 1024;
 
 type Answer = (request: IncomingMessage, response: ServerResponse, target: RequestTarget) => Promise<void>;
 
@@ -65,7 +69,7 @@ interface Route {
 export function createRouter(options: RouterOptions): Answer {
   const { issuer, resource, chain, documents, library, log } = options;
   const { flights, revocation, backchannelLogout, clientDocuments } = options;
-  const { takeRegistration, registrationRules } = options;
+  const { takeRegistration, takeSignIn, registrationRules } = options;
 
   /** The library would take a vault that is away for a client that does not exist. */
   async function fetchClientOf(parameters: URLSearchParams): Promise<void> {
@@ -115,6 +119,16 @@ export function createRouter(options: RouterOptions): Answer {
   const authorize: Route = {
     methods: ['GET'],
     async answer(request, response, { search }) {
+      const refuse = (status: number, error: string, description: string, headers = {}) =>
+        sendRefusal(request, response, { status, error, description, headers, host: issuer.host });
+      // What is kept of a sign-in that anybody begins is bounded: in size, and in number.
+      if (search.length > longestQuery) return refuse(414, 'invalid_request', 'the request is too long');
+      const waitSeconds = takeSignIn();
+      if (waitSeconds > 0) {
+        const description = `too many people sign in at the moment, try again in ${waitSeconds} s`;
+        const headers = { 'retry-after': String(waitSeconds) };
+        return refuse(429, 'temporarily_unavailable', description, headers);
+      }
       const parameters = normalizeAuthorizationParameters(search, resource);
       await fetchClientOf(parameters);
       request.url = `${authorizePath}?${parameters}`;
@@ -245,7 +259,8 @@ interface Refusal {
 
 function textOf(status: number): ErrorText {
   if (status === 404) return errorTexts.notFound;
-  return status === 503 ? errorTexts.unavailable : errorTexts.broken;
+  if (status === 414) return errorTexts.refused;
+  return status === 503 || status === 429 ? errorTexts.unavailable : errorTexts.broken;
 }
 
 /** A page for people, JSON for programs. */

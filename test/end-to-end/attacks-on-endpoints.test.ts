@@ -12,6 +12,7 @@ import {
   registerClient,
 } from '../gateway/authorization-server/started-server.ts';
 import { assertFramesNothing, get, openAttackedInstallation } from '../world/attacked-installation.ts';
+import { Browser } from '../world/browser.ts';
 import { type RawAnswer, sendHeaders } from '../world/raw-http.ts';
 
 const test = suite('attacks on endpoints');
@@ -157,6 +158,28 @@ test('no address and no answer follows a foreign host', async () => {
   for (const [index, { status, body, headers }] of pinned.entries()) {
     assert.is(status, honest[index]!.status);
     assert.not.match(body + JSON.stringify(headers), 'evil');
+  }
+});
+
+test('no page of any kind can be framed, and none is kept', async () => {
+  const client = await registerClient(server);
+  const consent = await new Browser().goto(authorizationUrl(server, client, createVerifier()));
+  assertFramesNothing('consent', consent.headers);
+  for (const path of [
+    '/',
+    '/oauth/authorize',
+    '/oauth/authorize/some-interaction-uid',
+    '/oauth/callback/gitlab',
+    '/oauth/callback/nobody',
+    '/oauth/interaction/some-interaction-uid',
+    '/oauth/interaction/some-interaction-uid/done',
+    '/oauth/nothing',
+    '/.well-known/nothing',
+  ]) {
+    const { status, headers } = await get(issuer + path);
+    assert.match(headers.get('content-type') ?? '', 'text/html', path);
+    assert.ok(path === '/' ? status === 200 : status >= 400, `${path}: ${status}`);
+    assertFramesNothing(path, headers);
   }
 });
 

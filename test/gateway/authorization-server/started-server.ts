@@ -38,6 +38,7 @@ export type StartOptions = {
   publicIssuer?: string;
   log?: Log;
   registrationLimit?: RateLimitSettings;
+  signInLimit?: RateLimitSettings;
   logoutLimit?: RateLimitSettings;
   /** Those that speak OpenID Connect; by default all. */
   openIdProviders?: readonly string[];
@@ -96,6 +97,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       confidentialRegistration: options.confidentialRegistration ?? false,
       ...(options.clientDocuments === null ? { clientDocuments: null } : {}),
       ...(options.logoutLimit ? { logoutLimit: options.logoutLimit } : {}),
+      ...(options.signInLimit ? { signInLimit: options.signInLimit } : {}),
       ...(options.registrationLimit ? { registrationLimit: options.registrationLimit } : {}),
     });
   const createReplicas = (scopes: readonly string[]) =>
