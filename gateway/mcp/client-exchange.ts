@@ -26,11 +26,12 @@ export interface ClientExchange extends MessageSink, Disposable {
 const keepAliveMs = 15_000;
 /** A client that does not read is not served: so much may wait for it, and so long. */
 const maxUnreadBytes = 64 * 1024 * 1024;
-const maxUnreadMs = 60_000;
+const longestUnreadMs = 60_000;
 
 export function openEventStream(
   res: ServerResponse,
   headers: Readonly<Record<string, string>> = {},
+  maxUnreadMs = longestUnreadMs,
 ): MessageSink & Disposable {
   res.writeHead(200, {
     'content-type': 'text/event-stream',
@@ -50,7 +51,7 @@ export function openEventStream(
       if (res.writableLength > maxUnreadBytes) res.destroy();
       return true;
     },
-    room: () => (res.writableNeedDrain && !res.destroyed ? untilRead(res) : null),
+    room: () => (res.writableNeedDrain && !res.destroyed ? untilRead(res, maxUnreadMs) : null),
     [Symbol.dispose]() {
       stop();
       if (!res.writableEnded) res.end();
@@ -58,7 +59,7 @@ export function openEventStream(
   };
 }
 
-function untilRead(res: ServerResponse): Promise<void> {
+function untilRead(res: ServerResponse, maxUnreadMs: number): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);

@@ -44,8 +44,11 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
       response.cancel();
       throw new BackendHttpError(response.status);
     }
-    for await (const { message } of readMessages(response, { maxMessageBytes, onEndpoint }))
-      if (message !== null) receive(message);
+    for await (const { message } of readMessages(response, { maxMessageBytes, onEndpoint })) {
+      const waiting = (message && receive(message)?.events.room?.()) ?? null;
+      // The stream is that of one person, and what else comes by it waits for the same client.
+      if (waiting !== null) await Promise.all([...calls.values()].map(({ limit }) => limit.during(waiting)));
+    }
     throw new BackendCutOffError({ cause: new Error('the stream has ended') });
   }
 
@@ -55,11 +58,12 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
     endpoint.resolve(`${url.pathname}${url.search}`);
   }
 
-  function receive(message: JsonObject): void {
+  /** @returns the call that goes on with it */
+  function receive(message: JsonObject): Call | undefined {
     const { id, method } = message;
     if (method === undefined) {
       if (isRequestId(id)) settle(id, message);
-      return;
+      return undefined;
     }
     const call = callOf(message);
     call?.limit.renew();
@@ -68,6 +72,7 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
       limit: call?.limit ?? null,
       tell: tellInPassing,
     });
+    return call;
   }
 
   function settle(id: RequestId, message: JsonObject): void {

@@ -1,6 +1,8 @@
 /** Results of many megabytes: what a client has not read yet is not asked of the backend. */
 import { once } from 'node:events';
-import { type IncomingMessage, request } from 'node:http';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -10,6 +12,8 @@ import { startTestGateway, type TestGateway } from '../test-gateway.ts';
 
 const test = suite('gateway/mcp large results');
 const mebibyte = 1024 * 1024;
+/** Of what a backend sends, MiB: more than fits between it and the client. */
+const total = 48;
 
 /** The answer's head has come, and nothing of the body is read yet. */
 async function callWhoami(gateway: TestGateway): Promise<IncomingMessage> {
@@ -23,7 +27,6 @@ async function callWhoami(gateway: TestGateway): Promise<IncomingMessage> {
 test('a backend that sends faster than the client reads is read as fast as the client reads', async () => {
   await using backend = await startTestBackend();
   await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
-  const total = 48;
   let sent = 0;
   backend.intercept = async (_req, res, body) => {
     if (!body.includes('"tools/call"')) return false;
@@ -40,9 +43,57 @@ test('a backend that sends faster than the client reads is read as fast as the c
     return true;
   };
 
+  await readSlowly(gateway, () => sent);
+});
+
+test('so is a backend of the older transport, whose answers come by a stream of their own', async () => {
+  let sent = 0;
+  const streams: ServerResponse[] = [];
+  const say = async (message: object) => {
+    const stream = streams.at(-1)!;
+    const data = `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', ...message })}\n\n`;
+    if (!stream.write(data)) await once(stream, 'drain');
+  };
+  const server = createServer(async (req, res) => {
+    if (req.method === 'GET') {
+      res.writeHead(200, { 'content-type': 'text/event-stream' });
+      res.write('event: endpoint\ndata: /post\n\n');
+      streams.push(res);
+      return;
+    }
+    const { id, method } = JSON.parse(await text(req));
+    res.writeHead(202).end();
+    if (method === 'initialize') {
+      const serverInfo = { name: 'sse', version: '1' };
+      const result = { protocolVersion: '2024-11-05', capabilities: { tools: {} }, serverInfo };
+      await say({ id, result });
+    }
+    const tool = { name: 'whoami', inputSchema: { type: 'object' } };
+    if (method === 'tools/list') await say({ id, result: { tools: [tool] } });
+    if (method !== 'tools/call') return;
+    for (; sent < total; sent += 1) {
+      const params = { progressToken: 'p', progress: sent, message: 'x'.repeat(mebibyte) };
+      await say({ method: 'notifications/progress', params });
+    }
+    await say({ id, result: { content: [] } });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/sse`;
+  try {
+    await using gateway = await startTestGateway({ backends: [{ name: 'b', url, transport: 'sse' }] });
+    await readSlowly(gateway, () => sent);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+/** Reads nothing until the backend sends nothing any more, and then all of it. */
+async function readSlowly(gateway: TestGateway, sent: () => number): Promise<void> {
   const response = await callWhoami(gateway);
-  for (let before = -1; before !== sent; await pause(500)) before = sent;
-  assert.ok(sent < total, `${sent} MiB went on although nobody reads`);
+  for (let before = -1; before !== sent(); await pause(500)) before = sent();
+  assert.ok(sent() < total, `${sent()} MiB went on although nobody reads`);
   let length = 0;
   let end = '';
   for await (const piece of response) {
@@ -51,7 +102,7 @@ test('a backend that sends faster than the client reads is read as fast as the c
   }
   assert.ok(length > total * mebibyte);
   assert.match(end, '"id":5');
-  assert.is(sent, total);
-});
+  assert.is(sent(), total);
+}
 
 test.run();
