@@ -128,8 +128,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     });
     const answer = createRouter({
       ...{ issuer, resource, chain, documents, flights, revocation, backchannelLogout, clientDocuments },
-      registrationRules: { offered: authMethods, confidential: confidentialRegistration },
-      ...{ takeRegistration, takeSignIn, log },
+      ...{ takeRegistration, takeSignIn, confidentialRegistration, log },
       library: provider.callback(),
     });
     return { description, answer };

@@ -27,25 +27,20 @@ export interface RegistrationProblem {
   readonly description: string;
 }
 
-/** Who may register how. */
-export interface RegistrationRules {
-  /** The methods that the metadata of this server offers: with those of clients that the operator names. */
-  readonly offered: readonly string[];
-  /** Whether a client that registers itself may have a secret. */
-  readonly confidential: boolean;
-}
+/** Of a client: by PKCE alone, or by a secret beside it. */
+const authMethods: readonly unknown[] = ['none', 'client_secret_basic', 'client_secret_post'];
 
 /**
- * What this server does not offer is refused: a client that asks for it all the same would wait for a secret that never
- * comes. A client on somebody's own computer can keep none (RFC 8252 section 8.5).
+ * A client on somebody's own computer can keep no secret (RFC 8252 section 8.5).
+ * @param confidential whether a client that registers itself may have a secret; else one that asks for it becomes public
  */
 export function findRegistrationProblem(
   metadata: Readonly<Record<string, unknown>>,
-  { offered, confidential }: RegistrationRules,
+  confidential: boolean,
 ): RegistrationProblem | null {
   const method = metadata.token_endpoint_auth_method ?? 'none';
-  if (typeof method !== 'string' || !offered.includes(method)) {
-    const description = `token_endpoint_auth_method must be one of: ${offered.join(', ')}`;
+  if (!authMethods.includes(method)) {
+    const description = `token_endpoint_auth_method must be one of: ${authMethods.join(', ')}`;
     return { error: 'invalid_client_metadata', description };
   }
   if (method === 'none' || !confidential) return null;

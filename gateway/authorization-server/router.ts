@@ -23,12 +23,7 @@ import { type ClientDocuments, isClientDocumentUrl } from './client-documents.ts
 import { takeBasicCredentials } from './configured-clients.ts';
 import type { MetadataDocument } from './metadata.ts';
 import { authorizePath, registerPath, revokePath, tokenPath } from './paths.ts';
-import {
-  findRegistrationProblem,
-  normalizeRegistration,
-  type RegistrationProblem,
-  type RegistrationRules,
-} from './registration.ts';
+import { findRegistrationProblem, normalizeRegistration, type RegistrationProblem } from './registration.ts';
 import { normalizeAuthorizationParameters, normalizeTokenParameters } from './request-parameters.ts';
 import type { Revocation } from './revocation.ts';
 import type { TokenFlights } from './token-flight.ts';
@@ -45,7 +40,8 @@ export interface RouterOptions {
   readonly clientDocuments: ClientDocuments | null;
   /** Takes a registration: 0, or the seconds until the next one is allowed. */
   readonly takeRegistration: () => number;
-  readonly registrationRules: RegistrationRules;
+  /** Whether a client that registers itself may have a secret. */
+  readonly confidentialRegistration: boolean;
   /** Takes the beginning of a sign-in, likewise. */
   readonly takeSignIn: () => number;
   readonly library: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -69,7 +65,7 @@ interface Route {
 export function createRouter(options: RouterOptions): Answer {
   const { issuer, resource, chain, documents, library, log } = options;
   const { flights, revocation, backchannelLogout, clientDocuments } = options;
-  const { takeRegistration, takeSignIn, registrationRules } = options;
+  const { takeRegistration, takeSignIn, confidentialRegistration } = options;
 
   /** The library would take a vault that is away for a client that does not exist. */
   async function fetchClientOf(parameters: URLSearchParams): Promise<void> {
@@ -108,7 +104,7 @@ export function createRouter(options: RouterOptions): Answer {
       if (waitSeconds > 0) return refuseRegistration(response, waitSeconds);
       if (!hasMediaType(request, 'application/json')) return library(request, response);
       const body = await readBody(request, bodyLimit);
-      const registration = parseRegistration(body, registrationRules);
+      const registration = parseRegistration(body, confidentialRegistration);
       // The library answers with the error of RFC 7591.
       if (registration === null) return library(withBody(request, ''), response);
       const { problem } = registration;
@@ -236,14 +232,14 @@ function refuseMetadata(response: ServerResponse, { error, description }: Regist
 /** Null: no JSON object, or one that is nested so deeply that it cannot be written again. */
 function parseRegistration(
   body: Buffer,
-  rules: RegistrationRules,
+  confidential: boolean,
 ): { problem: RegistrationProblem | null; text: string } | null {
   try {
     const sent: unknown = JSON.parse(body.toString('utf8'));
     if (typeof sent !== 'object' || sent === null || Array.isArray(sent)) return null;
     const metadata = sent as Record<string, unknown>;
-    const text = JSON.stringify(normalizeRegistration(metadata, rules.confidential));
-    return { problem: findRegistrationProblem(metadata, rules), text };
+    const text = JSON.stringify(normalizeRegistration(metadata, confidential));
+    return { problem: findRegistrationProblem(metadata, confidential), text };
   } catch {
     return null;
   }

@@ -125,18 +125,6 @@ test('a redirect URI that the file does not name is refused; on loopback the por
     assert.is(await statusOf(uri), 400, uri);
 });
 
-test('who registers with a method that is offered to others is a public client, and told so', async () => {
-  for (const [given, expected] of [
-    [clients, [201, 'none']],
-    [clients.slice(1), [400, undefined]],
-  ] as const) {
-    await using server = await startServer({ clients: given });
-    const { status, body } = await register(server, { token_endpoint_auth_method: 'client_secret_post' });
-    assert.equal([status, body.token_endpoint_auth_method], expected);
-    assert.is(body.client_secret, undefined);
-  }
-});
-
 test('the metadata say how clients prove themselves', async () => {
   for (const [given, methods] of [
     [clients, ['none', 'client_secret_basic', 'client_secret_post']],
