@@ -9,7 +9,6 @@ import {
   redeem,
   redirectUri,
   refresh,
-  register,
   requestToken,
   type StartedServer,
   signIn,
