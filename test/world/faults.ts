@@ -82,10 +82,11 @@ export function withFaults<Connection extends NatsConnection>(
   const subscribe: NatsConnection['subscribe'] = (subject, options = {}): Subscription => {
     const { callback } = options;
     if (!callback) return connection.subscribe(subject, options);
-    const operation = subject.split('.')[3];
     return connection.subscribe(subject, {
       ...options,
-      callback: (error, message) => callback(error, error ? message : answering(message, operation)),
+      // One subscription serves many operations.
+      callback: (error, message) =>
+        callback(error, error ? message : answering(message, message.subject.split('.')[3])),
     });
   };
   const answering = (message: Msg, operation: string | undefined): Msg =>
