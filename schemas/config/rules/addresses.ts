@@ -99,16 +99,13 @@ const audiencesAreResources: Rule = {
   },
 };
 
-/** F-06, for queries */
+/** F-06, for the queries of backends */
 const queriesHoldNoSecret: Rule = {
   id: 'F-06',
   severity: 'error',
   find: (config) => {
-    const backends = (config.backends ?? []).map((backend, index) => ({
-      path: `backends[${index}].url`,
-      url: findUrl(backend?.url),
-    }));
-    return [...backends, ...upstreamsOf(config).flatMap(endpointsOf)]
+    return (config.backends ?? [])
+      .map((backend, index) => ({ path: `backends[${index}].url`, url: findUrl(backend?.url) }))
       .filter(({ url }) => url !== null && [...url.searchParams.keys()].some(isSecretKey))
       .map(({ path }) => ({
         path,

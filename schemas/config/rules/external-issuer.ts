@@ -1,7 +1,8 @@
 /** What an external issuer of incoming tokens must fulfil, what belongs to one alone, and what to nobody. */
-import { findUrl, hasCredentials, isCleartext, isLoopback, isPrivate } from '../address.ts';
+import { findUrl, isCleartext } from '../address.ts';
 import type { DraftConfig } from '../config.ts';
 import { mcpUrl } from '../public-addresses.ts';
+import { type FetchedAddress, fetchedAddressRules } from './fetched-addresses.ts';
 import { publicOriginOf, strategiesOf } from './parts.ts';
 import type { Finding, Rule } from './rule.ts';
 import { changingFields } from './upstreams.ts';
@@ -11,10 +12,13 @@ const oidcPath = 'incomingAuth.oidc';
 const withoutAuthServer = (find: (config: DraftConfig) => readonly Finding[]) => (config: DraftConfig) =>
   config.authServer === undefined ? find(config) : [];
 
-function addressesOf({ incomingAuth }: DraftConfig): { path: string; url: URL }[] {
+function addressesOf({ authServer, incomingAuth }: DraftConfig): FetchedAddress[] {
+  if (authServer !== undefined) return [];
+  const mayBePrivate = incomingAuth?.oidc?.jwksAllowPrivateIp === true;
+  const allow = `\`jwksAllowPrivateIp: true\` in \`${oidcPath}\``;
   return (['issuer', 'jwksUrl', 'introspectionUrl'] as const).flatMap((key) => {
     const url = findUrl(incomingAuth?.oidc?.[key]);
-    return url === null ? [] : [{ path: `${oidcPath}.${key}`, url }];
+    return url === null ? [] : [{ path: `${oidcPath}.${key}`, url, mayBePrivate, allow }];
   });
 }
 
@@ -51,26 +55,19 @@ const belongsToAnExternalIssuer: Rule = {
   },
 };
 
-/** V-14, for the external issuer */
-const issuerIsEncrypted: Rule = {
+/** V-14, for Latchkey itself */
+const latchkeyIsEncrypted: Rule = {
   id: 'V-14',
   severity: 'error',
-  find: withoutAuthServer((config) => [
-    ...addressesOf(config)
-      .filter(({ url }) => isCleartext(url))
-      .map(({ path }) => ({
-        path,
-        message: 'is http to another machine: whoever is between could say whose tokens are good',
-        fix: 'write the https address (http is accepted for localhost only)',
-      })),
-    ...publicAddress(config)
+  find: withoutAuthServer((config) =>
+    publicAddress(config)
       .filter(({ url }) => isCleartext(url))
       .map(({ path }) => ({
         path,
         message: 'is http to another machine: tokens would cross the network in clear text',
         fix: 'write the https address under which the gateway is reached (http is accepted for localhost only)',
       })),
-  ]),
+  ),
 };
 
 function publicAddress(config: DraftConfig): { path: string; url: URL }[] {
@@ -78,23 +75,6 @@ function publicAddress(config: DraftConfig): { path: string; url: URL }[] {
   const key = config.incomingAuth?.oidc?.resource === undefined ? 'audience' : 'resource';
   return url === null ? [] : [{ path: `${oidcPath}.${key}`, url }];
 }
-
-/** V-21, for the external issuer */
-const privateNetworkIsAllowed: Rule = {
-  id: 'V-21',
-  severity: 'error',
-  find: withoutAuthServer((config) =>
-    config.incomingAuth?.oidc?.jwksAllowPrivateIp === true
-      ? []
-      : addressesOf(config)
-          .filter(({ url }) => isPrivate(url) || isLoopback(url))
-          .map(({ path }) => ({
-            path,
-            message: 'lies on this machine or in a private network, which is refused unless it is allowed',
-            fix: 'write `jwksAllowPrivateIp: true` in `incomingAuth.oidc` if the issuer is really there',
-          })),
-  ),
-};
 
 /** V-37, for the external issuer */
 const issuerIsUsable: Rule = {
@@ -115,21 +95,6 @@ const issuerIsUsable: Rule = {
         ? [{ path, message: 'has a query or fragment', fix: 'write it without' }]
         : [];
     }),
-  ),
-};
-
-/** F-06, for the external issuer */
-const issuerHoldsNoSecret: Rule = {
-  id: 'F-06',
-  severity: 'error',
-  find: withoutAuthServer((config) =>
-    addressesOf(config)
-      .filter(({ url }) => hasCredentials(url))
-      .map(({ path }) => ({
-        path,
-        message: 'holds a user name or password',
-        fix: 'remove what stands before the @',
-      })),
   ),
 };
 
@@ -296,10 +261,12 @@ const publicUrlIsTheMcpEndpoint: Rule = {
 
 export const externalIssuerRules: readonly Rule[] = [
   belongsToAnExternalIssuer,
-  issuerIsEncrypted,
-  privateNetworkIsAllowed,
+  ...fetchedAddressRules(addressesOf, {
+    inClear: 'whoever is between could say whose tokens are good',
+    insteadOfSecret: 'remove it',
+  }),
+  latchkeyIsEncrypted,
   issuerIsUsable,
-  issuerHoldsNoSecret,
   issuerIsSomebodyElse,
   principalStaysTheSame,
   audienceIsNoClient,

@@ -1,19 +1,23 @@
 /** What the block of a token exchange must fulfil: whose token it is, and where it is sent with which secret. */
-import { findUrl, hasCredentials, isCleartext, isLoopback, isPrivate } from '../address.ts';
+import { findUrl } from '../address.ts';
 import type { DraftConfig } from '../config.ts';
-import { isSecretKey } from '../secret-keys.ts';
+import { type FetchedAddress, fetchedAddressRules } from './fetched-addresses.ts';
 import { findProviderNames, strategiesOf } from './parts.ts';
 import { type Finding, type Rule, shownName } from './rule.ts';
 
 type Block = NonNullable<ReturnType<typeof strategiesOf>[number]['strategy']['tokenExchange']>;
 
+function tokenExchangesOf(config: DraftConfig): { path: string; block: Block }[] {
+  return strategiesOf(config).flatMap(({ path, strategy: { type, tokenExchange } }) =>
+    type === 'token_exchange' && tokenExchange !== undefined
+      ? [{ path: `${path}.tokenExchange`, block: tokenExchange }]
+      : [],
+  );
+}
+
 const eachTokenExchange =
   (find: (path: string, block: Block, config: DraftConfig) => readonly Finding[]) => (config: DraftConfig) =>
-    strategiesOf(config).flatMap(({ path, strategy: { type, tokenExchange } }) =>
-      type === 'token_exchange' && tokenExchange !== undefined
-        ? find(`${path}.tokenExchange`, tokenExchange, config)
-        : [],
-    );
+    tokenExchangesOf(config).flatMap(({ path, block }) => find(path, block, config));
 
 /** V-03 */
 const subjectIsNamed: Rule = {
@@ -73,42 +77,6 @@ const clientSecretHasOneSource: Rule = {
   ),
 };
 
-/** V-14, for token services */
-const serviceUsesHttps: Rule = {
-  id: 'V-14',
-  severity: 'error',
-  find: eachTokenExchange((path, { tokenUrl }) => {
-    const url = findUrl(tokenUrl);
-    return url === null || !isCleartext(url)
-      ? []
-      : [
-          {
-            path: `${path}.tokenUrl`,
-            message:
-              'is http to another machine: tokens and client secrets would cross the network in clear text',
-            fix: 'write the https address (http is accepted for localhost only)',
-          },
-        ];
-  }),
-};
-
-/** V-21, for token services */
-const privateNetworkIsAllowed: Rule = {
-  id: 'V-21',
-  severity: 'error',
-  find: eachTokenExchange((path, { tokenUrl, allowPrivateIps }) => {
-    const url = findUrl(tokenUrl);
-    if (url === null || allowPrivateIps === true || !(isLoopback(url) || isPrivate(url))) return [];
-    return [
-      {
-        path: `${path}.tokenUrl`,
-        message: 'lies on this machine or in a private network, which is refused unless it is allowed',
-        fix: 'write `allowPrivateIps: true` beside it if the service is really there',
-      },
-    ];
-  }),
-};
-
 /** V-37, for token services */
 const serviceHasUsableAddress: Rule = {
   id: 'V-37',
@@ -128,29 +96,22 @@ const serviceHasUsableAddress: Rule = {
   ),
 };
 
-/** F-06, for token services */
-const addressHoldsNoSecret: Rule = {
-  id: 'F-06',
-  severity: 'error',
-  find: eachTokenExchange((path, { tokenUrl }) => {
-    const url = findUrl(tokenUrl);
-    if (url === null || !(hasCredentials(url) || [...url.searchParams.keys()].some(isSecretKey))) return [];
-    return [
-      {
-        path: `${path}.tokenUrl`,
-        message: 'holds a secret',
-        fix: 'remove it, and use `clientId` with `clientSecretEnv` or `clientSecretFile`',
-      },
-    ];
-  }),
-};
+function addressesOf(config: DraftConfig): FetchedAddress[] {
+  return tokenExchangesOf(config).flatMap(({ path, block }) => {
+    const url = findUrl(block.tokenUrl);
+    const mayBePrivate = block.allowPrivateIps === true;
+    const allow = '`allowPrivateIps: true` beside it';
+    return url === null ? [] : [{ path: `${path}.tokenUrl`, url, mayBePrivate, allow }];
+  });
+}
 
 export const tokenExchangeRules: readonly Rule[] = [
   subjectIsNamed,
   secretBelongsToAClient,
   clientSecretHasOneSource,
-  serviceUsesHttps,
-  privateNetworkIsAllowed,
+  ...fetchedAddressRules(addressesOf, {
+    inClear: 'tokens and client secrets would cross the network in clear text',
+    insteadOfSecret: 'remove it, and use `clientId` with `clientSecretEnv` or `clientSecretFile`',
+  }),
   serviceHasUsableAddress,
-  addressHoldsNoSecret,
 ];

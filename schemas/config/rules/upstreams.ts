@@ -1,10 +1,10 @@
 /** What each upstream provider of the authorization server must fulfil. */
 
 import { incomingWorkerName, providerNamePattern } from '../../provider.ts';
-import { hasCredentials, isCleartext, isLoopback, isPrivate } from '../address.ts';
 import { loneUpstreamName } from '../auth-server.ts';
 import type { DraftConfig } from '../config.ts';
 import { callbackUrl, linkCallbackUrl, sharedCallbackUrl } from '../public-addresses.ts';
+import { type FetchedAddress, fetchedAddressRules } from './fetched-addresses.ts';
 import { isCredentialHeader, isHeaderName, isHeaderValue } from './headers.ts';
 import { endpointsOf, type PlacedUpstream, publicOriginOf, upstreamsOf } from './parts.ts';
 import { type Finding, type Rule, shownName } from './rule.ts';
@@ -114,37 +114,6 @@ const providerNamesFit: Rule = {
   ),
 };
 
-/** V-14, for providers */
-const providersUseHttps: Rule = {
-  id: 'V-14',
-  severity: 'error',
-  find: eachUpstream((placed) =>
-    endpointsOf(placed)
-      .filter(({ url }) => isCleartext(url))
-      .map(({ path }) => ({
-        path,
-        message:
-          'is http to another machine: codes, tokens and client secrets would cross the network in clear text',
-        fix: 'write the https address (http is accepted for localhost only)',
-      })),
-  ),
-};
-
-/** F-06, for providers */
-const endpointsHoldNoSecret: Rule = {
-  id: 'F-06',
-  severity: 'error',
-  find: eachUpstream((placed) =>
-    endpointsOf(placed)
-      .filter(({ url }) => hasCredentials(url))
-      .map(({ path }) => ({
-        path,
-        message: 'holds a user name or password',
-        fix: 'remove what stands before the @, and use `client_secret_env_var` or `client_secret_file`',
-      })),
-  ),
-};
-
 /** V-17 */
 const oidcAsksForOpenid: Rule = {
   id: 'V-17',
@@ -160,23 +129,6 @@ const oidcAsksForOpenid: Rule = {
             fix: 'add `openid`',
           },
         ];
-  }),
-};
-
-/** V-21 */
-const privateNetworkIsAllowed: Rule = {
-  id: 'V-21',
-  severity: 'error',
-  find: eachUpstream((placed) => {
-    const { key, block } = blockOf(placed);
-    if (block?.allow_private_ips === true) return [];
-    return endpointsOf(placed)
-      .filter(({ url }) => isPrivate(url) || isLoopback(url))
-      .map(({ path }) => ({
-        path,
-        message: 'lies on this machine or in a private network, which is refused unless it is allowed',
-        fix: `write \`allow_private_ips: true\` in \`${key}\` if the provider is really there`,
-      }));
   }),
 };
 
@@ -378,6 +330,13 @@ const revocationHasAnAddress: Rule = {
   }),
 };
 
+function addressesOf(placed: PlacedUpstream): FetchedAddress[] {
+  const { key, block } = blockOf(placed);
+  const mayBePrivate = block?.allow_private_ips === true;
+  const allow = `\`allow_private_ips: true\` in \`${key}\``;
+  return endpointsOf(placed).map((address) => ({ ...address, mayBePrivate, allow }));
+}
+
 function blockOf({ upstream }: PlacedUpstream) {
   return upstream.type === 'oauth2'
     ? ({ key: 'oauth2_config', block: upstream.oauth2_config } as const)
@@ -389,10 +348,11 @@ export const upstreamRules: readonly Rule[] = [
   namesAreDifferent,
   namesAreFree,
   providerNamesFit,
-  providersUseHttps,
-  endpointsHoldNoSecret,
+  ...fetchedAddressRules((config) => upstreamsOf(config).flatMap(addressesOf), {
+    inClear: 'codes, tokens and client secrets would cross the network in clear text',
+    insteadOfSecret: 'remove it, and use `client_secret_env_var` or `client_secret_file`',
+  }),
   oidcAsksForOpenid,
-  privateNetworkIsAllowed,
   clientSecretHasOneSource,
   subjectStaysTheSame,
   providerHeadersHoldNoSecret,
