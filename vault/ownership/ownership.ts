@@ -67,6 +67,8 @@ interface Options {
 export function startOwnership(options: Options): Ownership {
   const { worker, partitions, leases, log, clock, handlers, onProblem, times = ownershipTimes } = options;
   const owned = new Map<number, 'taking' | 'serving'>();
+  /** Given up, but not to its end: until then it is not taken again, or its end would be that of the new taking. */
+  const leavingStill = new Set<number>();
   /** `renewed`: a renewal was seen; before that a lease may be one that a dead worker left. */
   const watched = new Map<string, { revision: number; since: LeaseMark; renewed: boolean }>();
   const told = new Map<string, string>();
@@ -111,8 +113,9 @@ export function startOwnership(options: Options): Ownership {
     }
     const held = ownedByOthers(others);
     const coming = [...assignment]
-      .filter(([partition, owner]) => owner === worker && !owned.has(partition) && !held.has(partition))
-      .map(([partition]) => partition);
+      .filter(([, owner]) => owner === worker)
+      .map(([partition]) => partition)
+      .filter((one) => !owned.has(one) && !leavingStill.has(one) && !held.has(one));
     if (coming.length > 0) await whileRenewing(() => takeAll(coming));
     const answered = ownedByOthers(others.filter(({ lease }) => watched.get(lease.worker)?.renewed));
     const complete = [...assignment.keys()].every(
@@ -215,10 +218,13 @@ export function startOwnership(options: Options): Ownership {
       const ownerships = await takeMarkers(coming);
       if (ownerships.length > 0) await handlers.take(ownerships);
       for (const { partition } of ownerships) {
-        // The lease may have been lost meanwhile.
-        if (!owned.has(partition)) continue;
-        owned.set(partition, 'serving');
-        handlers.serve(partition);
+        if (owned.has(partition)) {
+          owned.set(partition, 'serving');
+          handlers.serve(partition);
+        } else {
+          // The lease was lost meanwhile.
+          await release(partition);
+        }
       }
     } finally {
       for (const partition of coming) if (owned.get(partition) === 'taking') owned.delete(partition);
@@ -266,7 +272,19 @@ export function startOwnership(options: Options): Ownership {
   async function giveUp(leaving: readonly number[]): Promise<void> {
     const serving = leaving.filter((partition) => owned.get(partition) === 'serving');
     for (const partition of leaving) owned.delete(partition);
-    await Promise.all(serving.map((partition) => handlers.release(partition).catch(onProblem)));
+    await Promise.all(serving.map(release));
+  }
+
+  async function release(partition: number): Promise<void> {
+    leavingStill.add(partition);
+    try {
+      await handlers.release(partition);
+    } catch (error) {
+      onProblem(error);
+    } finally {
+      leavingStill.delete(partition);
+      wake();
+    }
   }
 
   /** A mere renewal is no news: everybody would wake everybody. */
@@ -290,7 +308,7 @@ export function startOwnership(options: Options): Ownership {
       leaseLeftMs() >= times.answerMarginMs,
     serving: () => [...owned].filter(([, state]) => state === 'serving').map(([partition]) => partition),
     lose(partition) {
-      void giveUp([partition]).then(wake);
+      void giveUp([partition]);
     },
     settled: () => new Promise((resolve) => settledWaiters.push(resolve)),
     async [Symbol.asyncDispose]() {
