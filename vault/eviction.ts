@@ -5,7 +5,7 @@
  */
 import { evictableAt } from './grant/expiry.ts';
 import type { GrantStore } from './grant/grant-store.ts';
-import type { Outbox } from './outbox/outbox.ts';
+import type { OutboxWrites } from './outbox/outbox-writes.ts';
 import type { PartitionWriter } from './partition/partition-writer.ts';
 import type { Projection } from './projection/projection.ts';
 import type { GrantRow } from './projection/tables.ts';
@@ -23,7 +23,7 @@ interface Options {
   readonly sessionEnd: Pick<SessionEnd, 'expire'>;
   readonly lastUses: Pick<LastUses, 'lastUse'>;
   readonly linkedIdleMs: number;
-  readonly outbox: Pick<Outbox, 'pending'>;
+  readonly outbox: Pick<OutboxWrites, 'pending'>;
   /** Of the partitions that this worker owns right now. */
   readonly writers: () => readonly PartitionWriter[];
   readonly now: () => number;

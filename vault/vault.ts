@@ -36,6 +36,7 @@ import { createLookUp, type LookUp } from './look-up.ts';
 import { createForgetting } from './operator/forget-user.ts';
 import { createGrantAdministration } from './operator/grant-administration.ts';
 import { createOperatorCommands, type OperatorCommands } from './operator/operator-commands.ts';
+import { createOutboxWrites } from './outbox/outbox-writes.ts';
 import { createHeldPartitions } from './ownership/held-partitions.ts';
 import { openJetStreamLeaseStore } from './ownership/jetstream-lease-store.ts';
 import { createLeaseClock } from './ownership/lease-clock.ts';
@@ -136,7 +137,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     incarnations: streams.incarnations,
     lastSequences: () => lastSequencesOf(connection),
   });
-  const { projection, keyTable, outbox } = files;
+  const { projection, keyTable } = files;
+  const outbox = createOutboxWrites(files.outbox, onProblem);
   const dataKeys = createDataKeys({ keyRing, table: keyTable, store: keyStore });
 
   const stop = new AbortController();
@@ -470,6 +472,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       useRecords[Symbol.dispose]();
       upstream[Symbol.dispose]();
       refresher[Symbol.dispose]();
+      outbox[Symbol.dispose]();
       await follower[Symbol.asyncDispose]();
       files[Symbol.dispose]();
     },

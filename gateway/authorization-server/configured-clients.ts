@@ -15,8 +15,8 @@ export interface ConfiguredClient {
   readonly secret: Secret | null;
 }
 
-/** How a client proves itself that has a secret. */
-const secretMethods: readonly string[] = ['client_secret_basic', 'client_secret_post'];
+/** How a client proves itself: by PKCE alone, or by a secret beside it. */
+export const clientAuthMethods = ['none', 'client_secret_basic', 'client_secret_post'] as const;
 
 /** As the library wants them. */
 export function metadataOfClients(clients: readonly ConfiguredClient[]): ClientMetadata[] {
@@ -36,7 +36,7 @@ export function authMethodsOf(
   confidentialRegistration: boolean,
 ): readonly string[] {
   const confidential = confidentialRegistration || clients.some(({ secret }) => secret !== null);
-  return confidential ? ['none', ...secretMethods] : ['none'];
+  return confidential ? clientAuthMethods : ['none'];
 }
 
 /**

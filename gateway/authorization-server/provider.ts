@@ -18,7 +18,7 @@ import { renderPage, setPageHeaders } from '../pages/page.ts';
 import type { VaultClient } from '../vault-client.ts';
 import { createAdapterFactory } from './adapter.ts';
 import type { ClientDocuments } from './client-documents.ts';
-import { type ConfiguredClient, metadataOfClients } from './configured-clients.ts';
+import { type ConfiguredClient, clientAuthMethods, metadataOfClients } from './configured-clients.ts';
 import { authorizePath, interactionPath, jwksPath, registerPath, revokePath, tokenPath } from './paths.ts';
 import { assertRedirectUris } from './registration.ts';
 import type { Revocation } from './revocation.ts';
@@ -99,7 +99,7 @@ function createConfiguration(options: ProviderOptions): Configuration {
     scopes: [...supportedScopes],
     pkce: { required: () => true },
     // A secret that was given out stays good where no further one is.
-    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
+    clientAuthMethods: [...clientAuthMethods],
     clients: metadataOfClients(options.clients),
     clientDefaults: {
       // SDKs leave it out; as `web` another loopback port would be refused (RFC 8252 section 7.3).

@@ -5,6 +5,7 @@
 import { type ClientMetadata, errors } from 'oidc-provider';
 import { isLoopback } from '../../schemas/config/address.ts';
 import { findRedirectUriProblem } from '../../schemas/redirect-uri.ts';
+import { clientAuthMethods } from './configured-clients.ts';
 import { supportedScopes } from './scopes.ts';
 
 /** Fields that mean something here. Others, above all addresses that a server would fetch, are not kept. */
@@ -27,9 +28,6 @@ export interface RegistrationProblem {
   readonly description: string;
 }
 
-/** Of a client: by PKCE alone, or by a secret beside it. */
-const authMethods: readonly unknown[] = ['none', 'client_secret_basic', 'client_secret_post'];
-
 /**
  * A client on somebody's own computer can keep no secret (RFC 8252 section 8.5).
  * @param confidential whether a client that registers itself may have a secret; else one that asks for it becomes public
@@ -39,8 +37,8 @@ export function findRegistrationProblem(
   confidential: boolean,
 ): RegistrationProblem | null {
   const method = metadata.token_endpoint_auth_method ?? 'none';
-  if (!authMethods.includes(method)) {
-    const description = `token_endpoint_auth_method must be one of: ${authMethods.join(', ')}`;
+  if (!clientAuthMethods.some((known) => known === method)) {
+    const description = `token_endpoint_auth_method must be one of: ${clientAuthMethods.join(', ')}`;
     return { error: 'invalid_client_metadata', description };
   }
   if (method === 'none' || !confidential) return null;

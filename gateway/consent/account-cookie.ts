@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { accountSessionSchema } from '../../schemas/ids.ts';
+import { accountSessionLifeSeconds } from '../../schemas/messages/consent.ts';
 import { Secret } from '../../schemas/secret.ts';
 import { readCookie } from '../http/request.ts';
 
@@ -12,15 +13,12 @@ export interface AccountCookie {
   find(request: IncomingMessage): Secret | null;
 }
 
-/** As long as the vault keeps the session behind it. */
-const lifeSeconds = 90 * 24 * 3600;
-
 /** @param secure the name begins with `__Host-` then: no other host of the domain can set it */
 export function createAccountCookie(secure: boolean): AccountCookie {
   const name = `${secure ? '__Host-' : ''}latchkey_account`;
   return {
     create: (accountSession) =>
-      `${name}=${accountSession.reveal()}; Path=/; Max-Age=${lifeSeconds}; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`,
+      `${name}=${accountSession.reveal()}; Path=/; Max-Age=${accountSessionLifeSeconds}; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`,
     find(request) {
       const value = accountSessionSchema.safeParse(readCookie(request, name));
       return value.success ? new Secret(value.data) : null;

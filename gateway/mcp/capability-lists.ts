@@ -4,6 +4,7 @@
  * costs the others nothing: it is listed when it has answered, and then whoever watches is told.
  */
 import { LRUCache } from 'lru-cache';
+import type { Identity } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
 import type { Backend } from './backend.ts';
 import {
@@ -175,9 +176,15 @@ function keyOf(
           identity.iss,
           identity.sub,
           Object.keys(passedHeaders).length === 0 ? identity.tsid : owner,
-          ...providers.map((provider) => identity.upstreamTokens.get(provider)?.status ?? 'missing'),
-        ].map((part) => (part === 'pending' ? 'ok' : part));
+          ...providers.map((provider) => statusOf(identity, provider)),
+        ];
   return `${startOf(backend.name, method)}${JSON.stringify([client.capabilities, person])}`;
+}
+
+/** A token that is under way is there when the backend is asked. */
+function statusOf({ upstreamTokens }: Identity, provider: string): string {
+  const status = upstreamTokens.get(provider)?.status ?? 'missing';
+  return status === 'pending' ? 'ok' : status;
 }
 
 async function allPages(link: BackendLink, method: ListMethod, { timeoutMs }: Backend) {

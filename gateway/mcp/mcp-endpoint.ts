@@ -22,7 +22,7 @@ import type { NewerClients } from './newer-clients.ts';
 import type { OlderClients } from './older-clients.ts';
 import { type ClientProfile, newerVersion, olderVersions, profileOfMeta, toProfile } from './protocol.ts';
 import { accepts, acceptsBoth, findHeaderFault, headerOf, paramHeadersIn } from './request-headers.ts';
-import type { Router } from './router.ts';
+import type { Need, Router } from './router.ts';
 import type { RunningRequests } from './running-requests.ts';
 import type { SessionIds } from './session-ids.ts';
 import type { SharedSessions } from './shared-sessions.ts';
@@ -90,9 +90,11 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
     token: AccessToken,
     owner: string,
     client: ClientProfile,
-    providers: readonly string[],
+    { providers, isOfOneBackend }: Need,
   ): Promise<Caller> {
-    const identity = await identities.find(token, { providers });
+    // What one backend needs alone can be waited for at once.
+    const find = isOfOneBackend ? identities.findSettled : identities.find;
+    const identity = await find(token, { providers });
     return {
       identity,
       owner,
@@ -157,15 +159,15 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
 
     const owner = JSON.stringify([token.sub, token.tsid, token.clientId]);
     const client = profileOfMeta(message.params._meta);
-    const find = (providers: readonly string[]) => findCaller(req, token, owner, client, providers);
-    const caller = await find(router.providersOf(message.method, message.params));
+    const find = (need: Need) => findCaller(req, token, owner, client, need);
+    const caller = await find(router.needOf(message.method, message.params));
     using request = running.begin(owner, null, res);
     await newerClients.serve({
       message,
       caller,
       clientId: token.clientId,
       paramHeaders: paramHeadersIn(req),
-      renew: ({ strategy }) => find(strategy.providers),
+      renew: ({ strategy }) => find({ providers: strategy.providers, isOfOneBackend: true }),
       validMs: validMs(token),
       signal: request.signal,
       res,
@@ -205,8 +207,8 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
     const session = begun ?? (await findSession(req, res, token));
     if (session === null || (begun === null && !isVersionKnown(req, res))) return;
     const { id: owner, client } = session;
-    const providers = message === null ? [] : router.providersOf(message.method, message.params);
-    const caller = await findCaller(req, token, owner, client, providers);
+    const need = message === null ? nothing : router.needOf(message.method, message.params);
+    const caller = await findCaller(req, token, owner, client, need);
 
     if (message === null) {
       const notification = findNotification(body);
@@ -244,14 +246,13 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
       });
     const session = await findSession(req, res, token);
     if (session === null || !isVersionKnown(req, res)) return;
-    const find = (providers: readonly string[]) =>
-      findCaller(req, token, session.id, session.client, providers);
-    await find([]);
+    const find = (need: Need) => findCaller(req, token, session.id, session.client, need);
+    await find(nothing);
     using request = running.begin(session.id, null, res);
     await olderClients.stream({
       session,
       owner: session.id,
-      renew: ({ strategy }) => find(strategy.providers),
+      renew: ({ strategy }) => find({ providers: strategy.providers, isOfOneBackend: true }),
       validMs: validMs(token),
       signal: request.signal,
       res,
@@ -322,6 +323,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   }
 }
 
+const nothing: Need = { providers: [], isOfOneBackend: false };
 const headerMismatch = -32020;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 

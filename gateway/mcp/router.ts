@@ -15,9 +15,16 @@ import { pageOf } from './pages.ts';
 import { newerVersion } from './protocol.ts';
 import type { ClientRequest, RequestRelay } from './request-relay.ts';
 
+/** What a request needs of the vault. */
+export interface Need {
+  readonly providers: readonly string[];
+  /** Nobody else is kept waiting for these tokens. */
+  readonly isOfOneBackend: boolean;
+}
+
 export interface Router {
   /** Whose tokens the request's target needs, and no more. */
-  providersOf(method: string, params: JsonObject): readonly string[];
+  needOf(method: string, params: JsonObject): Need;
   /** @throws JsonRpcError */
   handle(request: ClientRequest): Promise<JsonObject>;
   /** Whose resource it is; null: nobody's. */
@@ -216,13 +223,13 @@ export function createRouter(options: RouterOptions): Router {
   return {
     findResource,
 
-    providersOf(method, params) {
-      if (method === 'tools/call' || method === 'prompts/get') {
-        if (typeof params.name !== 'string') return [];
-        const target = method === 'tools/call' ? names.findTool(params.name) : names.findPrompt(params.name);
-        return target === undefined ? allProviders : (target?.backend.strategy.providers ?? []);
-      }
-      return providerless.includes(method) ? [] : allProviders;
+    needOf(method, params) {
+      const ofAll = { providers: providerless.includes(method) ? [] : allProviders, isOfOneBackend: false };
+      if (method !== 'tools/call' && method !== 'prompts/get') return ofAll;
+      if (typeof params.name !== 'string') return { ...ofAll, providers: [] };
+      const target = method === 'tools/call' ? names.findTool(params.name) : names.findPrompt(params.name);
+      if (target === undefined) return ofAll;
+      return { providers: target?.backend.strategy.providers ?? [], isOfOneBackend: true };
     },
 
     async handle(request) {

@@ -20,6 +20,9 @@ export const approvableSchema = z.strictObject({
 });
 export type Approvable = z.infer<typeof approvableSchema>;
 
+/** How long a browser is known, seconds: in its cookie, and in the vault. A sign-in there begins it anew. */
+export const accountSessionLifeSeconds = 90 * 24 * 3600;
+
 /** Who is signed in to the browser with this cookie, if they have approved this; null: the page must ask. */
 export const findApprover = defineOperation(
   'find-approver',

@@ -3,13 +3,16 @@
  * that the page showed, each the same as then. Pure.
  */
 import * as z from 'zod';
-import { type Approvable, approvableSchema } from '../../schemas/messages/consent.ts';
+import {
+  type Approvable,
+  accountSessionLifeSeconds,
+  approvableSchema,
+} from '../../schemas/messages/consent.ts';
 import { timestampSchema } from '../../schemas/token.ts';
 
 const day = 24 * 3_600_000;
 export const approvalLifeMs = 365 * day;
-/** Counted from the sign-in, which gives a browser a new one. */
-export const accountSessionLifeMs = 90 * day;
+export const accountSessionLifeMs = accountSessionLifeSeconds * 1000;
 /** The oldest goes. */
 export const mostApprovals = 50;
 

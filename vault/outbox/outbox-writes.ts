@@ -1,18 +1,17 @@
 /**
  * Writes to the outbox, those of one moment in one transaction: each commit waits for the disk, and hundreds of outcomes
- * can come in the same second. Nobody waits for a mark, so it goes with the next entry, or a moment later.
+ * can come in the same second. Nobody waits for a mark, so it goes with the next entry, or a moment later, and before
+ * anything is read.
  */
 import type { Outbox, OutboxEntry } from './outbox.ts';
 
 type Mark = Parameters<Outbox['markAppended']>;
 
-export interface OutboxWrites extends Disposable {
+export interface OutboxWrites extends Pick<Outbox, 'appended' | 'pending' | 'reopen'>, Disposable {
   /** Resolves when the entry is on disk; rejects if it could not be written. */
   put(entry: OutboxEntry): Promise<void>;
   /** Written soon, or not at all: an entry without its mark is brought in again, which changes nothing. */
   markAppended(...mark: Mark): void;
-  /** Writes what waits. */
-  flush(): void;
 }
 
 interface Waiting {
@@ -57,7 +56,18 @@ export function createOutboxWrites(outbox: Outbox, onProblem: (error: unknown) =
       marks.push(mark);
       timer ??= setTimeout(flush, markDelayMs);
     },
-    flush,
+    appended(beforeSequence, limit) {
+      flush();
+      return outbox.appended(beforeSequence, limit);
+    },
+    pending() {
+      flush();
+      return outbox.pending();
+    },
+    reopen(lost) {
+      flush();
+      outbox.reopen(lost);
+    },
     [Symbol.dispose]: flush,
   };
 }

@@ -12,7 +12,8 @@ import type { EventLog } from '../log/event-log.ts';
 import type { Revocation } from '../revocation/revocation.ts';
 import type { DataKeys } from '../sealing/data-keys.ts';
 import { openOutcome } from '../sealing/grant-codec.ts';
-import type { AppendedEntry, Outbox, OutboxEntry, PendingEntry } from './outbox.ts';
+import type { AppendedEntry, OutboxEntry, PendingEntry } from './outbox.ts';
+import type { OutboxWrites } from './outbox-writes.ts';
 
 export interface OutboxRecovery extends Disposable {
   /**
@@ -27,7 +28,7 @@ export interface OutboxRecovery extends Disposable {
 export type RefreshedOutcome = RefreshOutcome & { status: 'refreshed' };
 
 interface Options {
-  readonly outbox: Outbox;
+  readonly outbox: Pick<OutboxWrites, 'appended' | 'markAppended' | 'pending' | 'reopen'>;
   readonly log: Pick<EventLog, 'has'>;
   readonly grants: Pick<GrantStore, 'find'>;
   readonly dataKeys: Pick<DataKeys, 'find'>;

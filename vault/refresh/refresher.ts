@@ -14,8 +14,8 @@ import { decide } from '../grant/decide.ts';
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { HeldGrant } from '../grant/state.ts';
 import type { EventLog } from '../log/event-log.ts';
-import type { Outbox, OutboxEntry } from '../outbox/outbox.ts';
-import { createOutboxWrites } from '../outbox/outbox-writes.ts';
+import type { OutboxEntry } from '../outbox/outbox.ts';
+import type { OutboxWrites } from '../outbox/outbox-writes.ts';
 import { createOutboxRecovery, type RefreshedOutcome } from '../outbox/recovery.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';
 import type { Revocation } from '../revocation/revocation.ts';
@@ -70,7 +70,7 @@ interface Options {
   readonly writerOf: (partition: number) => PartitionWriter;
   readonly grants: GrantStore;
   readonly dataKeys: DataKeys;
-  readonly outbox: Outbox;
+  readonly outbox: OutboxWrites;
   readonly log: Pick<EventLog, 'has'>;
   /** Of the last event of a grant that is held. */
   readonly sequenceOf: (grantId: string) => number;
@@ -101,13 +101,9 @@ export function createRefresher(options: Options): Refresher {
   const awaited = new Map<string, { promise: Promise<void>; done: () => void }>();
   const recovery = createOutboxRecovery({
     ...options,
-    async append(entry, grant, outcome) {
-      await recordTokens(entry, grant, outcome);
-      writes.flush();
-    },
+    append: (entry, grant, outcome) => recordTokens(entry, grant, outcome),
     forward: (partition, delivery) => providers.forward(partition, delivery),
   });
-  const writes = createOutboxWrites(outbox, onProblem);
   const starting = new Map<string, Promise<void>>();
 
   async function start(partition: number, grantId: string, need: RefreshNeed, urgency: Urgency) {
@@ -182,19 +178,19 @@ export function createRefresher(options: Options): Refresher {
       const stored = sealPlace({ version, obtainedAt, linkId, appended: true }, grantId, claimId, key);
       const mark = { sequence: sequenceOf(grantId), eventId: event.eventId };
       announce(grantId);
-      writes.markAppended(claimId, now(), { mark, place: stored });
+      outbox.markAppended(claimId, now(), { mark, place: stored });
       return;
     }
     // Recorded before, or somebody took the grant away while this was on its way.
     await revocation.takeLate(partition, grant.provider, { grantId, claimId, outcome });
     announce(grantId);
-    writes.markAppended(claimId, now(), null);
+    outbox.markAppended(claimId, now(), null);
   }
 
   /** A disk that is full is a problem of this worker; the tokens have another place. */
   async function isKept(entry: OutboxEntry): Promise<boolean> {
     try {
-      await writes.put(entry);
+      await outbox.put(entry);
       return true;
     } catch (error) {
       onProblem(error);
@@ -305,7 +301,6 @@ export function createRefresher(options: Options): Refresher {
 
     [Symbol.dispose]() {
       recovery[Symbol.dispose]();
-      writes[Symbol.dispose]();
       limits[Symbol.dispose]();
       for (const { done } of [...awaited.values()]) done();
     },

@@ -256,6 +256,25 @@ test('lists of two people are never mixed, and one that depends on nobody is ask
   assert.is(lists(open).length, 1);
 });
 
+test('two people whose names are words of the vault have a list each', async () => {
+  // It says nothing about how long its list holds.
+  await using own = await startTestBackend('sessions');
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'own', url: own.url, strategy: gitlab }],
+  });
+  for (const sub of ['pending', 'ok']) {
+    gateway.vault.hold(sub, 'gitlab', okAnswer(`of-${sub}`));
+    const token = await gateway.signer.sign({ sub });
+    await using client = await connectClient(clientKinds[2], gateway.url, token);
+    await client.listTools();
+  }
+  const lists = own.requests.filter(({ body }) => body.includes('"tools/list"'));
+  assert.equal(
+    lists.map(({ headers }) => headers.authorization),
+    ['Bearer of-pending', 'Bearer of-ok'],
+  );
+});
+
 test('a backend that keeps failing is left alone, by calls and lists, and /status says so', async () => {
   await using bad = await startTestBackend();
   await using good = await startTestBackend();
