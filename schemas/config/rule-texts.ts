@@ -301,9 +301,15 @@ export const ruleTexts = {
   },
   'V-56': {
     title: 'a client returns to a safe address',
-    wrong: 'A redirect URI of `clients` is neither https nor on loopback, or can be read in two ways',
+    wrong:
+      'A redirect URI of `clients` is neither https nor on loopback nor of a scheme in `redirect_uri_schemes`, or can be read in two ways',
     instead:
       'An https address, or http to localhost, 127.0.0.1 or [::1], without user information or fragment',
+  },
+  'V-57': {
+    title: 'a scheme belongs to an application',
+    wrong: 'A scheme in `redirect_uri_schemes` is one that browsers or systems open themselves',
+    instead: 'The scheme that an application has registered for itself, such as `com.example.app`',
   },
   'V-60': {
     title: 'what is for an external issuer stands where there is one',

@@ -951,6 +951,24 @@ const cases: readonly Case[] = [
     told: [1, 2].map((place) => `V-56 authServer.runConfig.clients[0].redirect_uris[${place}]`),
   },
   {
+    rule: 'V-56',
+    what: 'a redirect URI with a scheme that is not named',
+    change: (raw) => {
+      runConfig(raw).redirect_uri_schemes = ['com.example.app'];
+      const uris = ['com.example.app:/cb', 'com.example.other:/cb'];
+      runConfig(raw).clients = [{ ...client('editor'), redirect_uris: uris }];
+    },
+    told: ['V-56 authServer.runConfig.clients[0].redirect_uris[1]'],
+  },
+  {
+    rule: 'V-57',
+    what: 'schemes that browsers or systems open themselves',
+    change: (raw) => {
+      runConfig(raw).redirect_uri_schemes = ['cursor', 'javascript', 'https'];
+    },
+    told: [1, 2].map((place) => `V-57 authServer.runConfig.redirect_uri_schemes[${place}]`),
+  },
+  {
     rule: 'V-24',
     what: 'two sources of the secret of a client',
     change: (raw) => {
