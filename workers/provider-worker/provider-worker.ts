@@ -3,7 +3,7 @@
  * nothing but the connection, so one that hangs delays no other. What works once (a code, a refresh token) is taken
  * only under this worker's own boot id and done once for one command id or claim.
  */
-import type { Bus } from '../../schemas/bus.ts';
+import { type Bus, goodAtAnyTime } from '../../schemas/bus.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import type { Log } from '../../schemas/log.ts';
 import { type LogoutTokenContent, readLogoutToken } from '../../schemas/messages/backchannel-logout.ts';
@@ -63,11 +63,13 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
     subject: providerSubject(name, operation),
     pair,
     queue,
+    goodForMs: goodAtAnyTime,
   });
   const atThisWorker = ({ name: operation }: Named) => ({
     subject: providerWorkerSubject(name, operation, bootId),
     pair,
     queue,
+    goodForMs: goodAtAnyTime,
   });
 
   const authorizations = createCommandMemory<Awaited<ReturnType<Provider['authorize']>>>();
