@@ -348,6 +348,18 @@ export const ruleTexts = {
     wrong: 'A strategy `aws_sts` has neither `fallbackRoleArn` nor `roleMappings`',
     instead: 'One of the two',
   },
+  'V-67': {
+    title: 'there is one way in which Latchkey is a client of a provider',
+    wrong:
+      'An `oauth2_config` has no client id and no `dcr_config`, or `dcr_config` beside a client id or secret',
+    instead: '`client_id` with its secret, or `dcr_config`',
+  },
+  'V-68': {
+    title: 'it is said where Latchkey registers itself',
+    wrong:
+      'A `dcr_config` has neither or both of `discovery_url` and `registration_endpoint`, or revokes as GitHub',
+    instead: '`discovery_url`, or else `registration_endpoint`',
+  },
   'O-01': {
     title: 'the provider answers',
     wrong: 'An address of the provider cannot be reached, is refused, or answers with an error',

@@ -14,22 +14,28 @@ import {
   exchangeAtProvider,
   exchangeTokenAtProvider,
   findProviderWorker,
+  type RegistrationOutcome,
   refreshAtProvider,
+  registerAtProvider,
   revokeAtProvider,
   type TokenExchangeOutcome,
 } from '../../schemas/messages/provider-requests.ts';
 import { type AskedProviderStatus, tellProviderStatus } from '../../schemas/messages/provider-status.ts';
 import { deliverRefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
+import type { ClientRegistration } from '../../schemas/provider.ts';
 import type { RolePair } from '../../schemas/role-keys.ts';
 import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '../../schemas/subjects.ts';
 import type { BackendExchanges } from '../providers/backend-exchanges.ts';
-import type { Provider } from '../providers/provider.ts';
+import type { ClientRegistrar } from '../providers/client-registrar.ts';
+import type { RegisteredProvider } from '../providers/registered-provider.ts';
 import { createCommandMemory } from './command-memory.ts';
 import { createRefreshRunner } from './refresh-runner.ts';
 
 export interface ProviderWorkerOptions {
   readonly name: string;
-  readonly provider: Provider;
+  readonly provider: RegisteredProvider;
+  /** null: the provider has a client that is configured. */
+  readonly registrar?: Registrar | null;
   /** Of the requests to it. */
   readonly status: () => AskedProviderStatus;
   readonly backendExchanges: BackendExchanges;
@@ -45,6 +51,11 @@ export interface ProviderWorkerOptions {
   readonly log: Log;
 }
 
+export interface Registrar extends ClientRegistrar {
+  /** The last one that the provider said it does not know. */
+  readonly lost: () => ClientRegistration | null;
+}
+
 export interface ProviderWorker {
   /** Refreshes that run or whose outcome is not acknowledged. */
   readonly running: () => number;
@@ -52,11 +63,13 @@ export interface ProviderWorker {
   stop(): Promise<void>;
 }
 
+/** Whoever takes over a registration asks the worker that made it for what came of it. */
+const registrationKeptMs = 10 * 60_000;
 /** Long enough for one acknowledgement that waits for the log; the runner repeats. */
 const deliveryMs = 2_000;
 
 export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
-  const { name, provider, bus, bootId, connected, now, log } = options;
+  const { name, provider, registrar = null, bus, bootId, connected, now, log } = options;
   const pair: RolePair = `vault-provider:${name}`;
   const queue = `provider-${name}`;
   const atAnyWorker = ({ name: operation }: Named) => ({
@@ -72,11 +85,12 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
     goodForMs: goodAtAnyTime,
   });
 
-  const authorizations = createCommandMemory<Awaited<ReturnType<Provider['authorize']>>>();
-  const exchanges = createCommandMemory<Awaited<ReturnType<Provider['exchange']>>>();
+  const authorizations = createCommandMemory<Awaited<ReturnType<RegisteredProvider['authorize']>>>();
+  const exchanges = createCommandMemory<Awaited<ReturnType<RegisteredProvider['exchange']>>>();
+  const registrations = createCommandMemory<RegistrationOutcome>({ keepMs: registrationKeptMs });
   const documents = createCommandMemory<ClientMetadataDocument>();
   const tokenExchanges = createCommandMemory<TokenExchangeOutcome>();
-  const revocations = createCommandMemory<Awaited<ReturnType<Provider['revoke']>>>();
+  const revocations = createCommandMemory<Awaited<ReturnType<RegisteredProvider['revoke']>>>();
   const logoutTokens = createCommandMemory<LogoutTokenContent>({ keepMs: 10_000 });
   const runner = createRefreshRunner({
     provider,
@@ -97,9 +111,16 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
   let stopping = false;
 
   const stopServing = [
-    bus.serve(authorizeAtProvider, atAnyWorker(authorizeAtProvider), (_, { commandId }) =>
-      authorizations.run(commandId, () => provider.authorize()),
+    ...[atAnyWorker, atThisWorker].map((at) =>
+      bus.serve(authorizeAtProvider, at(authorizeAtProvider), (request, { commandId }) =>
+        authorizations.run(commandId, () => provider.authorize(request)),
+      ),
     ),
+    bus.serve(registerAtProvider, atThisWorker(registerAtProvider), ({ metadataHash }, { commandId }) => {
+      if (registrar?.metadataHash !== metadataHash)
+        throw new RefusedError('unavailable', 'this worker would register something else');
+      return registrations.run(commandId, registrar.register);
+    }),
     bus.serve(revokeAtProvider, atAnyWorker(revokeAtProvider), (request, { commandId }) =>
       revocations.run(commandId, () => provider.revoke(request)),
     ),
@@ -115,7 +136,10 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
     bus.serve(readLogoutToken, atAnyWorker(readLogoutToken), ({ logoutToken }, { commandId }) =>
       logoutTokens.run(commandId, () => provider.readLogoutToken(logoutToken)),
     ),
-    bus.serve(findProviderWorker, atAnyWorker(findProviderWorker), () => ({ bootId })),
+    bus.serve(findProviderWorker, atAnyWorker(findProviderWorker), () => ({
+      bootId,
+      ...(registrar && { registers: { metadataHash: registrar.metadataHash, lost: registrar.lost() } }),
+    })),
     bus.serve(tellProviderStatus, atAnyWorker(tellProviderStatus), () => ({ status: options.status() })),
     bus.serve(refreshAtProvider, atThisWorker(refreshAtProvider), (order) => {
       runner.accept(order);
@@ -142,6 +166,7 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
       await Promise.all([
         exchanged,
         authorizations.settled(),
+        registrations.settled(),
         documents.settled(),
         tokenExchanges.settled(),
         revocations.settled(),

@@ -5,13 +5,11 @@
  */
 import { shownAddress } from '../../schemas/config/address.ts';
 import type { Problem } from '../../schemas/config/problem.ts';
-import type {
-  OAuth2ProviderSettings,
-  OidcProviderSettings,
-  ProviderSettings,
-} from '../../schemas/config/provider-config.ts';
+import type { OidcProviderSettings, ProviderSettings } from '../../schemas/config/provider-config.ts';
 import type { GuardedFetch } from './guarded-fetch.ts';
 import { emptyForm, type Finding, type Metadata, readJson, visit } from './online-visit.ts';
+
+type OAuth2Settings = Extract<ProviderSettings, { type: 'oauth2' }>;
 
 /**
  * Never throws.
@@ -230,7 +228,7 @@ function checkAuthentication(settings: OidcProviderSettings, named: string[] | n
 }
 
 /** Whether the endpoints answer at all: they say nothing about themselves. */
-async function checkOAuth2(settings: OAuth2ProviderSettings, fetch: GuardedFetch): Promise<Finding[]> {
+async function checkOAuth2(settings: OAuth2Settings, fetch: GuardedFetch): Promise<Finding[]> {
   const { userInfo, revocationEndpoint } = settings;
   const visits = [
     visit('authorization_endpoint', settings.authorizationEndpoint, fetch),
