@@ -65,8 +65,8 @@ export const findProviderWorker = defineOperation(
 );
 
 /**
- * Registers Latchkey as a client of the provider (RFC 7591), once for one command id. How it ended is an answer.
- * `unavailable`: this worker would register something else.
+ * Registers Latchkey as a client of the provider (RFC 7591), once for one command id. How it ended is an answer. It goes to
+ * the worker that would register this: whoever asks it again gets the same outcome.
  */
 export const registerAtProvider = defineOperation(
   'register-client',

@@ -100,17 +100,18 @@ const recordSchema = z.object({
 type Record = z.infer<typeof recordSchema>;
 type Claim = NonNullable<Record['claim']>;
 
-export const recordKind = 'client-registrations';
+const recordKind = 'client-registrations';
 const noRecord: Record = { clients: [], generations: 0, claim: null, pause: null };
 
 /** A refused registration is tried again after this time. */
-export const refusedPauseMs = 10 * 60_000;
+const refusedPauseMs = 10 * 60_000;
 const unavailablePauseMs = 5_000;
 /** A provider that loses its clients again and again gets a new one so often. */
 const lossPauseMs = 24 * 3_600_000;
 /** So long before the end of a secret the next client is registered, or in the last quarter of its life. */
 const renewAheadMs = 24 * 3_600_000;
 const renewShare = 0.25;
+const shortestUseMs = 10 * 60_000;
 /** After that nobody has the outcome of a claim any more. */
 const claimMs = 5 * 60_000;
 /** So many fit into one message. */
@@ -245,12 +246,19 @@ function isSame(one: ClientRegistration, other: ClientRegistration): boolean {
   return one.generation === other.generation && one.clientId === other.clientId;
 }
 
-function hasExpired({ secretExpiresAt }: KeptClient, at: number): boolean {
-  return secretExpiresAt !== null && secretExpiresAt <= at;
+/** Not for a while, whatever the provider says: its clock may be wrong, and each registration makes a client there. */
+function isNew({ registeredAt }: KeptClient, at: number): boolean {
+  return at - registeredAt < shortestUseMs;
 }
 
-function endsSoon({ secretExpiresAt, registeredAt }: KeptClient, at: number): boolean {
-  if (secretExpiresAt === null) return false;
+function hasExpired(client: KeptClient, at: number): boolean {
+  const { secretExpiresAt } = client;
+  return secretExpiresAt !== null && secretExpiresAt <= at && !isNew(client, at);
+}
+
+function endsSoon(client: KeptClient, at: number): boolean {
+  const { secretExpiresAt, registeredAt } = client;
+  if (secretExpiresAt === null || isNew(client, at)) return false;
   return secretExpiresAt - at < Math.min(renewAheadMs, (secretExpiresAt - registeredAt) * renewShare);
 }
 
