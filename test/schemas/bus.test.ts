@@ -215,9 +215,7 @@ test('what was asked again while it was held is answered once', async () => {
   let said = 0;
   const twice = Promise.withResolvers<void>();
   const outcome = Promise.withResolvers<{ text: string }>();
-  const hardOfHearing = answersLate(bus.serverConnection, () =>
-    ++said <= 2 ? Number.POSITIVE_INFINITY : 0,
-  );
+  const hardOfHearing = answersLate(bus.serverConnection, () => (++said <= 2 ? Number.POSITIVE_INFINITY : 0));
   const server = createBus({ connection: hardOfHearing, envelopes: bus.serverEnvelopes });
   server.serve(echo, { ...served, holds: true }, () => {
     if (++asked === 2) twice.resolve();

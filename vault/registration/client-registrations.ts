@@ -33,6 +33,8 @@ export interface ProviderRegistrar {
 export interface Registrar {
   readonly worker: string;
   readonly metadataHash: string;
+  /** What was refused with this is refused again. */
+  readonly attemptHash: string;
   /** The provider said to this worker that it does not know this client. */
   readonly lost: ClientRegistration | null;
 }
@@ -88,13 +90,14 @@ const recordSchema = z.object({
       commandId: commandIdSchema,
       worker: bootIdSchema,
       metadataHash: z.string(),
+      attemptHash: z.string(),
       afterLoss: z.boolean(),
       at: timestampSchema,
     })
     .nullable(),
   /** Until then the same is not tried again. */
   pause: z
-    .object({ metadataHash: z.string(), until: timestampSchema, status: z.enum(['refused', 'unavailable']) })
+    .object({ attemptHash: z.string(), until: timestampSchema, status: z.enum(['refused', 'unavailable']) })
     .nullable(),
 });
 type Record = z.infer<typeof recordSchema>;
@@ -147,7 +150,7 @@ export function createClientRegistrations({
 
   async function current(provider: string) {
     for (let attempt = 1; attempt <= attempts; attempt++) {
-      const { worker, metadataHash, lost } = await providers.findRegistrar(provider);
+      const { worker, metadataHash, attemptHash, lost } = await providers.findRegistrar(provider);
       const { record, revision } = await read(provider);
       const at = now();
       const client = record.clients.findLast(
@@ -160,11 +163,13 @@ export function createClientRegistrations({
         await conclude(provider, record.claim);
         continue;
       }
-      const isPaused = record.pause?.metadataHash === metadataHash && at < record.pause.until;
+      const isPaused = record.pause?.attemptHash === attemptHash && at < record.pause.until;
       // Better than none: its end is still to come, or the provider finds it again.
       if (isPaused && client !== undefined) return { worker, client: told(client) };
       if (isPaused) throw notNow(provider);
-      const claim: Claim = { commandId: createCommandId(), worker, metadataHash, afterLoss: isLost, at };
+      const claim: Claim = {
+        ...{ commandId: createCommandId(), worker, metadataHash, attemptHash, afterLoss: isLost, at },
+      };
       if (await write(provider, { ...record, claim }, revision)) await conclude(provider, claim);
     }
     throw new RefusedError('unavailable', `the client of ${provider} changes all the time`);
@@ -215,13 +220,13 @@ export function createClientRegistrations({
 }
 
 function concluded(record: Record, claim: Claim, outcome: RegistrationOutcome | 'lost', at: number): Record {
-  const { metadataHash, afterLoss } = claim;
+  const { metadataHash, attemptHash, afterLoss } = claim;
   if (outcome === 'lost') return { ...record, claim: null };
   if (outcome.status !== 'registered') {
     const shortest = outcome.status === 'refused' ? refusedPauseMs : unavailablePauseMs;
     const asked = outcome.status === 'unavailable' ? (outcome.retryAfterSeconds ?? 0) * 1000 : 0;
     const until = at + Math.min(Math.max(shortest, asked), refusedPauseMs);
-    return { ...record, claim: null, pause: { metadataHash, until, status: outcome.status } };
+    return { ...record, claim: null, pause: { attemptHash, until, status: outcome.status } };
   }
   const { clientId, sealed, secretExpiresAt } = outcome;
   const generation = record.generations + 1;

@@ -137,7 +137,7 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
     ),
     bus.serve(findProviderWorker, atAnyWorker(findProviderWorker), () => ({
       bootId,
-      ...(registrar && { registers: { metadataHash: registrar.metadataHash, lost: registrar.lost() } }),
+      ...(registrar && { registers: describe(registrar) }),
     })),
     bus.serve(tellProviderStatus, atAnyWorker(tellProviderStatus), () => ({ status: options.status() })),
     bus.serve(refreshAtProvider, atThisWorker(refreshAtProvider), (order) => {
@@ -184,6 +184,10 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
       ]);
     },
   };
+}
+
+function describe({ metadataHash, attemptHash, lost }: Registrar) {
+  return { metadataHash, attemptHash, lost: lost() };
 }
 
 type Named = Pick<Operation<unknown, unknown>, 'name'>;

@@ -22,6 +22,7 @@ const day = 24 * 3_600_000;
 interface PlayedWorker {
   worker: string;
   metadata: string;
+  token: string;
   lost: ClientRegistration | null;
   secretExpiresAt: number | null;
   registered: number;
@@ -37,6 +38,7 @@ function createPlayedWorker() {
   const played: PlayedWorker = {
     worker: createBootId(),
     metadata: 'first',
+    token: 'none',
     lost: null,
     secretExpiresAt: null,
     registered: 0,
@@ -51,8 +53,8 @@ function createPlayedWorker() {
     },
     providers: {
       async findRegistrar() {
-        const { worker, metadata, lost } = played;
-        return { worker, metadataHash: hashOf(metadata), lost };
+        const { worker, metadata, token, lost } = played;
+        return { worker, metadataHash: hashOf(metadata), attemptHash: hashOf(metadata + token), lost };
       },
       async register(_provider, worker, _metadataHash, commandId) {
         if (worker !== played.worker) throw new NoRespondersError('nobody listens');
@@ -163,7 +165,7 @@ test('a refusal is told, and the provider asked again after ten minutes, or at o
   assert.is(await refusalOf(registrations.current('gitlab')), 'upstream-unavailable');
   assert.is(asked, 2);
   played.refusal = null;
-  played.metadata = 'mended';
+  played.token = 'mended';
   assert.match(await clientOf(registrations.current('gitlab')), / 1$/);
   assert.is(await registrations.isRefused('gitlab'), false);
 });

@@ -46,8 +46,7 @@ function openRegistrar(settings: RegisteringProviderSettings, initialAccessToken
   const dependencies = createDependencies();
   const { registeredClients, fetch, now, log, lines } = dependencies;
   const registrar = createClientRegistrar(settings, {
-    ...{ initialAccessToken, fetch, now, log },
-    seal: registeredClients.seal,
+    ...{ initialAccessToken, registeredClients, fetch, now, log },
   });
   return { registrar, registeredClients, dependencies, lines };
 }
@@ -225,6 +224,10 @@ test('another registration is one where anything that is registered is another',
     },
   ])
     assert.is(hashOf(same), hashes[0]);
+  const attempts = [null, new Secret('one token'), new Secret('another')].map(
+    (token) => openRegistrar(settings, token).registrar.attemptHash,
+  );
+  assert.is(new Set(attempts).size, 3, 'and another attempt is one with another token too');
 });
 
 test('a secret that has expired makes its grants gone when the provider says so; one that lives is for an operator', async () => {
