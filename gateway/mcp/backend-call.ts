@@ -7,7 +7,7 @@ import type { Identity } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
 import type { GatewayFacts } from '../facts.ts';
 import { type OutgoingHeaders, UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
-import { type Backend, BackendRedirectedError, BackendRejectedError } from './backend.ts';
+import { type Backend, BackendAnswerError, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 import type { BackendConnection, BackendRequest } from './backend-connection.ts';
 import { BackendHttpError } from './backend-exchange.ts';
 import { BackendCutOffError, type Credentials } from './backend-fetch.ts';
@@ -15,7 +15,6 @@ import type { BackendHealth } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { JsonObject } from './json-rpc.ts';
-import { BackendAnswerError } from './message-stream.ts';
 import { BackendSessionLostError } from './older-backend.ts';
 import { BackendTimeoutError } from './wait-limit.ts';
 

@@ -6,7 +6,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Identity } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
-import type { Backend } from './backend.ts';
+import { type Backend, BackendAnswerError } from './backend.ts';
 import {
   type BackendAuthorizationError,
   type BackendCalls,
@@ -16,7 +16,6 @@ import {
 import { type BackendHealth, BackendUnavailableError } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
-import { BackendAnswerError } from './message-stream.ts';
 import type { BackendItems } from './names.ts';
 
 /** The methods of MCP that list, what each calls its list, and the capability that a server has for it. */
