@@ -65,6 +65,8 @@ export interface BackendCalls {
     use: (link: BackendLink) => Promise<T>,
     options?: { repeatable?: boolean },
   ): Promise<T>;
+  /** What a backend may tell everybody. @throws what the connection throws */
+  runAsNobody<T>(backend: Backend, caller: Caller, use: (link: BackendLink) => Promise<T>): Promise<T>;
 }
 
 export function createBackendCalls(options: {
@@ -128,6 +130,18 @@ export function createBackendCalls(options: {
   }
 
   return {
+    async runAsNobody(backend, { owner, client }, use) {
+      const credentials = { headers: backend.strategy.forNobody(), sign: null };
+      const nobody = JSON.stringify([owner, 'nobody']);
+      await using lease = await pool.lease({ owner: nobody, client, credentials }, backend);
+      // Like a probe: that it wants a token is no news, and says nothing about its health.
+      lease.discard();
+      const { connection } = lease;
+      const request: BackendLink['request'] = (asked) =>
+        connection.request({ ...asked, client }, credentials);
+      return await use({ connection, credentials, request });
+    },
+
     async run(backend, caller, use, { repeatable = false } = {}) {
       // What others wait for costs this backend nothing, and the other way round.
       const identity = await caller.settled(backend.strategy.providers);
