@@ -77,6 +77,8 @@ export interface Vault extends AsyncDisposable {
   readonly findApprover: Consents['findApprover'];
   /** For a browser in which the session of this authorization server's grant was opened just now. */
   openAccountSession(partition: number, request: OpenAccountSession): Promise<{ accountSession: Secret }>;
+  /** The providers that refuse to register Latchkey until an operator mends something. */
+  findRefused(): Promise<readonly string[]>;
   readonly commands: CommandMemory;
   readonly findUpstreamTokens: LookUp;
   readonly skipLinked: SkipLinked;
@@ -421,6 +423,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       const given = { approved, former };
       return { accountSession: await consents.openAccountSession(person, given, assertSignedIn) };
     },
+    findRefused: registration.findRefused,
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
       ...{ projection, grants, refresher, dataKeys, grantIds, identify, lastUses, now, onProblem },

@@ -51,7 +51,7 @@ export const exchangeAtProvider = defineOperation(
   }),
 );
 
-const metadataHash = z.base64url().length(43);
+const sha256 = z.base64url().length(43);
 
 /** Which worker takes an exchange or a refresh now. */
 export const findProviderWorker = defineOperation(
@@ -59,18 +59,27 @@ export const findProviderWorker = defineOperation(
   z.object({}),
   z.object({
     bootId: bootIdSchema,
-    /** Where Latchkey registers itself: the hash of what it would register now, and the client that the provider has lost. */
-    registers: z.object({ metadataHash, lost: clientRegistrationSchema.nullable() }).optional(),
+    /** Where Latchkey registers itself. */
+    registers: z
+      .object({
+        /** Of what would be registered now. */
+        metadataHash: sha256,
+        /** The same with the initial access token; nobody else can tell the token by it. */
+        attemptHash: sha256,
+        /** The client that the provider has lost. */
+        lost: clientRegistrationSchema.nullable(),
+      })
+      .optional(),
   }),
 );
 
 /**
- * Registers Latchkey as a client of the provider (RFC 7591), once for one command id. How it ended is an answer.
- * `unavailable`: this worker would register something else.
+ * Registers Latchkey as a client of the provider (RFC 7591), once for one command id. How it ended is an answer. It goes to
+ * the worker that would register this: whoever asks it again gets the same outcome.
  */
 export const registerAtProvider = defineOperation(
   'register-client',
-  z.object({ metadataHash }),
+  z.object({ metadataHash: sha256 }),
   z.discriminatedUnion('status', [
     z.object({
       status: z.literal('registered'),

@@ -5,12 +5,9 @@ import type { FollowedMessage } from './stream-follower.ts';
 
 /** Null for an owner marker. @throws VaultError `stored-event-invalid` */
 export function logEntryOf({ subject, seq, data }: FollowedMessage): LogEntry | null {
-  const [, , partition, aggregate] = subject.split('.');
+  const end = subject.lastIndexOf('.');
+  const aggregate = subject.slice(end + 1);
   if (aggregate === 'owner') return null;
-  return {
-    sequence: seq,
-    partition: Number(partition),
-    aggregate: aggregate!,
-    event: decodeStoredEvent(data),
-  };
+  const partition = Number(subject.slice(subject.lastIndexOf('.', end - 1) + 1, end));
+  return { sequence: seq, partition, aggregate, event: decodeStoredEvent(data) };
 }

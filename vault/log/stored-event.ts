@@ -17,11 +17,14 @@ import { clientRegistrationSchema, providerNameSchema } from '../../schemas/prov
 import { timestampSchema } from '../../schemas/token.ts';
 import { VaultError } from '../errors.ts';
 import { sessionEndReasons } from '../session/session.ts';
+import { compileForm } from './json-form.ts';
 
 const format = 1;
 /** What a worker's lease says that it reads. */
 export const readableFormats = [format];
 const headLength = 5;
+/** Where in the JSON the name of the type begins, as it is written here. */
+const typeStart = '{"type":"'.length;
 
 const startedClaimsSchema = z.array(claimIdSchema).readonly();
 
@@ -140,8 +143,16 @@ export interface StoredEvent {
   readonly sealed: Buffer;
 }
 
+/** Of each type, in the order in which its keys are written. */
+const forms = new Map(
+  eventMetadataSchema.options.map((schema) => [
+    schema.shape.type.value as string,
+    { keys: Object.keys(schema.shape), read: compileForm(z.toJSONSchema(schema, { io: 'input' })) },
+  ]),
+);
+
 export function encodeStoredEvent({ metadata, sealed }: StoredEvent): Buffer {
-  const json = Buffer.from(JSON.stringify(metadata));
+  const json = Buffer.from(JSON.stringify(inOrder(metadata)));
   const head = Buffer.alloc(headLength);
   head[0] = format;
   head.writeUInt32BE(json.length, 1);
@@ -150,13 +161,25 @@ export function encodeStoredEvent({ metadata, sealed }: StoredEvent): Buffer {
 
 /** @throws VaultError `stored-event-invalid` */
 export function decodeStoredEvent(data: Uint8Array): StoredEvent {
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  const bytes = Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   if (bytes.length < headLength || bytes[0] !== format) throw invalid('its format is unknown');
   const end = headLength + bytes.readUInt32BE(1);
   if (end > bytes.length) throw invalid('it is cut off');
-  const parsed = eventMetadataSchema.safeParse(parseJson(bytes.toString('utf8', headLength, end)));
+  return { metadata: parseMetadata(bytes.toString('utf8', headLength, end)), sealed: bytes.subarray(end) };
+}
+
+function inOrder(metadata: EventMetadata): Record<string, unknown> {
+  const given: Record<string, unknown> = { ...metadata };
+  return Object.fromEntries(forms.get(metadata.type)!.keys.map((key) => [key, given[key]]));
+}
+
+function parseMetadata(text: string): EventMetadata {
+  const type = text.slice(typeStart, text.indexOf('"', typeStart));
+  const read = forms.get(type)?.read?.(text) as EventMetadata | undefined;
+  if (read) return read;
+  const parsed = eventMetadataSchema.safeParse(parseJson(text));
   if (!parsed.success) throw invalid('its metadata does not fit its type');
-  return { metadata: parsed.data, sealed: bytes.subarray(end) };
+  return parsed.data;
 }
 
 function parseJson(text: string): unknown {

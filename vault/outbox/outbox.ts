@@ -24,7 +24,7 @@ import {
   sqliteTable,
   text,
 } from '../sqlite/drizzle.ts';
-import { placeholdersOf, prepareInsert } from '../sqlite/prepared-insert.ts';
+import { prepareInsert } from '../sqlite/prepared-insert.ts';
 
 const entries = sqliteTable(
   'entries',
@@ -112,10 +112,8 @@ export function openOutbox(file: string): Outbox {
     database.pragma(`user_version = ${Math.max(steps, schemaSteps.length)}`);
   })();
   const db = drizzle(database);
-  const insert = prepareInsert(
-    database,
-    entries,
-    db.insert(entries).values(placeholdersOf(entries)).onConflictDoNothing(),
+  const insert = prepareInsert(database, entries, (values) =>
+    db.insert(entries).values(values).onConflictDoNothing(),
   );
   const given = (name: string) => sql`${sql.placeholder(name)}`;
   const isClaim = eq(entries.claimId, sql.placeholder('claimId'));

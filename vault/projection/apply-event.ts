@@ -4,12 +4,13 @@
  */
 import type Database from 'better-sqlite3';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
+import { LRUCache } from 'lru-cache';
 import { besideTokens } from '../grant/evolve.ts';
 import { evictableAt, keepAliveFrom } from '../grant/expiry.ts';
 import type { StoredEvent } from '../log/stored-event.ts';
 import { and, drizzle, eq, getTableColumns, inArray, lt, sql } from '../sqlite/drizzle.ts';
 import { isId } from '../sqlite/id-column.ts';
-import { placeholdersOf, prepareInsert } from '../sqlite/prepared-insert.ts';
+import { prepareInsert } from '../sqlite/prepared-insert.ts';
 import { forgotten, grants, sessions, upstreamSessions } from './tables.ts';
 
 export interface ProjectedEntry {
@@ -17,6 +18,9 @@ export interface ProjectedEntry {
   readonly partition: number;
   readonly event: StoredEvent;
 }
+
+/** Their grants come right behind them. */
+const recentSessions = 1000;
 
 export type ApplyEvent = (entry: ProjectedEntry) => void;
 
@@ -28,19 +32,21 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
       db.select({ endsAt: sessions.endsAt }).from(sessions).where(isId(sessions.sessionId, 'id')).toSQL().sql,
     )
     .pluck();
+  const endOfRecent = new LRUCache<string, number>({ max: recentSessions });
   /** 0 if there is no such session. */
   const sessionEndsAt = (id: string) =>
-    endOfSession.get(sessions.sessionId.mapToDriverValue(id) as Buffer) ?? 0;
-  const keepGrant = prepareInsert(database, grants, insertOrReplace(db));
-  const openSession = prepareInsert(
+    endOfRecent.get(id) ?? endOfSession.get(sessions.sessionId.mapToDriverValue(id) as Buffer) ?? 0;
+  const keepGrant = prepareInsert(
     database,
-    sessions,
-    db.insert(sessions).values(placeholdersOf(sessions)).onConflictDoNothing(),
+    grants,
+    (values) => db.insert(grants).values(values).onConflictDoUpdate(newerGrant),
+    { ...untouched, linkId: null, usedAt: null, keepAliveFrom: null, startedClaims: [], forcedAt: null },
   );
-  const keepUpstreamSession = prepareInsert(
-    database,
-    upstreamSessions,
-    db.insert(upstreamSessions).values(placeholdersOf(upstreamSessions)).onConflictDoNothing(),
+  const openSession = prepareInsert(database, sessions, (values) =>
+    db.insert(sessions).values(values).onConflictDoNothing(),
+  );
+  const keepUpstreamSession = prepareInsert(database, upstreamSessions, (values) =>
+    db.insert(upstreamSessions).values(values).onConflictDoNothing(),
   );
   const startRefresh = prepareUpdate(db, {
     refreshStatus: 'claimed',
@@ -102,8 +108,7 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
           clientId: metadata.registration.clientId,
           clientGeneration: metadata.registration.generation,
           sealed,
-          refreshStatus: 'idle',
-          ...{ claimId: null, refreshUntil: null, failures: 0, reason: null },
+          ...untouched,
           sequence,
         });
         return;
@@ -130,17 +135,20 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
       case 'SessionOpened': {
         const { sessionId, principalKey, clientId, endsAt } = metadata;
         const openedAt = metadata.at;
-        openSession({ sessionId, partition, principalKey, clientId, openedAt, endsAt, sequence });
+        const row = { sessionId, partition, principalKey, clientId, openedAt, endsAt, sequence };
+        if (openSession(row)) endOfRecent.set(sessionId, endsAt);
         for (const upstream of metadata.upstreams ?? [])
           keepUpstreamSession({ sessionId, partition, ...upstream, sequence });
         return;
       }
       case 'SessionEnded':
       case 'SessionForgotten':
+        endOfRecent.delete(metadata.sessionId);
         dropSession.run({ sessionId: metadata.sessionId, sequence });
         dropUpstreamSessions.run({ sessionId: metadata.sessionId, sequence });
         return;
       case 'UserForgotten':
+        endOfRecent.clear();
         forgetUser(db, metadata.principalKey, sequence);
         return;
       default:
@@ -154,19 +162,22 @@ function isOlder(table: typeof grants | typeof sessions | typeof upstreamSession
 }
 
 /** Puts a row in place of an older one. */
-function insertOrReplace(db: BetterSQLite3Database) {
-  const columns = Object.entries(getTableColumns(grants));
-  return db
-    .insert(grants)
-    .values(placeholdersOf(grants))
-    .onConflictDoUpdate({
-      target: grants.grantId,
-      set: Object.fromEntries(
-        columns.map(([name, column]) => [name, sql`excluded.${sql.identifier(column.name)}`]),
-      ),
-      setWhere: sql`${grants.sequence} < excluded.sequence`,
-    });
-}
+const newerGrant = {
+  target: grants.grantId,
+  set: Object.fromEntries(
+    Object.entries(getTableColumns(grants)).map(([name, column]) => [
+      name,
+      sql`excluded.${sql.identifier(column.name)}`,
+    ]),
+  ),
+  setWhere: sql`${grants.sequence} < excluded.sequence`,
+};
+
+/** Of tokens that are new: nobody has refreshed them yet. */
+const untouched = {
+  refreshStatus: 'idle',
+  ...{ claimId: null, refreshUntil: null, failures: 0, reason: null },
+} as const;
 
 type GrantChange = Parameters<ReturnType<BetterSQLite3Database['update']>['set']>[0];
 

@@ -101,7 +101,7 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
     storedMark = mark;
   };
   const findSession = (id: string) => remembered(sessionRows, id, rows.session);
-  const applyEvent = prepareApplyEvent(database, linkedIdleMs);
+  let applyEvent = prepareApplyEvent(database, linkedIdleMs);
 
   return {
     findGrant: (id) => remembered(grantRows, id, rows.grant),
@@ -148,10 +148,16 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
     endings: prepareEndingQueries(db),
     position: rows.position,
     transaction(work) {
-      database.transaction(() => {
-        work();
-        storeMark();
-      })();
+      try {
+        database.transaction(() => {
+          work();
+          storeMark();
+        })();
+      } catch (error) {
+        // With what the former one remembers of what is not there.
+        applyEvent = prepareApplyEvent(database, linkedIdleMs);
+        throw error;
+      }
     },
     mark: () => mark,
     beginLoad: () => beginBulkLoad(database, 65_536),

@@ -33,6 +33,8 @@ export interface ProviderRegistrar {
 export interface Registrar {
   readonly worker: string;
   readonly metadataHash: string;
+  /** What was refused with this is refused again. */
+  readonly attemptHash: string;
   /** The provider said to this worker that it does not know this client. */
   readonly lost: ClientRegistration | null;
 }
@@ -88,29 +90,31 @@ const recordSchema = z.object({
       commandId: commandIdSchema,
       worker: bootIdSchema,
       metadataHash: z.string(),
+      attemptHash: z.string(),
       afterLoss: z.boolean(),
       at: timestampSchema,
     })
     .nullable(),
   /** Until then the same is not tried again. */
   pause: z
-    .object({ metadataHash: z.string(), until: timestampSchema, status: z.enum(['refused', 'unavailable']) })
+    .object({ attemptHash: z.string(), until: timestampSchema, status: z.enum(['refused', 'unavailable']) })
     .nullable(),
 });
 type Record = z.infer<typeof recordSchema>;
 type Claim = NonNullable<Record['claim']>;
 
-export const recordKind = 'client-registrations';
+const recordKind = 'client-registrations';
 const noRecord: Record = { clients: [], generations: 0, claim: null, pause: null };
 
 /** A refused registration is tried again after this time. */
-export const refusedPauseMs = 10 * 60_000;
+const refusedPauseMs = 10 * 60_000;
 const unavailablePauseMs = 5_000;
 /** A provider that loses its clients again and again gets a new one so often. */
 const lossPauseMs = 24 * 3_600_000;
 /** So long before the end of a secret the next client is registered, or in the last quarter of its life. */
 const renewAheadMs = 24 * 3_600_000;
 const renewShare = 0.25;
+const shortestUseMs = 10 * 60_000;
 /** After that nobody has the outcome of a claim any more. */
 const claimMs = 5 * 60_000;
 /** So many fit into one message. */
@@ -146,7 +150,7 @@ export function createClientRegistrations({
 
   async function current(provider: string) {
     for (let attempt = 1; attempt <= attempts; attempt++) {
-      const { worker, metadataHash, lost } = await providers.findRegistrar(provider);
+      const { worker, metadataHash, attemptHash, lost } = await providers.findRegistrar(provider);
       const { record, revision } = await read(provider);
       const at = now();
       const client = record.clients.findLast(
@@ -159,11 +163,13 @@ export function createClientRegistrations({
         await conclude(provider, record.claim);
         continue;
       }
-      const isPaused = record.pause?.metadataHash === metadataHash && at < record.pause.until;
+      const isPaused = record.pause?.attemptHash === attemptHash && at < record.pause.until;
       // Better than none: its end is still to come, or the provider finds it again.
       if (isPaused && client !== undefined) return { worker, client: told(client) };
       if (isPaused) throw notNow(provider);
-      const claim: Claim = { commandId: createCommandId(), worker, metadataHash, afterLoss: isLost, at };
+      const claim: Claim = {
+        ...{ commandId: createCommandId(), worker, metadataHash, attemptHash, afterLoss: isLost, at },
+      };
       if (await write(provider, { ...record, claim }, revision)) await conclude(provider, claim);
     }
     throw new RefusedError('unavailable', `the client of ${provider} changes all the time`);
@@ -214,13 +220,13 @@ export function createClientRegistrations({
 }
 
 function concluded(record: Record, claim: Claim, outcome: RegistrationOutcome | 'lost', at: number): Record {
-  const { metadataHash, afterLoss } = claim;
+  const { metadataHash, attemptHash, afterLoss } = claim;
   if (outcome === 'lost') return { ...record, claim: null };
   if (outcome.status !== 'registered') {
     const shortest = outcome.status === 'refused' ? refusedPauseMs : unavailablePauseMs;
     const asked = outcome.status === 'unavailable' ? (outcome.retryAfterSeconds ?? 0) * 1000 : 0;
     const until = at + Math.min(Math.max(shortest, asked), refusedPauseMs);
-    return { ...record, claim: null, pause: { metadataHash, until, status: outcome.status } };
+    return { ...record, claim: null, pause: { attemptHash, until, status: outcome.status } };
   }
   const { clientId, sealed, secretExpiresAt } = outcome;
   const generation = record.generations + 1;
@@ -245,12 +251,19 @@ function isSame(one: ClientRegistration, other: ClientRegistration): boolean {
   return one.generation === other.generation && one.clientId === other.clientId;
 }
 
-function hasExpired({ secretExpiresAt }: KeptClient, at: number): boolean {
-  return secretExpiresAt !== null && secretExpiresAt <= at;
+/** Not for a while, whatever the provider says: its clock may be wrong, and each registration makes a client there. */
+function isNew({ registeredAt }: KeptClient, at: number): boolean {
+  return at - registeredAt < shortestUseMs;
 }
 
-function endsSoon({ secretExpiresAt, registeredAt }: KeptClient, at: number): boolean {
-  if (secretExpiresAt === null) return false;
+function hasExpired(client: KeptClient, at: number): boolean {
+  const { secretExpiresAt } = client;
+  return secretExpiresAt !== null && secretExpiresAt <= at && !isNew(client, at);
+}
+
+function endsSoon(client: KeptClient, at: number): boolean {
+  const { secretExpiresAt, registeredAt } = client;
+  if (secretExpiresAt === null || isNew(client, at)) return false;
   return secretExpiresAt - at < Math.min(renewAheadMs, (secretExpiresAt - registeredAt) * renewShare);
 }
 

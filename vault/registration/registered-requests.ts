@@ -2,10 +2,13 @@
  * Sends with each request to a provider worker the client that it needs, if Latchkey registered that itself: for a new
  * sign-in the current one, else the one with which a sign-in was begun or a grant was obtained.
  */
+import { NoRespondersError } from '../../schemas/failure.ts';
 import type { ClientRegistration, RegisteredClient } from '../../schemas/provider.ts';
 import type { ProviderSignIns } from '../authorization/sign-in.ts';
 import type { ProviderRefreshes } from '../refresh/refresher.ts';
 import type { ClientRegistrations } from './client-registrations.ts';
+
+const otherWorkers = 3;
 
 export type RegisteredRequests = ProviderSignIns & Pick<ProviderRefreshes, 'start'>;
 
@@ -33,7 +36,13 @@ export function createRegisteredRequests({
   return {
     async authorize(provider) {
       if (!registers(provider)) return providers.authorize(provider);
-      return providers.authorize(provider, await registrations.current(provider));
+      for (let attempt = 1; ; attempt++)
+        try {
+          return await providers.authorize(provider, await registrations.current(provider));
+        } catch (error) {
+          // The worker that was found is gone, and has seen nothing.
+          if (!(error instanceof NoRespondersError) || attempt === otherWorkers) throw error;
+        }
     },
     async exchange(provider, leg, parameters) {
       return providers.exchange(provider, leg, parameters, await clientOf(provider, leg.registration));

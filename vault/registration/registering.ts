@@ -2,8 +2,11 @@
  * Registers Latchkey at its providers in the background, so that the first sign-in need not wait for it, and again in time
  * before a secret expires. What does not succeed is tried again; the record says how often a provider is really asked.
  */
-import { RefusedError } from '../../schemas/failure.ts';
+import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import type { ClientRegistrations } from './client-registrations.ts';
+
+const isBusError = (error: unknown) =>
+  [RefusedError, NoRespondersError, DeadlineExceededError].some((kind) => error instanceof kind);
 
 const retryMs = 15_000;
 const checkMs = 3_600_000;
@@ -27,7 +30,7 @@ export function startRegistering({
     } catch (error) {
       nextMs = retryMs;
       // A worker that is away is told of elsewhere, and a provider that refuses by the worker that asked it.
-      if (error instanceof RefusedError && error.code === 'internal') onProblem(error);
+      if (!isBusError(error)) onProblem(error);
     }
     if (!ended) timers.set(provider, setTimeout(() => void ensure(provider), nextMs).unref());
   }

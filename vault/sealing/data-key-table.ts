@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { type BulkLoad, beginBulkLoad } from '../sqlite/bulk-load.ts';
 import { openDisposableDatabase } from '../sqlite/disposable-database.ts';
 import { drizzle, eq, sql } from '../sqlite/drizzle.ts';
-import { placeholdersOf, prepareInsert } from '../sqlite/prepared-insert.ts';
+import { prepareInsert } from '../sqlite/prepared-insert.ts';
 import { createKeyTables, dataKeys, keyPosition, keySchemaVersion } from './data-key-schema.ts';
 
 export interface DataKeyRow {
@@ -85,12 +85,10 @@ export function openDataKeyTable(
     .orderBy(dataKeys.principalKey)
     .limit(sql.placeholder('limit'))
     .prepare();
-  const put = prepareInsert(
-    database,
-    dataKeys,
+  const put = prepareInsert(database, dataKeys, (values) =>
     db
       .insert(dataKeys)
-      .values(placeholdersOf(dataKeys))
+      .values(values)
       .onConflictDoUpdate({
         target: dataKeys.principalKey,
         set: { wrapped: sql`excluded.wrapped`, sequence: sql`excluded.sequence` },

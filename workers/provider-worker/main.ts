@@ -90,7 +90,7 @@ runProcess({
         const { initialAccessToken } = provider.registration;
         const made = createClientRegistrar(provider, {
           initialAccessToken: initialAccessToken && secretOf(initialAccessToken),
-          ...{ seal: registeredClients.seal, fetch: observed.fetch, now, log: providerLog },
+          ...{ registeredClients, fetch: observed.fetch, now, log: providerLog },
         });
         registrar = { ...made, lost: () => lost };
       }

@@ -28,7 +28,7 @@ import { providerSubject, providerWorkerSubject, refreshOutcomeSubject } from '.
 import type { BackendExchanges } from '../providers/backend-exchanges.ts';
 import type { ClientRegistrar } from '../providers/client-registrar.ts';
 import type { RegisteredProvider } from '../providers/registered-provider.ts';
-import { createCommandMemory } from './command-memory.ts';
+import { type CommandMemory, createCommandMemory } from './command-memory.ts';
 import { createRefreshRunner } from './refresh-runner.ts';
 
 export interface ProviderWorkerOptions {
@@ -109,6 +109,10 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
     },
   });
   let stopping = false;
+  const assertMayBegin = (memory: Pick<CommandMemory<unknown>, 'has'>, commandId: string) => {
+    if (stopping && !memory.has(commandId))
+      throw new RefusedError('unavailable', 'this provider worker is stopping');
+  };
 
   const stopServing = [
     ...[atAnyWorker, atThisWorker].map((at) =>
@@ -116,11 +120,6 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
         authorizations.run(commandId, () => provider.authorize(request)),
       ),
     ),
-    bus.serve(registerAtProvider, atThisWorker(registerAtProvider), ({ metadataHash }, { commandId }) => {
-      if (registrar?.metadataHash !== metadataHash)
-        throw new RefusedError('unavailable', 'this worker would register something else');
-      return registrations.run(commandId, registrar.register);
-    }),
     bus.serve(revokeAtProvider, atAnyWorker(revokeAtProvider), (request, { commandId }) =>
       revocations.run(commandId, () => provider.revoke(request)),
     ),
@@ -138,7 +137,7 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
     ),
     bus.serve(findProviderWorker, atAnyWorker(findProviderWorker), () => ({
       bootId,
-      ...(registrar && { registers: { metadataHash: registrar.metadataHash, lost: registrar.lost() } }),
+      ...(registrar && { registers: describe(registrar) }),
     })),
     bus.serve(tellProviderStatus, atAnyWorker(tellProviderStatus), () => ({ status: options.status() })),
     bus.serve(refreshAtProvider, atThisWorker(refreshAtProvider), (order) => {
@@ -146,13 +145,22 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
       return {};
     }),
   ];
+  const stopRegistrations = bus.serve(
+    registerAtProvider,
+    atThisWorker(registerAtProvider),
+    ({ metadataHash }, { commandId }) => {
+      if (registrar?.metadataHash !== metadataHash)
+        throw new RefusedError('invalid-request', 'metadataHash: this worker would register something else');
+      assertMayBegin(registrations, commandId);
+      return registrations.run(commandId, registrar.register);
+    },
+  );
   // Served until the last exchange is fetched: the outcome of a code is asked for again and again.
   const stopExchanges = bus.serve(
     exchangeAtProvider,
     atThisWorker(exchangeAtProvider),
     (request, { commandId }) => {
-      if (stopping && !exchanges.has(commandId))
-        throw new RefusedError('unavailable', 'this provider worker is stopping');
+      assertMayBegin(exchanges, commandId);
       return exchanges.run(commandId, () => provider.exchange(request));
     },
   );
@@ -163,10 +171,11 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
       stopping = true;
       await Promise.all(stopServing.map((stop) => stop()));
       const exchanged = exchanges.settled().then(stopExchanges);
+      const registered = registrations.settled().then(stopRegistrations);
       await Promise.all([
         exchanged,
+        registered,
         authorizations.settled(),
-        registrations.settled(),
         documents.settled(),
         tokenExchanges.settled(),
         revocations.settled(),
@@ -175,6 +184,10 @@ export function serveProvider(options: ProviderWorkerOptions): ProviderWorker {
       ]);
     },
   };
+}
+
+function describe({ metadataHash, attemptHash, lost }: Registrar) {
+  return { metadataHash, attemptHash, lost: lost() };
 }
 
 type Named = Pick<Operation<unknown, unknown>, 'name'>;

@@ -11,19 +11,21 @@ import type { Log } from '../../schemas/log.ts';
 import type { RegistrationOutcome } from '../../schemas/messages/provider-requests.ts';
 import { Secret } from '../../schemas/secret.ts';
 import type { GuardedFetch } from './guarded-fetch.ts';
-import type { OpenedClient } from './registered-clients.ts';
+import type { OpenedClient, RegisteredClients } from './registered-clients.ts';
 import { isTemporaryStatus, parseRetryAfter } from './token-answer.ts';
 
 export interface ClientRegistrar {
   /** Of all that is registered, and where; SHA-256 in base64url. */
   readonly metadataHash: string;
+  /** The same with the initial access token: what was refused with this is refused again. */
+  readonly attemptHash: string;
   /** One POST, or none where the endpoint cannot be found. Never throws. */
   register(): Promise<RegistrationOutcome>;
 }
 
 interface Options {
   readonly initialAccessToken: Secret | null;
-  readonly seal: (client: OpenedClient) => string;
+  readonly registeredClients: Pick<RegisteredClients, 'seal' | 'digest'>;
   readonly fetch: GuardedFetch;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -72,7 +74,7 @@ const longestMs = 8.64e15;
 
 export function createClientRegistrar(
   settings: RegisteringProviderSettings,
-  { initialAccessToken, seal, fetch, now, log }: Options,
+  { initialAccessToken, registeredClients, fetch, now, log }: Options,
 ): ClientRegistrar {
   const { registration } = settings;
 
@@ -156,13 +158,15 @@ export function createClientRegistrar(
     };
   }
 
+  const metadataHash = hashOf({
+    ...metadataOf(settings.tokenEndpointAuthMethod ?? 'none'),
+    scope: settings.scopes.toSorted().join(' '),
+    token_endpoint_auth_method: settings.tokenEndpointAuthMethod,
+    ...registration.from,
+  });
   return {
-    metadataHash: hashOf({
-      ...metadataOf(settings.tokenEndpointAuthMethod ?? 'none'),
-      scope: settings.scopes.toSorted().join(' '),
-      token_endpoint_auth_method: settings.tokenEndpointAuthMethod,
-      ...registration.from,
-    }),
+    metadataHash,
+    attemptHash: registeredClients.digest(`${metadataHash} ${initialAccessToken?.reveal() ?? ''}`),
     async register() {
       try {
         const document = await readDocument();
@@ -177,7 +181,7 @@ export function createClientRegistrar(
         const opened = await registeredBy(response, method);
         const { clientId, secretExpiresAt, authMethod } = opened;
         log.info({ clientId, secretExpiresAt, authMethod }, 'Latchkey is registered at the provider');
-        return { status: 'registered', clientId, secretExpiresAt, sealed: seal(opened) };
+        return { status: 'registered', clientId, secretExpiresAt, sealed: registeredClients.seal(opened) };
       } catch (error) {
         if (!(error instanceof RefusedRegistration)) {
           log.warn({ error }, 'the registration endpoint cannot be asked');

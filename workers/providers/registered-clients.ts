@@ -5,7 +5,7 @@
  *
  * Layout: generation of the key 1 byte, then as vault/sealing/authenticated-cipher.ts.
  */
-import { createSecretKey } from 'node:crypto';
+import { createHmac, createSecretKey } from 'node:crypto';
 import * as z from 'zod';
 import { RefusedError } from '../../schemas/failure.ts';
 import type { RegisteredClient } from '../../schemas/provider.ts';
@@ -26,6 +26,8 @@ const openedClientSchema = z.object({
 export type OpenedClient = z.infer<typeof openedClientSchema>;
 
 export interface RegisteredClients {
+  /** HMAC-SHA256 in base64url: the same for the same text, and no help to guess it. */
+  digest(text: string): string;
   /** base64url */
   seal(client: OpenedClient): string;
   /** @throws RefusedError `unavailable`: it was sealed with a key that this worker does not have */
@@ -39,6 +41,7 @@ export function createRegisteredClients(
   const context = `registered-client ${instanceId} ${provider}`;
   const keys = own.map(({ generation, key }) => ({ generation, key: createSecretKey(key) }));
   return {
+    digest: (text) => createHmac('sha256', keys[0]!.key).update(text).digest('base64url'),
     seal(client) {
       const { generation, key } = keys[0]!;
       const clear = Buffer.from(JSON.stringify(z.encode(openedClientSchema, client)));

@@ -139,11 +139,14 @@ export function createProviderRequests(
       if (at === undefined)
         return bus.request(authorizeAtProvider, anyWorker(provider, authorizeAtProvider), {}, options);
       const target = oneWorker(provider, authorizeAtProvider, at.worker);
-      return bus.request(authorizeAtProvider, target, { client: at.client }, options);
+      const { client } = at;
+      return bus.request(authorizeAtProvider, target, { client }, { ...options, failUnheard: true });
     },
 
     async findRegistrar(provider) {
-      const { bootId: worker, registers } = await findWorker(provider);
+      const target = anyWorker(provider, findProviderWorker);
+      const options = { timeoutMs: exchangeTimeoutMs };
+      const { bootId: worker, registers } = await bus.request(findProviderWorker, target, {}, options);
       if (registers === undefined)
         throw new RefusedError(
           'unavailable',

@@ -283,7 +283,9 @@ export function startVaultWorker({
         }
       }),
     );
-  serveAny(findProviderStatuses, async () => ({ statuses: await askProviderStatuses(bus, providers) }));
+  serveAny(findProviderStatuses, async () => ({
+    statuses: await askProviderStatuses(bus, providers, vault.findRefused),
+  }));
   if (introspect !== null)
     serveAny(introspectToken, ({ accessToken }, context) =>
       once(context, async () => {

@@ -60,6 +60,14 @@ function refused(data: Uint8Array, why: RegExp): void {
   assert.unreachable('it was read');
 }
 
+/** As another version would write it. */
+function stored(metadata: unknown): Buffer {
+  const json = Buffer.from(JSON.stringify(metadata));
+  const head = Buffer.from([1, 0, 0, 0, 0]);
+  head.writeUInt32BE(json.length, 1);
+  return Buffer.concat([head, json]);
+}
+
 for (const metadata of events) {
   test(`${metadata.type} comes back as it was stored`, () => {
     const sealed = Buffer.from([0, 1, 2, 255]);
@@ -77,11 +85,17 @@ for (const metadata of events) {
 test('an event from before there were linked accounts is read as it was meant', () => {
   const { linkId: _, usedAt: __, ...before } = carried;
   const metadata = { type: 'TokensRefreshed', ...bearing, claimId: claim(1), ...before };
-  const stored = encodeStoredEvent({ metadata: metadata as EventMetadata, sealed: Buffer.alloc(0) });
-  assert.equal(decodeStoredEvent(stored).metadata, {
+  assert.equal(decodeStoredEvent(stored(metadata)).metadata, {
     ...metadata,
     ...{ linkId: null, usedAt: null, reason: null },
   });
+});
+
+test('however its keys are ordered, and with keys of a newer version, it is read as the same', () => {
+  for (const metadata of events) {
+    const turned = Object.fromEntries(Object.entries({ ...metadata, newer: 1 }).reverse());
+    assert.equal(decodeStoredEvent(stored(turned)).metadata, metadata);
+  }
 });
 
 test('cut off before the end of its metadata it is refused', () => {
@@ -102,14 +116,15 @@ test('another format is refused', () => {
 });
 
 test('metadata that is no JSON, of an unknown type or without a field is refused, and not repeated', () => {
-  const stored = (metadata: unknown) =>
-    encodeStoredEvent({ metadata: metadata as EventMetadata, sealed: Buffer.alloc(0) });
   const broken = stored(events[0]);
   broken.write('!', 5);
   refused(broken, /not JSON/);
   refused(stored({ ...events[0], type: 'TokensStolen', note: 'clear' }), /does not fit its type$/);
   refused(stored({ ...events[0], version: undefined }), /does not fit/);
   refused(stored({ ...events[0], grantId: 'grt_short' }), /does not fit/);
+  refused(stored({ ...events[0], version: 0 }), /does not fit/);
+  refused(stored({ ...events[0], at: 1.5 }), /does not fit/);
+  refused(stored({ ...events[0], provider: 'a'.repeat(64) }), /does not fit/);
 });
 
 test.run();

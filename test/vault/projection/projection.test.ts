@@ -103,6 +103,28 @@ test('a session is opened once', () => {
   assert.is(projection.findSession(sessionId)!.endsAt, 9);
 });
 
+test('a grant goes with the session as it stands when its tokens come', () => {
+  using folder = openTemporaryFolder();
+  using projection = openProjection(folder.file('p.sqlite'), streams, 0);
+  const goesAt = () => projection.findGrant(grantId)!.evictableAt;
+  const reopened = event({ type: 'SessionOpened', sessionId, principalKey, clientId: 'x', endsAt: 99 });
+  const over = event({ type: 'SessionEnded', sessionId, reason: 'revoked' });
+  const broken = () =>
+    projection.transaction(() => {
+      apply(projection, [opened()], 6);
+      throw new Error('broken');
+    });
+  apply(projection, [opened(), reopened, tokens('TokensGranted', 1)]);
+  assert.is(goesAt(), 9, 'as it was opened first');
+  apply(projection, [over, tokens('TokensRefreshed', 2)], 4);
+  assert.is(goesAt(), 0, 'it is over');
+  assert.throws(broken);
+  apply(projection, [tokens('TokensRefreshed', 3)], 6);
+  assert.is(goesAt(), 0, 'it was not opened');
+  apply(projection, [reopened, tokens('TokensRefreshed', 4)], 7);
+  assert.is(goesAt(), 99);
+});
+
 test('by what its providers know a session goes with the session', () => {
   const keys = { subjectKey: `sbj_${'s'.repeat(32)}`, sessionKey: `ssn_${'n'.repeat(32)}` };
   const upstreams = [{ provider: 'corporate', ...keys }];
