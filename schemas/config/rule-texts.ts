@@ -412,5 +412,10 @@ export const ruleTexts = {
     wrong: 'The issuer has pairwise subjects only, and `linking.principalClaim` is `sub` (a warning)',
     instead: '`linking.principalClaim` with what is the same for all clients',
   },
+  'O-11': {
+    title: 'Latchkey can register itself at the provider',
+    wrong: 'The document at `discovery_url` names no `registration_endpoint`',
+    instead: 'Nothing here; switch it on at the provider, or `client_id` in place of `dcr_config`',
+  },
 } as const satisfies Record<string, RuleText>;
 export type RuleId = keyof typeof ruleTexts;

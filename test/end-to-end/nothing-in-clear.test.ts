@@ -14,7 +14,8 @@ import { connectAsPerson } from '../world/mcp-client.ts';
 import { runOperatorCommand } from '../world/operator-command.ts';
 import { alice, bob } from '../world/person.ts';
 import { openRecordedNats, type RecordedNats } from '../world/recorded-nats.ts';
-import { openStrategiesWorld, tokenServiceSecret } from '../world/strategies-world.ts';
+import { openStrategiesWorld } from '../world/strategies-world.ts';
+import { tokenServiceSecret } from '../world/strategy-backends.ts';
 
 const test = suite('nothing in clear');
 

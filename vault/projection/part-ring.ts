@@ -1,12 +1,11 @@
 /**
- * Hands messages of the streams from the thread that reads to the thread that writes, in shared memory of a fixed size.
- * When the writer is behind, the reader stands still as a whole: the NATS client takes in as fast as the socket gives,
+ * Hands messages of a stream from the thread that reads to the one that writes, in shared memory of a fixed size. When
+ * the writer is behind, the reader stands still as a whole: the NATS client takes in as fast as the socket gives,
  * whatever is made of it, and a million messages would wait in memory.
  */
 import type { FollowedMessage } from '../log/stream-follower.ts';
 
 export interface Part {
-  readonly stream: 'log' | 'keys';
   readonly slot: number;
   readonly subjects: string[];
   readonly sequences: number[];
@@ -22,8 +21,8 @@ export interface PartMemory {
   readonly states: Int32Array<SharedArrayBuffer>;
 }
 
-/** Each of the two streams fills one, and the writer may be two behind. */
-const slotCount = 4;
+/** One is filled, and the writer may be two behind. */
+const slotCount = 3;
 /** A message has at most 1 MiB, as nats-server is set by default. */
 const slotBytes = 1.5 * 2 ** 20;
 const messagesInPart = 1000;
@@ -39,7 +38,7 @@ export function createPartMemory(): PartMemory {
 }
 
 export interface PartWriter {
-  begin(stream: 'log' | 'keys'): Part;
+  begin(): Part;
   /** @returns false: it is full, and the message is not in it */
   add(part: Part, message: FollowedMessage): boolean;
   give(part: Part): void;
@@ -50,14 +49,14 @@ export function createPartWriter({ slots, states }: PartMemory, post: (part: Par
   const unused = slots.map((_, slot) => slot);
   const posted: number[] = [];
   return {
-    begin(stream) {
+    begin() {
       let slot = unused.pop();
       if (slot === undefined) {
         slot = posted.shift()!;
         if (Atomics.wait(states, slot, given, patienceMs) === 'timed-out')
           throw new Error(`nothing was written for ${patienceMs / 1000} s`);
       }
-      return { stream, slot, subjects: [], sequences: [], ends: [], isLast: false };
+      return { slot, subjects: [], sequences: [], ends: [], isLast: false };
     },
     add(part, { subject, seq, data }) {
       const bytes = slots[part.slot]!;

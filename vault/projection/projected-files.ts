@@ -67,13 +67,17 @@ export async function openProjectedFiles(
     foreign.forEach(throwAway);
     found = open(false);
   }
-  const empty = {
-    ...(found.projection.position(streamNames.vault) === 0 && until.log >= worthwhile && { log: until.log }),
-    ...(found.keyTable.position() === 0 && until.keys >= worthwhile && { keys: until.keys }),
-  };
-  if (Object.keys(empty).length === 0) return found;
+  const orders = [
+    ...(found.projection.position(streamNames.vault) === 0 && until.log >= worthwhile
+      ? [{ stream: 'log' as const, file: projectionFile, log, linkedIdleMs, until: until.log }]
+      : []),
+    ...(found.keyTable.position() === 0 && until.keys >= worthwhile
+      ? [{ stream: 'keys' as const, file: keyFile, keys, until: until.keys }]
+      : []),
+  ];
+  if (orders.length === 0) return found;
   close(found);
-  await rebuildFiles({ connection, until: empty, projectionFile, linkedIdleMs, log, keyFile, keys });
+  await rebuildFiles(connection, orders);
   return open(true);
 }
 

@@ -1,6 +1,6 @@
 /**
- * The writing half of a rebuild: decodes what the reader hands over, writes it into the empty files, and ends when both
- * are whole.
+ * The writing half of a rebuild: decodes what the reader hands over, writes it into the empty file, and ends when that is
+ * whole.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { streamNames } from '../../schemas/subjects.ts';
@@ -11,16 +11,21 @@ import { type Part, type PartMemory, releaseAll, takePart } from './part-ring.ts
 import { openProjection } from './projection.ts';
 import type { StreamIncarnation } from './projection-file.ts';
 
-export interface RebuildOrder {
-  readonly projectionFile: string;
-  readonly linkedIdleMs: number;
+interface ProjectionOrder {
+  readonly stream: 'log';
+  readonly file: string;
   readonly log: StreamIncarnation;
-  readonly keyFile: string;
-  readonly keys: { readonly incarnation: string; readonly lastSequence: number };
-  /** Those whose file is empty. */
-  readonly streams: readonly ('log' | 'keys')[];
-  readonly memory: PartMemory;
+  readonly linkedIdleMs: number;
 }
+
+interface KeyTableOrder {
+  readonly stream: 'keys';
+  readonly file: string;
+  readonly keys: { readonly incarnation: string; readonly lastSequence: number };
+}
+
+export type RebuildOrder = ProjectionOrder | KeyTableOrder;
+export type ThreadOrder = RebuildOrder & { readonly memory: PartMemory };
 
 interface LoadedFile extends Disposable {
   readonly write: (message: FollowedMessage) => void;
@@ -28,8 +33,8 @@ interface LoadedFile extends Disposable {
   readonly finish: () => Promise<void>;
 }
 
-const order = workerData as RebuildOrder;
-const files = new Map(order.streams.map((stream) => [stream, stream === 'log' ? loadLog() : loadKeys()]));
+const order = workerData as ThreadOrder;
+const loaded = order.stream === 'log' ? loadLog(order) : loadKeys(order);
 
 parentPort!.on('message', async (part: Part) => {
   try {
@@ -41,18 +46,16 @@ parentPort!.on('message', async (part: Part) => {
 });
 
 async function writePart(part: Part): Promise<void> {
-  const { write, setPosition, finish, [Symbol.dispose]: close } = files.get(part.stream)!;
-  for (const message of takePart(order.memory, part)) write(message);
-  setPosition(part.sequences.at(-1)!);
+  for (const message of takePart(order.memory, part)) loaded.write(message);
+  loaded.setPosition(part.sequences.at(-1)!);
   if (!part.isLast) return;
-  await finish();
-  close();
-  files.delete(part.stream);
-  if (files.size === 0) parentPort!.close();
+  await loaded.finish();
+  loaded[Symbol.dispose]();
+  parentPort!.close();
 }
 
-function loadLog(): LoadedFile {
-  const projection = openProjection(order.projectionFile, [order.log], 0, order.linkedIdleMs);
+function loadLog({ file, log, linkedIdleMs }: ProjectionOrder): LoadedFile {
+  const projection = openProjection(file, [log], 0, linkedIdleMs);
   const { finish } = projection.beginLoad();
   let eventAt: number | undefined;
   return {
@@ -68,11 +71,11 @@ function loadLog(): LoadedFile {
   };
 }
 
-function loadKeys(): LoadedFile {
-  const table = openDataKeyTable(order.keyFile, order.keys);
+function loadKeys({ file, keys }: KeyTableOrder): LoadedFile {
+  const table = openDataKeyTable(file, keys);
   const { finish } = table.beginLoad();
   return {
-    write: ({ subject, data, seq }) => table.apply(subject.split('.')[2]!, data, seq),
+    write: ({ subject, data, seq }) => table.apply(subject.slice(subject.lastIndexOf('.') + 1), data, seq),
     setPosition: table.setPosition,
     finish,
     [Symbol.dispose]: () => table[Symbol.dispose](),

@@ -31,34 +31,41 @@ export function prepareInsert<Table extends SQLiteTable>(
   const columns = Object.entries(getTableColumns(table)).map(([name, column]) => ({ name, column }));
   const isUsual = ({ name }: InsertedColumn) => Object.hasOwn(usual, name);
   const prepare = (given: readonly InsertedColumn[]) => {
-    const values = columns.map(({ name, column }) => [
-      name,
-      given.some((other) => other.name === name)
-        ? sql.placeholder(name)
-        : sql`${sql.param(Reflect.get(usual, name), column)}`.inlineParams(),
+    const values = columns.map((each) => [
+      each.name,
+      given.includes(each)
+        ? sql.placeholder(each.name)
+        : sql`${sql.param(Reflect.get(usual, each.name), each.column)}`.inlineParams(),
     ]);
     const statement = database.prepare(insertOf(Object.fromEntries(values)).toSQL().sql);
-    const valuesOf = given.map(readingOf);
-    return (row: Table['$inferSelect']) => statement.run(valuesOf.map((read) => read(row))).changes > 0;
+    const valuesOf = reading(given);
+    return (row: Table['$inferSelect']) => statement.run(valuesOf(row)).changes > 0;
   };
   const insertAll = prepare(columns);
-  const expected = columns.filter(isUsual).map((given) => {
-    const read = readingOf(given);
-    const value = read(usual);
-    return (row: Table['$inferSelect']) => read(row) === value;
-  });
-  if (expected.length === 0) return insertAll;
-  const insertOthers = prepare(columns.filter((given) => !isUsual(given)));
-  return (row) => (expected.every((has) => has(row)) ? insertOthers(row) : insertAll(row));
+  const withUsual = columns.filter(isUsual);
+  if (withUsual.length === 0) return insertAll;
+  const insertOthers = prepare(columns.filter((each) => !isUsual(each)));
+  const usualOf = reading(withUsual);
+  const expected = usualOf(usual);
+  return (row) =>
+    usualOf(row).every((value, index) => value === expected[index]) ? insertOthers(row) : insertAll(row);
 }
 
-/** As better-sqlite3 takes it: a number, a text, bytes or null. */
-function readingOf({ name, column }: InsertedColumn): (row: object) => unknown {
-  const { columnType } = column;
-  const read = (row: object): unknown => (row as Record<string, unknown>)[name];
-  if (['SQLiteInteger', 'SQLiteText', 'SQLiteBlobBuffer'].includes(columnType)) return read;
+/** The values of these columns as better-sqlite3 takes them: numbers, texts, bytes and nulls. */
+function reading(columns: readonly InsertedColumn[]): (row: object) => unknown[] {
+  const names = columns.map(({ name }) => name);
+  const mapped = columns.flatMap(({ column }, index) =>
+    takesAsIs(column) ? [] : [{ index, map: (value: unknown) => column.mapToDriverValue(value) }],
+  );
   return (row) => {
-    const value = read(row);
-    return value === null ? null : column.mapToDriverValue(value);
+    const given = row as Record<string, unknown>;
+    const values: unknown[] = new Array(names.length);
+    for (let index = 0; index < names.length; index++) values[index] = given[names[index]!];
+    for (const { index, map } of mapped) if (values[index] !== null) values[index] = map(values[index]);
+    return values;
   };
+}
+
+function takesAsIs({ columnType }: SQLiteColumn): boolean {
+  return columnType === 'SQLiteInteger' || columnType === 'SQLiteText' || columnType === 'SQLiteBlobBuffer';
 }

@@ -157,6 +157,23 @@ for (const [what, told, sent] of [
     if (inHeader === undefined) assert.is(form.get('client_id'), 'c1');
   });
 
+test('its grants are refreshed with it also when a client is configured again', async () => {
+  await using world = await registerAt(json(201, { client_id: 'c1', client_secret: 's1' }));
+  const { settings, dependencies, registered } = world;
+  const { registration: _, ...configured } = settings;
+  const provider = createRegisteredProvider(
+    { ...configured, clientId: 'latchkey', clientSecret: null },
+    () => null,
+    dependencies,
+  );
+  const outcome = await provider.refresh({
+    ...{ refreshToken: new Secret('r1'), registration: registered!, client: registered },
+    ...unhurried(),
+  });
+  assert.is(outcome.status, 'refreshed');
+  assert.is(world.server.received.at(-1)?.headers.authorization, basic);
+});
+
 test('what an operator must mend is refused, the rest is unavailable, and a text of the provider is shown to nobody', async () => {
   const shown = 'a-text-of-the-provider';
   for (const [answer, outcome] of [
