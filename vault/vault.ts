@@ -239,6 +239,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     sequenceOf: (grantId) => projection.findGrant(grantId)!.sequence,
     // What nobody said is taken for the strictest.
     reuseOf: (provider) => options.refreshTokenReuse?.get(provider) ?? { policy: 'revokes' },
+    onClientLost: registration.noteLost,
     onRefused: (partition, grant) => sessionIdentity.refused(partition, grant),
   });
   const tokenExchanges = options.tokenExchanges ?? [];

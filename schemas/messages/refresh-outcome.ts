@@ -27,6 +27,8 @@ export const refreshOutcomeSchema = z.discriminatedUnion('status', [
     reason: z.enum(refreshFailureReasons),
     /** From Retry-After (RFC 9110 section 10.2.3), if the provider sent one. */
     retryAfterSeconds: z.int().min(0).nullable(),
+    /** `invalid_client`, of a client that Latchkey registered itself. */
+    clientLost: z.boolean().optional(),
   }),
 ]);
 export type RefreshOutcome = z.infer<typeof refreshOutcomeSchema>;

@@ -21,7 +21,9 @@ import {
   redirectUri,
   registerClient,
 } from '../gateway/authorization-server/started-server.ts';
+import { type Answer, openAnsweringServer } from '../workers/providers/answering-server.ts';
 import { Browser } from '../world/browser.ts';
+import { type DeployedNats, openDeployedNats } from '../world/deployed-nats.ts';
 import {
   type Installation,
   type InstallationOptions,
@@ -56,9 +58,14 @@ async function usernameOf(client: Client): Promise<unknown> {
 }
 
 test('registered once by all workers; signed in, refreshed, everything killed, refreshed again', async () => {
+  let nats: DeployedNats | undefined;
   await using installation = await openInstallation({
     ...{ vaultWorkers: 2, providerWorkers: 2, gitlabAccessTokenSeconds: 2 },
     ...{ gitlabRegistration: {}, configure: discovered },
+    async openNats() {
+      nats = await openDeployedNats();
+      return nats;
+    },
   });
   const { mcpUrl, gitlab, issuer } = installation;
   await using ofAlice = await connectAsPersonV1({ mcpUrl, person: alice });
@@ -82,6 +89,7 @@ test('registered once by all workers; signed in, refreshed, everything killed, r
   assert.is(await usernameOf(ofAlice.client), 'alice');
   assert.is(await usernameOf(ofBob.client), 'bob');
   assert.is(gitlab.registrations.length, 1, 'it is kept');
+  assert.not.match(nats!.log(), /Permissions Violation/, 'each process does what its NATS user may');
 });
 
 /** Of what the provider registered last. */
@@ -154,6 +162,29 @@ test('a provider that is away at start holds nothing up: told so, and registered
   assert.is(installation.gitlab.registrations.length, 1);
 });
 
+test('workers that end between the request and its answer: told of, for the provider may have a client that nobody knows', async () => {
+  let secret = '';
+  let answer: Answer = 'hang';
+  await using server = await openAnsweringServer(() => answer);
+  await using installation = await openInstallation({
+    async configure(demo) {
+      secret = readFileSync(join(demo.folder, 'demo', 'gitlab-client-secret'), 'utf8');
+      return registering(() => `{registration_endpoint: ${server.origin}/register}`)(demo);
+    },
+  });
+  while (server.received.length === 0) await sleep(20);
+  await restart(installation, () => {
+    // The client that the provider has anyway, as if it had registered it.
+    answer = { status: 201, body: JSON.stringify({ client_id: 'latchkey', client_secret: secret }) };
+  });
+  assert.ok((await signInAtLast(installation)).get('code'));
+  assert.is(server.received.length, 2);
+  assert.match(
+    installation.output(),
+    /"provider":"gitlab","msg":"what came of registering Latchkey at the provider is not known/,
+  );
+});
+
 test('a provider that refuses is not asked again and again, is told of, and takes Latchkey when that is mended', async () => {
   await using installation = await openInstallation({
     gitlabRegistration: { initialAccessToken: 'the-initial-access-token' },
@@ -181,7 +212,8 @@ test('a provider that refuses is not asked again and again, is told of, and take
 
 test('a provider that has lost the client gets one new one; the grants of the old one stay', async () => {
   await using installation = await openInstallation({
-    ...{ gitlabAccessTokenSeconds: 2, gitlabRegistration: {}, configure: discovered },
+    ...{ providerWorkers: 2, gitlabAccessTokenSeconds: 2 },
+    ...{ gitlabRegistration: {}, configure: discovered },
   });
   const { mcpUrl, gitlab } = installation;
   await using ofAlice = await connectAsPersonV1({ mcpUrl, person: alice });

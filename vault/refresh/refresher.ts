@@ -8,7 +8,7 @@ import { RefusedError } from '../../schemas/failure.ts';
 import { holdFor, pending } from '../../schemas/held-answers.ts';
 import { createClaimId } from '../../schemas/ids.ts';
 import type { RefreshOutcome, RefreshOutcomeDelivery } from '../../schemas/messages/refresh-outcome.ts';
-import type { RegisteredClient } from '../../schemas/provider.ts';
+import type { ClientRegistration, RegisteredClient } from '../../schemas/provider.ts';
 import { VaultError } from '../errors.ts';
 import type { RecordRefreshed, RestoreTokens, StartRefresh } from '../grant/commands.ts';
 import { decide } from '../grant/decide.ts';
@@ -86,6 +86,8 @@ interface Options {
   /** A claim without an outcome may be taken over after this time. */
   readonly claimMs: number;
   readonly reuseOf: (provider: string) => RefreshTokenReuse;
+  /** The provider does not know the client any more that obtained this grant, which Latchkey registered. */
+  readonly onClientLost?: (provider: string, registration: ClientRegistration) => void;
   /** The provider refused the refresh token of this grant for good. The log has it. */
   readonly onRefused: (partition: number, grant: HeldGrant) => void;
 }
@@ -97,7 +99,7 @@ const logPatienceMs = 1000;
 
 export function createRefresher(options: Options): Refresher {
   const { writerOf, grants, dataKeys, outbox, sequenceOf, providers, limits } = options;
-  const { lastUses, revocation, onRefused } = options;
+  const { lastUses, revocation, onClientLost, onRefused } = options;
   const { now, random, onProblem, claimMs, reuseOf } = options;
   const awaited = new Map<string, { promise: Promise<void>; done: () => void }>();
   const recovery = createOutboxRecovery({
@@ -232,6 +234,7 @@ export function createRefresher(options: Options): Refresher {
     claimId: string,
     outcome: RefreshOutcome & { status: 'failed' },
   ) {
+    if (outcome.clientLost) onClientLost?.(grant.provider, grant.registration);
     const at = now();
     const failures = grant.refresh.status === 'claimed' ? grant.refresh.failures : 0;
     const retryAfterMs = (outcome.retryAfterSeconds ?? 0) * 1000;

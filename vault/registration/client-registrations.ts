@@ -47,6 +47,8 @@ export interface ClientRegistrations {
   current(provider: string): Promise<{ worker: string; client: RegisteredClient }>;
   /** null: nothing is kept under this registration. */
   find(provider: string, registration: ClientRegistration): Promise<RegisteredClient | null>;
+  /** The provider says that it does not know this client any more. */
+  noteLost(provider: string, registration: ClientRegistration): Promise<void>;
   /** The provider refused the last attempt, and an operator must mend something. */
   isRefused(provider: string): Promise<boolean>;
 }
@@ -55,18 +57,8 @@ interface Options {
   readonly store: Pick<AuthStore, 'find' | 'put'>;
   readonly providers: ProviderRegistrar;
   readonly now: () => number;
-  readonly onProblem: (error: unknown) => void;
-}
-
-/** An attempt that got an answer that was lost. */
-export class RegistrationLostError extends Error {
-  override readonly name = 'RegistrationLostError';
-
-  constructor(provider: string) {
-    super(
-      `what came of registering Latchkey at the provider ${provider} is not known: it may have a client there that nobody uses, which can be deleted; Latchkey is registered anew`,
-    );
-  }
+  /** What came of an attempt is not known: the provider may have a client that nobody knows. */
+  readonly onAnswerLost: (provider: string) => void;
 }
 
 const keptClientSchema = z.object({
@@ -75,6 +67,8 @@ const keptClientSchema = z.object({
   registeredAt: timestampSchema,
   /** null: never. */
   secretExpiresAt: timestampSchema.nullable(),
+  /** The provider says that it does not know it. */
+  lost: z.boolean(),
   /** In place of one that the provider had lost. */
   afterLoss: z.boolean(),
 });
@@ -125,10 +119,11 @@ export function createClientRegistrations({
   store,
   providers,
   now,
-  onProblem,
+  onAnswerLost,
 }: Options): ClientRegistrations {
-  /** What is kept never changes. */
+  /** What is sealed never changes. */
   const known = new Map<string, RegisteredClient>();
+  const noted = new Set<string>();
 
   async function read(provider: string): Promise<{ record: Record; revision: number }> {
     const found = await store.find(recordKind, provider);
@@ -157,7 +152,9 @@ export function createClientRegistrations({
         (kept) => kept.metadataHash === metadataHash && !hasExpired(kept, at),
       );
       const isLost =
-        client !== undefined && lost !== null && isSame(client, lost) && mayBeReplaced(client, at);
+        client !== undefined &&
+        (client.lost || (lost !== null && isSame(client, lost))) &&
+        mayBeReplaced(client, at);
       if (client !== undefined && !isLost && !endsSoon(client, at)) return { worker, client: told(client) };
       if (record.claim !== null) {
         await conclude(provider, record.claim);
@@ -182,7 +179,7 @@ export function createClientRegistrations({
       const { record, revision } = await read(provider);
       if (record.claim?.commandId !== claim.commandId) return;
       if (!(await write(provider, concluded(record, claim, outcome, now()), revision))) continue;
-      if (outcome === 'lost') onProblem(new RegistrationLostError(provider));
+      if (outcome === 'lost') onAnswerLost(provider);
       return;
     }
   }
@@ -201,7 +198,7 @@ export function createClientRegistrations({
     current,
 
     async find(provider, registration) {
-      const name = `${provider} ${registration.generation} ${registration.clientId}`;
+      const name = nameOf(provider, registration);
       const remembered = known.get(name);
       if (remembered) return remembered;
       const { record } = await read(provider);
@@ -210,6 +207,21 @@ export function createClientRegistrations({
       const client = told(kept);
       known.set(name, client);
       return client;
+    },
+
+    async noteLost(provider, registration) {
+      const name = nameOf(provider, registration);
+      if (noted.has(name)) return;
+      for (let attempt = 1; attempt <= attempts; attempt++) {
+        const { record, revision } = await read(provider);
+        const isNews = record.clients.some((kept) => isSame(kept, registration) && !kept.lost);
+        const clients = record.clients.map((kept) =>
+          isSame(kept, registration) ? { ...kept, lost: true } : kept,
+        );
+        if (isNews && !(await write(provider, { ...record, clients }, revision))) continue;
+        noted.add(name);
+        return;
+      }
     },
 
     async isRefused(provider) {
@@ -232,7 +244,7 @@ function concluded(record: Record, claim: Claim, outcome: RegistrationOutcome | 
   const generation = record.generations + 1;
   const client: KeptClient = {
     ...{ clientId, generation, sealed, metadataHash, secretExpiresAt, afterLoss },
-    registeredAt: at,
+    ...{ registeredAt: at, lost: false },
   };
   const stillGood = record.clients.filter((kept) => !hasExpired(kept, at));
   return {
@@ -245,6 +257,10 @@ function concluded(record: Record, claim: Claim, outcome: RegistrationOutcome | 
 /** What a worker of the provider is told. */
 function told({ clientId, generation, sealed }: KeptClient): RegisteredClient {
   return { clientId, generation, sealed };
+}
+
+function nameOf(provider: string, { clientId, generation }: ClientRegistration): string {
+  return `${provider} ${generation} ${clientId}`;
 }
 
 function isSame(one: ClientRegistration, other: ClientRegistration): boolean {

@@ -1,12 +1,23 @@
 /** Where and how Latchkey registers itself, put together: the records, the requests that need them, and the background. */
+import type { ClientRegistration } from '../../schemas/provider.ts';
 import type { AuthStore } from '../authorization/auth-store.ts';
 import { createClientRegistrations, type ProviderRegistrar } from './client-registrations.ts';
 import { createRegisteredRequests, type RegisteredRequests } from './registered-requests.ts';
 import { startRegistering } from './registering.ts';
 
+export interface RegistrationOptions {
+  /** The providers at which Latchkey registers itself now. */
+  readonly at: readonly string[];
+  readonly registrar: ProviderRegistrar;
+  /** What came of an attempt is not known: the provider may have a client that nobody knows. */
+  readonly onAnswerLost: (provider: string) => void;
+}
+
 export interface UpstreamRegistration<Requests> extends Disposable {
   /** The same, each with the client that it needs. */
   readonly requests: Requests;
+  /** The provider says that it does not know this client, and gets another with the next sign-in. */
+  noteLost(provider: string, registration: ClientRegistration): void;
   /** Of these providers, those that refuse to register Latchkey until an operator mends something. */
   findRefused(): Promise<string[]>;
 }
@@ -21,13 +32,14 @@ export function startUpstreamRegistration<Requests extends RegisteredRequests>({
   store: AuthStore;
   providers: Requests;
   /** undefined: nothing was ever registered. */
-  registrations: { readonly at: readonly string[]; readonly registrar: ProviderRegistrar } | undefined;
+  registrations: RegistrationOptions | undefined;
   now: () => number;
   onProblem: (error: unknown) => void;
 }): UpstreamRegistration<Requests> {
-  if (given === undefined) return { requests: providers, findRefused: async () => [], [Symbol.dispose]() {} };
-  const { at, registrar } = given;
-  const registrations = createClientRegistrations({ ...{ store, now, onProblem }, providers: registrar });
+  if (given === undefined)
+    return { requests: providers, noteLost() {}, findRefused: async () => [], [Symbol.dispose]() {} };
+  const { at, registrar, onAnswerLost } = given;
+  const registrations = createClientRegistrations({ ...{ store, now, onAnswerLost }, providers: registrar });
   const registers = (provider: string) => at.includes(provider);
   const background = startRegistering({ providers: at, ...{ registrations, onProblem } });
   return {
@@ -35,6 +47,8 @@ export function startUpstreamRegistration<Requests extends RegisteredRequests>({
       ...providers,
       ...createRegisteredRequests({ ...{ providers, registrations, registers, onProblem } }),
     },
+    noteLost: (provider, registration) =>
+      void registrations.noteLost(provider, registration).catch(onProblem),
     async findRefused() {
       const refused = await Promise.all(at.map((provider) => registrations.isRefused(provider)));
       return at.filter((_, index) => refused[index]);

@@ -22,6 +22,14 @@ import type { RegisteredClients } from './registered-clients.ts';
 type GivenClient = RegisteredClient | null | undefined;
 type WithClient<Request> = Request & { readonly client?: GivenClient };
 
+interface Found {
+  readonly provider: Provider;
+  /** The secret of the client. */
+  readonly hasExpired: boolean;
+  /** The provider said so, to a request of `provider`. */
+  readonly isLost: () => boolean;
+}
+
 export interface RegisteredProvider {
   authorize(request?: WithClient<object>): ReturnType<Provider['authorize']>;
   exchange(request: WithClient<Parameters<Provider['exchange']>[0]>): ReturnType<Provider['exchange']>;
@@ -51,26 +59,30 @@ export function createRegisteredProvider(
   const current = settings.clientId === null ? null : providerOf(settings);
   const previous = new Map(settings.previousClients.map((client) => [client.clientId, providerOf(client)]));
 
-  function registered(client: RegisteredClient): { provider: Provider; isOver: boolean } {
+  function registered(client: RegisteredClient): Found {
     const { clientId, generation } = client;
     const { clientSecret, authMethod, secretExpiresAt } = registeredClients.open(client);
     const own: ClientProviderSettings = {
       ...withRevocationOf(clientId, settings),
       ...{ clientId, clientSecret: null, tokenEndpointAuthMethod: authMethod },
     };
-    const registration = { clientId, generation };
+    let isLost = false;
     const provider = createProvider(own, {
       ...{ ...dependencies, clientSecret, generation },
-      onClientRefused: () => onLost(registration),
+      onClientRefused() {
+        isLost = true;
+        onLost({ clientId, generation });
+      },
     });
-    return { provider, isOver: secretExpiresAt !== null && secretExpiresAt <= dependencies.now() };
+    const hasExpired = secretExpiresAt !== null && secretExpiresAt <= dependencies.now();
+    return { provider, hasExpired, isLost: () => isLost };
   }
 
   /** null: it is gone. @throws RefusedError `unavailable` */
-  function obtainedWith({ clientId, generation }: ClientRegistration, client: GivenClient) {
+  function obtainedWith({ clientId, generation }: ClientRegistration, client: GivenClient): Found | null {
     if (generation === 0) {
       const provider = previous.get(clientId) ?? current;
-      return provider && { provider, isOver: false };
+      return provider && { provider, hasExpired: false, isLost: () => false };
     }
     if (client === undefined) throw notHere();
     return client && registered(client);
@@ -96,7 +108,7 @@ export function createRegisteredProvider(
     },
 
     async refresh({ client, ...request }) {
-      let found: ReturnType<typeof obtainedWith>;
+      let found: Found | null;
       try {
         found = obtainedWith(request.registration, client);
       } catch (error) {
@@ -106,9 +118,9 @@ export function createRegisteredProvider(
       const gone: RefreshOutcome = { status: 'failed', reason: 'registration-gone', retryAfterSeconds: null };
       if (found === null) return gone;
       const outcome = await found.provider.refresh(request);
-      const refused = outcome.status === 'failed' && outcome.reason === 'provider-configuration';
+      if (!found.isLost()) return outcome;
       // A secret that has expired comes back by no hand of an operator.
-      return refused && found.isOver ? gone : outcome;
+      return found.hasExpired ? gone : { ...outcome, clientLost: true };
     },
 
     async revoke({ client, ...request }) {

@@ -111,6 +111,11 @@ runProcess({
       registrations: {
         at: settings.providers.filter(({ registers }) => registers).map(({ name }) => name),
         registrar: requests,
+        onAnswerLost: (provider) =>
+          log.warn(
+            { provider },
+            'what came of registering Latchkey at the provider is not known: it may have a client there that nobody uses, which can be deleted; Latchkey is registered anew',
+          ),
       },
       tokenExchanges: settings.tokenExchanges,
       refreshTokenReuse: new Map(

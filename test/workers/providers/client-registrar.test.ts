@@ -265,7 +265,8 @@ test('a secret that has expired makes its grants gone when the provider says so;
       ...{ refreshToken: new Secret('r1'), registration: registered!, client: registered },
       ...unhurried(),
     });
-    assert.equal(outcome, { status: 'failed', reason, retryAfterSeconds: null });
+    const told = reason === 'provider-configuration' ? { clientLost: true } : {};
+    assert.equal(outcome, { status: 'failed', reason, retryAfterSeconds: null, ...told });
     assert.equal(lost, [{ clientId: 'c1', generation: 1 }]);
   }
 });
