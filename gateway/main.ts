@@ -111,6 +111,7 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv) {
                 secret: secret && secrets.get(secret.path)!,
               })),
               confidentialRegistration: settings.confidentialRegistration,
+              redirectSchemes: settings.redirectSchemes,
               clientDocuments: settings.clientDocuments,
               cookieKeys: deriveFromPair(keys, 'gateway-vault', 'cookies'),
               log,

@@ -1,8 +1,9 @@
 /**
  * Typed request and reply over core NATS, sealed end to end. A request carries a command id and what is left of its
- * deadline. An answer that was under way for more than 250 ms is never read, for it can have lain in the output buffer
- * of a worker that lost its partition meanwhile; what the handler took of the time is said in it and does not count.
- * Long work is answered `pending`, or `holding` where the answer itself comes later.
+ * deadline. An answer that was under way for longer than it is good for is never read, for it can have lain in the output
+ * buffer of a worker that lost its partition meanwhile: 250 ms, or as long as the lease of its owner still ran when it was
+ * given. What the handler took of the time is said in it and does not count. Long work is answered `pending`, or
+ * `holding` where the answer itself comes later.
  */
 import { ErrorCode, type Msg, NatsError } from 'nats';
 import * as z from 'zod';
@@ -32,14 +33,16 @@ import { isInbox } from './subjects.ts';
 import { createTurns } from './turns.ts';
 import { wireText } from './wire-text.ts';
 
-/** How long a request and its answer may be under way together, and who asked waits for the first word. */
+/** How long a request and its answer may be under way together, if the answer does not say that it is good for longer. */
 export const attemptMs = 250;
+/** How long who asked waits for the first word: a worker that has too much to do gets more to do by asking it again. */
+const firstWordMs = 1000;
 const shortestAttemptMs = 5;
 /** How long requests are answered before the process looks at anything else. */
 const turnMs = 5;
 
 /** Of a handler that holds its answer. */
-const longestSilenceMs = nextHoldingMs + attemptMs - firstHoldingMs;
+const longestSilenceMs = nextHoldingMs + firstWordMs - firstHoldingMs;
 
 export interface RequestContext {
   readonly commandId: string;
@@ -52,6 +55,17 @@ export interface RequestTarget {
   readonly subject: string;
   readonly pair: RolePair;
 }
+
+/** Who answers, and for how long what they say holds. */
+export interface ServedTarget extends RequestTarget {
+  /** Workers with the same one share the requests. */
+  readonly queue: string;
+  /** How long an answer that is given now may be under way, milliseconds; 250 if it is left out. */
+  readonly goodForMs?: () => number;
+}
+
+/** Where no other worker can make an answer outdated. */
+export const goodAtAnyTime = () => 3_600_000;
 
 export interface Bus {
   /**
@@ -69,13 +83,13 @@ export interface Bus {
   ): Promise<Response>;
 
   /**
-   * Answers requests until the returned function is called, which resolves when those under way are answered. Workers with the same `queue` share them.
+   * Answers requests until the returned function is called, which resolves when those under way are answered.
    *
    * @param target.holds the handler takes its time, and its requester waits for it without asking again
    */
   serve<Request, Response>(
     operation: Operation<Request, Response>,
-    target: RequestTarget & { queue: string; holds?: boolean },
+    target: ServedTarget & { holds?: boolean },
     handle: Handle<Request, Response>,
   ): () => Promise<void>;
 
@@ -83,10 +97,7 @@ export interface Bus {
    * The same for many operations by one subscription: a worker that takes or gives up partitions does so with all of it.
    * @param target.subject ends in `*`, which stands for the name of the operation
    */
-  serveAll(
-    target: RequestTarget & { queue: string },
-    operations: readonly ServedOperation[],
-  ): () => Promise<void>;
+  serveAll(target: ServedTarget, operations: readonly ServedOperation[]): () => Promise<void>;
 }
 
 export type Handle<Request, Response> = (
@@ -135,10 +146,12 @@ const requestFrameSchema = z.object({
 
 /** Milliseconds between the request's arrival and this answer; left out by who answers at once. */
 const held = z.number().min(0).optional();
+/** Milliseconds that this answer may be under way; left out where it is as ever. */
+const good = z.number().min(0).optional();
 const finalReplySchema = z.union([
-  z.strictObject({ held, failure: failureSchema }),
-  z.strictObject({ held, pending: z.literal(true) }),
-  z.strictObject({ held, ok: z.unknown() }),
+  z.strictObject({ held, good, failure: failureSchema }),
+  z.strictObject({ held, good, pending: z.literal(true) }),
+  z.strictObject({ held, good, ok: z.unknown() }),
 ]);
 const replyFrameSchema = z.union([z.strictObject({ holding: z.literal(true) }), finalReplySchema]);
 type FinalReply = z.infer<typeof finalReplySchema>;
@@ -147,7 +160,7 @@ type Reply = z.infer<typeof replyFrameSchema>;
 export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus {
   const replies = openReplyInbox(connection);
   const pauses = createRetryPauses();
-  const turns = createTurns({ turnMs, maxWaitMs: attemptMs });
+  const turns = createTurns({ turnMs, maxWaitMs: firstWordMs });
   return {
     async request(
       operation,
@@ -213,7 +226,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
   };
 
   function listen(
-    { subject, pair, queue }: RequestTarget & { queue: string },
+    { subject, pair, queue, goodForMs }: ServedTarget,
     find: (subject: string) => ServedOperation | undefined,
   ): () => Promise<void> {
     const answering = new Set<Promise<void>>();
@@ -223,7 +236,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       callback: (error, message) => {
         if (error) return onProblem?.({ subject, error });
         turns.take((receivedAt) => {
-          const answered = answer(find(message.subject), pair, { message, receivedAt, holding });
+          const answered = answer(find(message.subject), pair, { message, receivedAt, holding, goodForMs });
           if (!answered) return;
           answering.add(answered);
           void answered.then(() => answering.delete(answered));
@@ -244,13 +257,14 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
   ): Promise<FinalReply> {
     const frame = `{"id":${JSON.stringify(commandId)},"left":${leftMs},"body":${body}}`;
     const sealed = envelopes.sealRequest(pair, subject, Buffer.from(frame));
-    const timeout = Math.max(1, Math.min(attemptMs, leftMs));
+    const timeout = Math.max(1, Math.min(firstWordMs, leftMs));
     const sentAt = performance.now();
     return replies.request(subject, sealed.bytes, timeout, (bytes) => {
       const reply = readReply(envelopes.openReply(pair, subject, sealed.messageId, bytes));
       const passedMs = performance.now() - sentAt;
       if ('holding' in reply) return { waitMs: Math.max(1, Math.min(longestSilenceMs, leftMs - passedMs)) };
-      if (passedMs - (reply.held ?? 0) > attemptMs) throw NatsError.errorForCode(ErrorCode.Timeout);
+      if (passedMs - (reply.held ?? 0) > (reply.good ?? attemptMs))
+        throw NatsError.errorForCode(ErrorCode.Timeout);
       return { reply };
     });
   }
@@ -259,7 +273,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
   function answer(
     operation: ServedOperation | undefined,
     pair: RolePair,
-    { message, receivedAt, holding }: Received,
+    { message, receivedAt, holding, goodForMs }: Received,
   ): Promise<void> | undefined {
     const { subject } = message;
     let messageId: Buffer;
@@ -286,12 +300,16 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
         onProblem?.({ subject, error });
       }
     };
-    const heldText = () => (operation?.holds ? `"held":${Math.floor(performance.now() - receivedAt)},` : '');
+    // In this order: what passes between the two, as while the process stands still, counts as time under way.
+    const timesText = () => {
+      const heldMs = operation?.holds ? `"held":${Math.floor(performance.now() - receivedAt)},` : '';
+      return goodForMs ? `${heldMs}"good":${Math.max(0, Math.floor(goodForMs()))},` : heldMs;
+    };
     const succeed = (outcome: unknown) =>
-      respond(`{${heldText()}${outcome === pending ? '"pending":true' : `"ok":${wireText(outcome)}`}}`);
+      respond(`{${timesText()}${outcome === pending ? '"pending":true' : `"ok":${wireText(outcome)}`}}`);
     const fail = (error: unknown) => {
       if (!(error instanceof RefusedError)) onProblem?.({ subject, error });
-      respond(`{${heldText()}"failure":${JSON.stringify(failureOf(error))}}`);
+      respond(`{${timesText()}"failure":${JSON.stringify(failureOf(error))}}`);
     };
     try {
       if (!operation) throw new RefusedError('invalid-request', 'there is no such operation');
@@ -315,6 +333,7 @@ interface Received {
   /** By `performance.now()`; it may have waited for its turn since. */
   readonly receivedAt: number;
   readonly holding: HeldAnswers;
+  readonly goodForMs: ServedTarget['goodForMs'];
 }
 
 function readReply(body: Buffer): Reply {

@@ -24,7 +24,7 @@ export async function holdFor<T>(work: Promise<T>, limitMs: number = holdMs): Pr
 }
 
 /** A handler that holds its answer is heard of after this time first, and again and again after the next. */
-export const firstHoldingMs = 150;
+export const firstHoldingMs = 400;
 export const nextHoldingMs = 500;
 
 /** What is held now, by the request that it answers. */

@@ -14,7 +14,14 @@ export const incomingWorkerName = 'incoming';
 /** The client registration that obtained a grant; the grant is refreshed with the same one for its whole life. */
 export const clientRegistrationSchema = z.object({
   clientId: z.string().min(1),
-  /** Counts the registrations of one provider that share a client_id. */
+  /** 0: the client is configured. From 1 on: it is one that Latchkey registered at this provider (RFC 7591), in order. */
   generation: z.int().min(0),
 });
 export type ClientRegistration = z.infer<typeof clientRegistrationSchema>;
+
+/** One that Latchkey registered, with its secret: sealed by the provider's workers for themselves, and kept by the vault. */
+export const registeredClientSchema = z.object({
+  ...clientRegistrationSchema.shape,
+  sealed: z.base64url().max(16_384),
+});
+export type RegisteredClient = z.infer<typeof registeredClientSchema>;

@@ -10,8 +10,8 @@ const steadyRefusals = 8;
 /** Of all requesters of a process together. */
 const asksPerMs = 4;
 
-/** After silence: perhaps it has more to do than it can, and a repetition of everything at once would keep it so. */
-const silenceMs = { shortest: 200, longest: 1600 };
+/** After silence, which was long enough: so that not all come back at once. */
+const silenceMs = { shortest: 50, longest: 400 };
 
 export interface RetryPauses {
   /** @param refusals how often this request was refused before, or heard by nobody. @returns milliseconds */

@@ -7,6 +7,7 @@ import { readFileSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type * as z from 'zod';
 import {
+  deriveOwnKey,
   derivePairKey,
   pairsOf,
   type Role,
@@ -33,6 +34,8 @@ export class RoleKeyFileError extends StartupError {
     super(code, message);
   }
 }
+
+const providerRole = 'provider:';
 
 /** `gateway.keys.json`, `provider.corporate.keys.json`, ... */
 export function roleKeyFileName(role: Role): string {
@@ -83,7 +86,10 @@ export function deriveRoleKeyFile(options: {
   const pairs: Partial<Record<RolePair, { generation: number; key: string }[]>> = {};
   for (const pair of pairsOf(role, providers))
     pairs[pair] = [{ generation, key: derivePairKey(rootKey, pair, generation) }];
-  return { format: 'latchkey-role-keys/1', instanceId, role, pairs };
+  const file: RoleKeyFile = { format: 'latchkey-role-keys/1', instanceId, role, pairs };
+  if (!role.startsWith(providerRole)) return file;
+  const key = deriveOwnKey(rootKey, role.slice(providerRole.length), generation);
+  return { ...file, own: [{ generation, key }] };
 }
 
 /**

@@ -26,18 +26,19 @@ const keySchema = z
   .regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes in base64url')
   .transform((text) => Buffer.from(text, 'base64url'));
 
+/** Newest generation first: it seals; all of them open. */
+const generationsSchema = z
+  .array(z.strictObject({ generation: z.int().min(1).max(255), key: keySchema }))
+  .min(1)
+  .max(2);
+
 export const roleKeysSchema = z.strictObject({
   format: z.literal('latchkey-role-keys/1'),
   instanceId: instanceIdSchema,
   role: roleSchema,
-  /** Newest generation first: it seals; all of them open. */
-  pairs: z.partialRecord(
-    rolePairSchema,
-    z
-      .array(z.strictObject({ generation: z.int().min(1).max(255), key: keySchema }))
-      .min(1)
-      .max(2),
-  ),
+  pairs: z.partialRecord(rolePairSchema, generationsSchema),
+  /** Of this role alone: what others keep for it and cannot open. Files from before it came have none. */
+  own: generationsSchema.optional(),
 });
 export type RoleKeys = z.infer<typeof roleKeysSchema>;
 
@@ -57,6 +58,12 @@ export function derivePairKey(rootKey: Buffer, pair: RolePair, generation: numbe
   return Buffer.from(hkdfSync('sha256', rootKey, '', `latchkey/1 pair ${pair} ${generation}`, 32)).toString(
     'base64url',
   );
+}
+
+/** The key that only the workers of one provider have (HKDF, RFC 5869). 32 bytes, base64url. */
+export function deriveOwnKey(rootKey: Buffer, provider: string, generation: number): string {
+  const purpose = `latchkey/1 provider-only ${provider} ${generation}`;
+  return Buffer.from(hkdfSync('sha256', rootKey, '', purpose, 32)).toString('base64url');
 }
 
 /** A further secret that both sides of a pair can derive, for a purpose other than messages. */

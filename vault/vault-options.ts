@@ -9,6 +9,7 @@ import type { LeaseClock } from './ownership/lease-clock.ts';
 import type { OwnershipTimes } from './ownership/ownership.ts';
 import type { ProviderLimitSettings } from './refresh/provider-limits.ts';
 import type { ProviderRefreshes } from './refresh/refresher.ts';
+import type { ProviderRegistrar } from './registration/client-registrations.ts';
 import type { RevocationFailure } from './revocation/upstream-revocation.ts';
 import type { KeyRing } from './sealing/key-ring.ts';
 import type { ProviderLogouts } from './session/upstream-logout.ts';
@@ -44,6 +45,8 @@ export interface VaultOptions {
   /** Whether refresh tokens of linked accounts are used before they expire of idleness. */
   readonly keepLinkedAlive: boolean;
   readonly providers: ProviderSignIns & ProviderRefreshes & ProviderExchanges & ProviderLogouts;
+  /** Where Latchkey registers itself, and how; by default nowhere. */
+  readonly registrations?: { readonly at: readonly string[]; readonly registrar: ProviderRegistrar };
   /** What backends are sent in exchange for tokens of the providers; by default nothing. */
   readonly tokenExchanges?: readonly TokenExchange[];
   /** A token with less life than this is refreshed while it is still served, seconds. */

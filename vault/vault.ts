@@ -49,6 +49,7 @@ import { createProviderLimits, type ProviderLimitSettings } from './refresh/prov
 import { startRefreshSchedule } from './refresh/refresh-schedule.ts';
 import { createRefresher } from './refresh/refresher.ts';
 import { startUseRecords } from './refresh/use-records.ts';
+import { startUpstreamRegistration } from './registration/upstream-registration.ts';
 import { createRevocation } from './revocation/revocation.ts';
 import { createUpstreamRevocation } from './revocation/upstream-revocation.ts';
 import { createDataKeys } from './sealing/data-keys.ts';
@@ -76,6 +77,8 @@ export interface Vault extends AsyncDisposable {
   readonly findApprover: Consents['findApprover'];
   /** For a browser in which the session of this authorization server's grant was opened just now. */
   openAccountSession(partition: number, request: OpenAccountSession): Promise<{ accountSession: Secret }>;
+  /** The providers that refuse to register Latchkey until an operator mends something. */
+  findRefused(): Promise<readonly string[]>;
   readonly commands: CommandMemory;
   readonly findUpstreamTokens: LookUp;
   readonly skipLinked: SkipLinked;
@@ -207,6 +210,12 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   };
   checkAfterReconnect(connection, assertNothingLost, stop.signal);
 
+  const registration = startUpstreamRegistration({
+    ...{ store, now, onProblem },
+    providers: options.providers,
+    registrations: options.registrations,
+  });
+  const providers = registration.requests;
   const index = createIdentityIndex(keyRing);
   const realm = realmOf(keyRing.instanceId);
   const grants = createGrantStore({ projection, dataKeys, claimEndsAfter: held.claimEndsAfter });
@@ -214,7 +223,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const lastUses = createLastUses();
   const upstream = createUpstreamRevocation({
     limits,
-    revokeAtProvider: (...given) => options.providers.revoke(...given),
+    revokeAtProvider: (...given) => providers.revoke(...given),
     onFailed: options.onRevocationFailed,
   });
   const revocation = createRevocation({
@@ -226,7 +235,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   });
   const refresher = createRefresher({
     ...options,
-    ...{ writerOf, grants, dataKeys, outbox, log, limits, lastUses, revocation, claimMs },
+    ...{ providers, writerOf, grants, dataKeys, outbox, log, limits, lastUses, revocation, claimMs },
     sequenceOf: (grantId) => projection.findGrant(grantId)!.sequence,
     // What nobody said is taken for the strictest.
     reuseOf: (provider) => options.refreshTokenReuse?.get(provider) ?? { policy: 'revokes' },
@@ -234,7 +243,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   });
   const tokenExchanges = options.tokenExchanges ?? [];
   const exchanged = createExchangedTokens({
-    ...{ providers: options.providers, exchanges: tokenExchanges, now, onProblem },
+    ...{ providers, exchanges: tokenExchanges, now, onProblem },
     idTokenOf: (grantId) => grants.find(grantId)?.tokens.idToken ?? null,
   });
   const useRecords = startUseRecords({ projection, lastUses, grants, writerOf, now, onProblem });
@@ -321,7 +330,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     told: options.chain,
     identityProvider: options.chain[0],
     partitions: streams.partitions,
-    providers: options.providers,
+    providers,
   });
 
   const openSession = createSessionOpener({
@@ -345,7 +354,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
   const signIn = createSignIn({
     store,
-    providers: options.providers,
+    providers,
     chain: options.chain,
     optional: options.optional ?? [],
     principalOf: (provider, subject) => ({ iss: realm, sub: index.userId(provider, subject) }),
@@ -414,6 +423,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       const given = { approved, former };
       return { accountSession: await consents.openAccountSession(person, given, assertSignedIn) };
     },
+    findRefused: registration.findRefused,
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
       ...{ projection, grants, refresher, dataKeys, grantIds, identify, lastUses, now, onProblem },
@@ -465,6 +475,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
     async [Symbol.asyncDispose]() {
       stop.abort();
+      registration[Symbol.dispose]();
       signingKeyRotation[Symbol.dispose]();
       eviction[Symbol.dispose]();
       schedule[Symbol.dispose]();

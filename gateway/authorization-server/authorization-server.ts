@@ -44,6 +44,8 @@ export interface AuthorizationServerOptions {
   readonly logoutLimit?: RateLimitSettings;
   /** Whether a client that registers itself may have a secret; by default none may. */
   readonly confidentialRegistration?: boolean;
+  /** Of applications to which a browser may return (RFC 8252 section 7.1); by default none. */
+  readonly redirectSchemes?: readonly string[];
   /** Those that need not register. */
   readonly clients?: readonly ConfiguredClient[];
   /** Null: a client id cannot be the address of its metadata. */
@@ -75,6 +77,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     log,
     clients = [],
     confidentialRegistration = false,
+    redirectSchemes = [],
   } = options;
   const issuer = readIssuer(options);
   const resource = options.mcpUrl ?? `${issuer.origin}/mcp`;
@@ -102,7 +105,7 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       resource,
       description,
       vault,
-      ...{ clients, clientDocuments },
+      ...{ clients, redirectSchemes, clientDocuments },
       settings,
       ...{ flights, revocation },
       cookieKeys,

@@ -37,6 +37,8 @@ export interface ProviderOptions {
   readonly description: InstanceDescription;
   readonly vault: VaultClient;
   readonly clients: readonly ConfiguredClient[];
+  /** Of applications to which a browser may return (RFC 8252 section 7.1). */
+  readonly redirectSchemes: readonly string[];
   /** Null: a client must register. */
   readonly clientDocuments: ClientDocuments | null;
   readonly settings: AuthorizationServerSettings;
@@ -111,7 +113,7 @@ function createConfiguration(options: ProviderOptions): Configuration {
     },
     extraClientMetadata: {
       properties: ['redirect_uris'],
-      validator: (_ctx, _key, _value, metadata) => assertRedirectUris(metadata),
+      validator: (_ctx, _key, _value, metadata) => assertRedirectUris(metadata, options.redirectSchemes),
     },
     allowOmittingSingleRegisteredRedirectUri: false,
 

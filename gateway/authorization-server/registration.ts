@@ -1,6 +1,7 @@
 /**
  * Which clients may register (RFC 7591). What a client asks for and cannot have is replaced, as section 3.2.1 allows,
- * and told in the answer; redirect URIs are held to RFC 8252 and OAuth 2.1: https, or http to this computer.
+ * and told in the answer; redirect URIs are held to RFC 8252 and OAuth 2.1: https, http to this computer, or a
+ * scheme that the operator has named.
  */
 import { type ClientMetadata, errors } from 'oidc-provider';
 import { isLoopback } from '../../schemas/config/address.ts';
@@ -79,8 +80,11 @@ function normalizeGrantTypes(grantTypes: unknown): unknown {
 
 const maxRedirectUris = 20;
 
-/** The library's `extraClientMetadata.validator`: it runs wherever a client comes from. */
-export function assertRedirectUris(metadata: ClientMetadata): void {
+/**
+ * The library's `extraClientMetadata.validator`: it runs wherever a client comes from.
+ * @param schemes of applications (RFC 8252 section 7.1)
+ */
+export function assertRedirectUris(metadata: ClientMetadata, schemes: readonly string[]): void {
   const uris: unknown = metadata.redirect_uris;
   if (!Array.isArray(uris)) return;
   if (uris.length > maxRedirectUris)
@@ -88,7 +92,7 @@ export function assertRedirectUris(metadata: ClientMetadata): void {
       `redirect_uris must not have more than ${maxRedirectUris} members`,
     );
   for (const uri of uris) {
-    const problem = findRedirectUriProblem(uri);
+    const problem = findRedirectUriProblem(uri, schemes);
     if (problem !== null) throw new errors.InvalidClientMetadata(`redirect_uris ${problem}`);
   }
 }

@@ -21,6 +21,11 @@ export function sendJson(
   res.end(text);
 }
 
+/** The head of a document that is written as it comes. */
+export function beginJson(res: ServerResponse, headers: HeaderFields): void {
+  res.writeHead(200, { 'cache-control': 'no-store', ...headers, 'content-type': 'application/json' });
+}
+
 export function sendJsonRpcError(
   res: ServerResponse,
   status: number,

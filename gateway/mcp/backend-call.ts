@@ -7,7 +7,7 @@ import type { Identity } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
 import type { GatewayFacts } from '../facts.ts';
 import { type OutgoingHeaders, UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
-import { type Backend, BackendRedirectedError, BackendRejectedError } from './backend.ts';
+import { type Backend, BackendAnswerError, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 import type { BackendConnection, BackendRequest } from './backend-connection.ts';
 import { BackendHttpError } from './backend-exchange.ts';
 import { BackendCutOffError, type Credentials } from './backend-fetch.ts';
@@ -15,7 +15,6 @@ import type { BackendHealth } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { JsonObject } from './json-rpc.ts';
-import { BackendAnswerError } from './message-stream.ts';
 import { BackendSessionLostError } from './older-backend.ts';
 import { BackendTimeoutError } from './wait-limit.ts';
 
@@ -66,6 +65,8 @@ export interface BackendCalls {
     use: (link: BackendLink) => Promise<T>,
     options?: { repeatable?: boolean },
   ): Promise<T>;
+  /** What a backend may tell everybody. @throws what the connection throws */
+  runAsNobody<T>(backend: Backend, caller: Caller, use: (link: BackendLink) => Promise<T>): Promise<T>;
 }
 
 export function createBackendCalls(options: {
@@ -129,6 +130,18 @@ export function createBackendCalls(options: {
   }
 
   return {
+    async runAsNobody(backend, { owner, client }, use) {
+      const credentials = { headers: backend.strategy.forNobody(), sign: null };
+      const nobody = JSON.stringify([owner, 'nobody']);
+      await using lease = await pool.lease({ owner: nobody, client, credentials }, backend);
+      // Like a probe: that it wants a token is no news, and says nothing about its health.
+      lease.discard();
+      const { connection } = lease;
+      const request: BackendLink['request'] = (asked) =>
+        connection.request({ ...asked, client }, credentials);
+      return await use({ connection, credentials, request });
+    },
+
     async run(backend, caller, use, { repeatable = false } = {}) {
       // What others wait for costs this backend nothing, and the other way round.
       const identity = await caller.settled(backend.strategy.providers);

@@ -3,7 +3,7 @@
  * first and the handshake of the older versions is the answer to a server that does not know it. What the backend sends
  * is passed on as it is: no schema is applied here.
  */
-import type { Backend } from './backend.ts';
+import { type Backend, BackendAnswerError } from './backend.ts';
 import { BackendHttpError, type ExchangeEvents } from './backend-exchange.ts';
 import {
   type BackendFetch,
@@ -12,7 +12,6 @@ import {
   createBackendFetch,
 } from './backend-fetch.ts';
 import { isObject, type JsonObject, JsonRpcError, type NotificationMessage, rpcCodes } from './json-rpc.ts';
-import { BackendAnswerError } from './message-stream.ts';
 import { openNewerConnection } from './newer-backend.ts';
 import { openOlderConnection } from './older-backend.ts';
 import { type ClientProfile, newerVersion } from './protocol.ts';

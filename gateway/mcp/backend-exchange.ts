@@ -2,9 +2,12 @@
  * One request to a backend and the messages that come until its result, whichever protocol the backend speaks. The
  * result is handed on when it is there, also where the backend leaves its stream open.
  */
+
+import { BackendAnswerError } from './backend.ts';
 import type { BackendResponse } from './backend-fetch.ts';
 import { findResult, type JsonObject, type NotificationMessage, type RequestId } from './json-rpc.ts';
-import { BackendAnswerError, type ReceivedMessage, readMessages } from './message-stream.ts';
+import { type ReceivedMessage, readMessages } from './message-stream.ts';
+import type { ResultPassage } from './message-text.ts';
 import type { WaitLimit } from './wait-limit.ts';
 
 /** An HTTP status that says no, and no JSON-RPC with it. */
@@ -24,6 +27,8 @@ export interface ExchangeEvents {
   readonly onNotification?: ((notification: NotificationMessage) => void) | undefined;
   /** Settles when more can be heard: until then nothing more is read of the backend. null: at once. */
   readonly room?: (() => Promise<void> | null) | undefined;
+  /** Where a large result goes while it comes; absent: it is held. */
+  readonly largeResult?: Omit<ResultPassage, 'id'> | undefined;
   /** The older protocol's servers ask in the middle of a call. @throws JsonRpcError */
   readonly onRequest?: ((method: string, params: JsonObject) => Promise<JsonObject>) | undefined;
 }
@@ -35,6 +40,7 @@ export interface ReadOptions {
   /** Everything that is not the result. */
   readonly onMessage: (message: JsonObject) => void;
   readonly room: ExchangeEvents['room'];
+  readonly largeResult: ExchangeEvents['largeResult'];
   /** Where a stream that ended too early goes on; absent: nowhere. */
   readonly resume?: (lastEventId: string) => Promise<BackendResponse>;
 }
@@ -44,17 +50,19 @@ const defaultRetryMs = 1_000;
 const restMs = 1_000;
 
 /**
+ * @returns the result; empty: it was passed on as it came
  * @throws JsonRpcError the backend's answer is an error
  * @throws BackendHttpError
  * @throws BackendAnswerError
  */
 export async function readResult(first: BackendResponse, options: ReadOptions): Promise<JsonObject> {
   const { id, maxMessageBytes, limit, onMessage, room, resume } = options;
+  const passage = passageOf(options);
   let response = first;
   let lastEventId: string | null = null;
   let retryMs = defaultRetryMs;
   for (;;) {
-    const messages = readMessages(response, { maxMessageBytes });
+    const messages = readMessages(response, { maxMessageBytes, passage: response.ok ? passage : null });
     try {
       for (;;) {
         const { value, done } = await messages.next();
@@ -62,6 +70,7 @@ export async function readResult(first: BackendResponse, options: ReadOptions): 
         limit.renew();
         lastEventId = value.eventId ?? lastEventId;
         retryMs = value.retryMs ?? retryMs;
+        if (value.passedOn) return {};
         if (value.message === null) continue;
         const result = findResult(value.message, id, response.status);
         if (result !== null) return result;
@@ -81,6 +90,28 @@ export async function readResult(first: BackendResponse, options: ReadOptions): 
     await pause(retryMs, limit.signal);
     response = await resume(lastEventId);
   }
+}
+
+/** Each piece is a sign of life, and a client that is slow is no silence of the backend. */
+function passageOf({ id, largeResult, limit }: ReadOptions): ResultPassage | null {
+  if (largeResult === undefined) return null;
+  return {
+    id,
+    form: largeResult.form,
+    open() {
+      const sink = largeResult.open();
+      return (
+        sink && {
+          write(text) {
+            limit.renew();
+            const waiting = sink.write(text);
+            return waiting && limit.during(waiting);
+          },
+          end: sink.end,
+        }
+      );
+    },
+  };
 }
 
 function readRest(messages: AsyncGenerator<ReceivedMessage>, limit: WaitLimit): void {

@@ -29,10 +29,10 @@ export interface BackendResponse {
   readonly ok: boolean;
   /** By its name in lower case. */
   header(name: string): string | null;
+  /** The body up to this length or a little more, all of it if it is no longer. What follows comes in pieces. */
+  start(length: number): Promise<{ bytes: Buffer; isWhole: boolean }>;
   /** The body, each piece when it has come. Left before its end, the rest is not wanted any more. */
   pieces(): AsyncIterable<Uint8Array>;
-  /** The whole body instead; null: it is longer than that. */
-  bytes(limit: number): Promise<Buffer | null>;
   /** The body is not wanted. */
   cancel(): void;
 }
@@ -116,8 +116,8 @@ function toResponse(
       const value = headers[name];
       return (Array.isArray(value) ? value[0] : value) ?? null;
     },
+    start: (length) => startOf(body, signal, length),
     pieces: () => piecesOf(body, signal),
-    bytes: (limit) => bytesOf(body, signal, limit),
     cancel: () => void body.destroy(),
   };
 }
@@ -130,19 +130,28 @@ async function* piecesOf(body: Readable, signal: AbortSignal): AsyncGenerator<Ui
   }
 }
 
-function bytesOf(body: Readable, signal: AbortSignal, limit: number): Promise<Buffer | null> {
+function startOf(
+  body: Readable,
+  signal: AbortSignal,
+  length: number,
+): Promise<{ bytes: Buffer; isWhole: boolean }> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    let length = 0;
-    body.on('data', (chunk: Buffer) => {
-      length += chunk.length;
+    let received = 0;
+    const finish = (isWhole: boolean) => {
+      body.off('data', onData).off('end', onEnd).off('error', onError);
+      resolve({ bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, received), isWhole });
+    };
+    const onData = (chunk: Buffer) => {
+      received += chunk.length;
       chunks.push(chunk);
-      if (length <= limit) return;
-      resolve(null);
-      body.destroy();
-    });
-    body.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length)));
-    body.once('error', (cause) => reject(cutOff(cause, signal)));
+      if (received <= length) return;
+      body.pause();
+      finish(false);
+    };
+    const onEnd = () => finish(true);
+    const onError = (cause: unknown) => reject(cutOff(cause, signal));
+    body.on('data', onData).once('end', onEnd).once('error', onError);
   });
 }
 

@@ -52,3 +52,14 @@ export class BackendRedirectedError extends Error {
     super(`the backend ${backend} redirects, which is not followed`);
   }
 }
+
+/** The backend sends what is no answer: too much, no JSON, or nothing. */
+export class BackendAnswerError extends Error {
+  override readonly name = 'BackendAnswerError';
+  readonly code: 'too-large' | 'not-json-rpc' | 'no-answer';
+
+  constructor(code: BackendAnswerError['code'], options?: { cause?: unknown }) {
+    super(`the answer of the backend is ${code}`, options);
+    this.code = code;
+  }
+}

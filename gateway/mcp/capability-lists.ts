@@ -1,12 +1,13 @@
 /**
  * What each backend offers, asked in parallel and remembered for a short while. A list that depends on who asks is
- * remembered for that person alone, and only while the same accounts are connected. Whoever does not answer in time
- * costs the others nothing: it is listed when it has answered, and then whoever watches is told.
+ * remembered for that person alone, and only while the same accounts are connected. Where an account is not connected,
+ * the backend is listed if it lists to everybody. Whoever does not answer in time costs the others nothing: it is listed
+ * when it has answered, and then whoever watches is told.
  */
 import { LRUCache } from 'lru-cache';
 import type { Identity } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
-import type { Backend } from './backend.ts';
+import { type Backend, BackendAnswerError } from './backend.ts';
 import {
   type BackendAuthorizationError,
   type BackendCalls,
@@ -16,7 +17,6 @@ import {
 import { type BackendHealth, BackendUnavailableError } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
-import { BackendAnswerError } from './message-stream.ts';
 import type { BackendItems } from './names.ts';
 
 /** The methods of MCP that list, what each calls its list, and the capability that a server has for it. */
@@ -56,6 +56,8 @@ const maxPages = 100;
 /** How long a list is taken for true where the backend says nothing about it. */
 const defaultFreshMs = 5_000;
 const maxFreshMs = 300_000;
+/** A backend that wants a token for its lists will want it a minute later. */
+const closedMs = 60_000;
 
 export function createCapabilityLists(options: {
   backends: readonly Backend[];
@@ -73,11 +75,24 @@ export function createCapabilityLists(options: {
   const { backends, calls, health, elapsed, log, connectTool, onWithoutToken, listLimitMs = 5_000 } = options;
   const remembered = new LRUCache<string, Listed>({ max: 10_000 });
   const asked = new Map<string, Promise<Listed>>();
+  /** Backends that told nobody what they have, and until when they are not asked again. */
+  const closedUntilMs = new Map<string, number>();
   const lateListeners: ((backend: Backend, method: ListMethod) => void)[] = [];
 
   async function ask(key: string, method: ListMethod, backend: Backend, caller: Caller): Promise<Listed> {
     const list = (link: BackendLink) => allPages(link, method, backend);
-    return remember(key, await calls.run(backend, caller, list, { repeatable: true }));
+    try {
+      return remember(key, await calls.run(backend, caller, list, { repeatable: true }));
+    } catch (error) {
+      if (!isNotConnected(error) || elapsed() < (closedUntilMs.get(backend.name) ?? 0)) throw error;
+      const open = await calls.runAsNobody(backend, caller, list).catch(() => null);
+      if (open === null) {
+        closedUntilMs.set(backend.name, elapsed() + closedMs);
+        throw error;
+      }
+      onWithoutToken(caller.owner, backend);
+      return remember(key, open);
+    }
   }
 
   function remember(key: string, { items, freshMs }: { items: JsonObject[]; freshMs: number }): Listed {

@@ -4,8 +4,9 @@
  * that nobody in between takes the connection for dead.
  */
 import type { ServerResponse } from 'node:http';
-import { sendJson } from '../http/respond.ts';
+import { beginJson, sendJson } from '../http/respond.ts';
 import type { JsonObject, JsonRpcError, NotificationMessage, RequestId } from './json-rpc.ts';
+import type { ResultSink } from './message-text.ts';
 
 /** Where the messages for a client go before the result. */
 export interface MessageSink {
@@ -17,10 +18,20 @@ export interface MessageSink {
 
 export interface ClientExchange extends MessageSink, Disposable {
   notify(notification: NotificationMessage): void;
+  /**
+   * The result goes out as it comes. Until it has ended nothing else does: any other end of the exchange breaks the
+   * connection off, so that nobody takes a part for the whole. null: nobody reads any more.
+   */
+  openResult(): ResultSink | null;
   finish(result: JsonObject): void;
   fail(error: JsonRpcError): void;
   /** Nothing is answered: the client has said that it wants nothing. */
   end(): void;
+}
+
+export interface EventStream extends MessageSink, Disposable {
+  /** The last event begins, and what is written from now on is the data of it. */
+  openEvent(): void;
 }
 
 const keepAliveMs = 15_000;
@@ -32,7 +43,7 @@ export function openEventStream(
   res: ServerResponse,
   headers: Readonly<Record<string, string>> = {},
   maxUnreadMs = longestUnreadMs,
-): MessageSink & Disposable {
+): EventStream {
   res.writeHead(200, {
     'content-type': 'text/event-stream',
     'cache-control': 'no-cache, no-transform',
@@ -44,14 +55,20 @@ export function openEventStream(
   timer.unref();
   const stop = () => clearInterval(timer);
   res.once('close', stop);
+  let inEvent = false;
   return {
     send(message) {
-      if (res.destroyed || res.writableEnded) return false;
+      if (inEvent || res.destroyed || res.writableEnded) return false;
       res.write(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
       if (res.writableLength > maxUnreadBytes) res.destroy();
       return true;
     },
-    room: () => (res.writableNeedDrain && !res.destroyed ? untilRead(res, maxUnreadMs) : null),
+    room: () => roomIn(res, maxUnreadMs),
+    openEvent() {
+      inEvent = true;
+      stop();
+      res.write('event: message\ndata: ');
+    },
     [Symbol.dispose]() {
       stop();
       if (!res.writableEnded) res.end();
@@ -59,7 +76,8 @@ export function openEventStream(
   };
 }
 
-function untilRead(res: ServerResponse, maxUnreadMs: number): Promise<void> {
+function roomIn(res: ServerResponse, maxUnreadMs: number): Promise<void> | null {
+  if (!res.writableNeedDrain || res.destroyed) return null;
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
@@ -82,7 +100,8 @@ export function createClientExchange(options: {
   statusOf: ((error: JsonRpcError) => number) | null;
 }): ClientExchange {
   const { res, id, headers = {}, statusOf } = options;
-  let stream: (MessageSink & Disposable) | null = null;
+  let stream: EventStream | null = null;
+  let passing: 'not' | 'begun' | 'ended' = 'not';
   const open = () => {
     stream ??= openEventStream(res, headers);
     return stream;
@@ -95,7 +114,8 @@ export function createClientExchange(options: {
 
   function answer(body: JsonObject, status: number): void {
     clearTimeout(timer);
-    if (res.destroyed) return;
+    if (passing === 'begun') res.destroy();
+    if (res.destroyed || passing === 'ended') return;
     if (stream === null && statusOf !== null) {
       sendJson(res, status, body, headers);
       return;
@@ -111,14 +131,35 @@ export function createClientExchange(options: {
     notify: (notification) => {
       if (!res.destroyed) open().send({ jsonrpc: '2.0', ...notification });
     },
+    openResult() {
+      if (res.destroyed || passing !== 'not') return null;
+      passing = 'begun';
+      clearTimeout(timer);
+      const isEvent = stream !== null || statusOf === null;
+      if (isEvent) open().openEvent();
+      else beginJson(res, headers);
+      res.write(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":`);
+      return {
+        write(text) {
+          if (!res.destroyed) res.write(text);
+          return roomIn(res, longestUnreadMs);
+        },
+        end() {
+          passing = 'ended';
+          res.end(isEvent ? '}\n\n' : '}');
+        },
+      };
+    },
     finish: (result) => answer({ jsonrpc: '2.0', id, result }, 200),
     fail: (error) => answer({ jsonrpc: '2.0', id, error: error.error }, statusOf?.(error) ?? 200),
     end() {
       clearTimeout(timer);
+      if (passing === 'begun') res.destroy();
       if (!res.destroyed) open()[Symbol.dispose]();
     },
     [Symbol.dispose]() {
       clearTimeout(timer);
+      if (passing === 'begun') res.destroy();
       stream?.[Symbol.dispose]();
     },
   };

@@ -4,11 +4,10 @@
  */
 import { SessionRefusedError, VaultUnavailableError } from '../identity/identity.ts';
 import { UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
-import { BackendRedirectedError } from './backend.ts';
+import { BackendAnswerError, BackendRedirectedError } from './backend.ts';
 import { BackendAuthorizationError } from './backend-call.ts';
 import { BackendUnavailableError } from './backend-health.ts';
 import type { JsonObject } from './json-rpc.ts';
-import { BackendAnswerError } from './message-stream.ts';
 import { BackendTimeoutError } from './wait-limit.ts';
 
 export function errorResult(backend: string, error: unknown): JsonObject {

@@ -6,12 +6,14 @@
 import { randomUUID } from 'node:crypto';
 import type { NotificationMessage } from './json-rpc.ts';
 import { createRpcError, isObject, type JsonObject, type JsonRpcError, rpcCodes } from './json-rpc.ts';
+import type { ResultSink } from './message-text.ts';
 
 export interface CallHooks {
   readonly signal: AbortSignal;
   readonly onNotification: (notification: NotificationMessage) => void;
   readonly onRequest: (method: string, params: JsonObject) => Promise<JsonObject>;
   readonly room: () => Promise<void> | null;
+  readonly openResult: () => ResultSink | null;
 }
 
 /** The client that waits for this round. */
@@ -20,6 +22,8 @@ export interface Round {
   readonly signal: AbortSignal;
   readonly onNotification: (notification: NotificationMessage) => void;
   readonly room: () => Promise<void> | null;
+  /** null: it cannot be sent a result piece by piece. */
+  readonly openResult: () => ResultSink | null;
 }
 
 export type Outcome =
@@ -116,6 +120,7 @@ export function createHeldCalls(options: {
         signal: abort.signal,
         onNotification: (notification) => call.round?.onNotification(notification),
         room: () => call.round?.room() ?? null,
+        openResult: () => call.round?.openResult() ?? null,
         onRequest(method, params) {
           count += 1;
           const answer = Promise.withResolvers<JsonObject>();

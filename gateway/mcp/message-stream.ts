@@ -2,71 +2,100 @@
  * The JSON-RPC messages of one HTTP response of a backend, one JSON document or a stream of server-sent events (MCP,
  * streamable HTTP), each as it comes. One message has a limit, a stream has none; what is no JSON-RPC is an error.
  */
-import { createParser } from 'eventsource-parser';
+import { BackendAnswerError } from './backend.ts';
 import type { BackendResponse } from './backend-fetch.ts';
+import { createEventReader } from './event-stream.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
+import { createMessageText, heldLength, type MessageText, type ResultPassage } from './message-text.ts';
 
 export interface ReceivedMessage {
   /** null: an event that only names a place to go on from. */
   readonly message: JsonObject | null;
+  /** It was the result that is waited for, and it has gone on. */
+  readonly passedOn: boolean;
   readonly eventId: string | null;
   readonly retryMs: number | null;
 }
 
-/** The backend sends what is no answer: too much, no JSON, or nothing. */
-export class BackendAnswerError extends Error {
-  override readonly name = 'BackendAnswerError';
-  readonly code: 'too-large' | 'not-json-rpc' | 'no-answer';
-
-  constructor(code: BackendAnswerError['code'], options?: { cause?: unknown }) {
-    super(`the answer of the backend is ${code}`, options);
-    this.code = code;
-  }
+export interface MessageOptions {
+  readonly maxMessageBytes: number;
+  /** Takes the result of a request as it comes, where it is large. */
+  readonly passage?: ResultPassage | null;
+  /** Where messages are posted, which servers of 2024-11-05 say in an event of its own. */
+  readonly onEndpoint?: (place: string) => void;
 }
 
-export async function* readMessages(
+export function readMessages(
   response: BackendResponse,
-  {
-    maxMessageBytes,
-    onEndpoint,
-  }: {
-    maxMessageBytes: number;
-    /** Where messages are posted, which servers of 2024-11-05 say in an event of its own. */
-    onEndpoint?: (place: string) => void;
-  },
+  options: MessageOptions,
 ): AsyncGenerator<ReceivedMessage> {
-  const type = response.header('content-type') ?? '';
-  if (!/^text\/event-stream\b/i.test(type)) {
-    const bytes = await response.bytes(maxMessageBytes);
-    if (bytes === null) throw new BackendAnswerError('too-large');
-    for (const message of parse(bytes.toString())) yield { message, eventId: null, retryMs: null };
+  const isStream = /^text\/event-stream\b/i.test(response.header('content-type') ?? '');
+  return isStream ? readEvents(response, options) : readDocument(response, options);
+}
+
+async function* readDocument(
+  response: BackendResponse,
+  { maxMessageBytes, passage = null }: MessageOptions,
+): AsyncGenerator<ReceivedMessage> {
+  const { bytes, isWhole } = await response.start(Math.min(heldLength, maxMessageBytes));
+  if (isWhole) {
+    for (const message of parse(bytes.toString())) yield received(message);
     return;
   }
-  const received: ReceivedMessage[] = [];
-  let retryMs: number | null = null;
-  let tooLarge = false;
-  const parser = createParser({
-    maxBufferSize: maxMessageBytes,
-    onEvent({ id, event, data }) {
-      if (event === 'endpoint') onEndpoint?.(data);
-      if (event !== undefined && event !== 'message') return;
-      const messages = data === '' ? [null] : parse(data);
-      for (const message of messages) received.push({ message, eventId: id ?? null, retryMs });
-    },
-    onRetry: (interval) => {
-      retryMs = interval;
-    },
-    onError: ({ type }) => {
-      if (type === 'max-buffer-size-exceeded') tooLarge = true;
-    },
-  });
-  const decoder = new TextDecoder();
-  for await (const chunk of response.pieces()) {
-    parser.feed(decoder.decode(chunk, { stream: true }));
-    if (tooLarge) throw new BackendAnswerError('too-large');
-    yield* received.splice(0);
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  const text = createMessageText({ maxLength: maxMessageBytes, passage });
+  await text.add(decoder.decode(bytes, { stream: true }));
+  for await (const piece of response.pieces()) {
+    const waiting = text.add(decoder.decode(piece, { stream: true }));
+    if (waiting !== null) await waiting;
   }
+  await text.add(decoder.decode());
+  const whole = text.end();
+  if (whole === null) yield passedOn;
+  else for (const message of parse(whole)) yield received(message);
 }
+
+async function* readEvents(
+  response: BackendResponse,
+  { maxMessageBytes, passage = null, onEndpoint }: MessageOptions,
+): AsyncGenerator<ReceivedMessage> {
+  const reader = createEventReader();
+  const decoder = new TextDecoder();
+  let text: MessageText | null = null;
+  let retryMs: number | null = null;
+  for await (const chunk of response.pieces()) {
+    const parts = reader.read(decoder.decode(chunk, { stream: true }));
+    if (parts === null) throw new BackendAnswerError('too-large');
+    for (const part of parts) {
+      if (part.kind === 'retry') retryMs = part.afterMs;
+      else if (part.kind === 'data') {
+        const isMessage = part.type === messageType;
+        text ??= createMessageText({ maxLength: maxMessageBytes, passage: isMessage ? passage : null });
+        const waiting = text.add(part.text);
+        if (waiting !== null) await waiting;
+      } else {
+        if (part.type !== messageType && text?.isPassing()) throw new BackendAnswerError('not-json-rpc');
+        const data = text === null ? '' : text.end();
+        text = null;
+        if (part.type === 'endpoint') onEndpoint?.(data ?? '');
+        if (part.type !== messageType) continue;
+        const of = { eventId: part.id, retryMs };
+        if (data === null) yield { ...passedOn, ...of };
+        else for (const message of data === '' ? [null] : parse(data)) yield { ...received(message), ...of };
+      }
+    }
+  }
+  if (text?.isPassing()) throw new BackendAnswerError('not-json-rpc');
+}
+
+const messageType = 'message';
+const received = (message: JsonObject | null): ReceivedMessage => ({
+  message,
+  passedOn: false,
+  eventId: null,
+  retryMs: null,
+});
+const passedOn: ReceivedMessage = { ...received(null), passedOn: true };
 
 /** Servers of 2025-03-26 may put several messages together. */
 function parse(text: string): JsonObject[] {

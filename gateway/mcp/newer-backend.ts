@@ -53,6 +53,7 @@ export async function openNewerConnection(options: OpenOptions): Promise<Backend
         maxMessageBytes,
         limit,
         room: asked.room,
+        largeResult: asked.largeResult,
         onMessage(message) {
           const notification = findNotification(message);
           if (notification !== null) asked.onNotification?.(notification);

@@ -2,11 +2,13 @@
  * Backends of the versions before 2026-07-28: an `initialize` handshake, a session that the server may name, requests
  * of the server in the middle of a call, and one stream beside the calls (MCP 2025-11-25, streamable HTTP).
  */
+
+import { BackendAnswerError } from './backend.ts';
 import type { BackendConnection, Listening, OpenOptions } from './backend-connection.ts';
 import { BackendHttpError, type ExchangeEvents, readResult } from './backend-exchange.ts';
 import type { BackendResponse, Credentials } from './backend-fetch.ts';
 import { type JsonObject, JsonRpcError, type RequestId } from './json-rpc.ts';
-import { BackendAnswerError, readMessages } from './message-stream.ts';
+import { readMessages } from './message-stream.ts';
 import { backendVersions, withoutEnvelope } from './protocol.ts';
 import { hearServer } from './server-messages.ts';
 import { createWaitLimit, type WaitLimit } from './wait-limit.ts';
@@ -97,6 +99,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
         maxMessageBytes,
         limit,
         room: events.room,
+        largeResult: events.largeResult,
         onMessage: (other) => hear(other, events, credentials, limit),
         resume: (lastEventId) => openStream(credentials, limit.signal, lastEventId),
       });

@@ -26,6 +26,7 @@ import { paramHeadersOf } from './param-headers.ts';
 import type { Peers } from './peers.ts';
 import { nameOf } from './protocol.ts';
 import type { RequestStates, StateOwner } from './request-states.ts';
+import { formOf } from './result-form.ts';
 
 export interface ClientRequest {
   readonly method: string;
@@ -34,7 +35,7 @@ export interface ClientRequest {
   readonly clientId: string;
   /** null: the client speaks 2026-07-28. */
   readonly session: ClientSession | null;
-  readonly exchange: Pick<ClientExchange, 'send' | 'notify' | 'room'>;
+  readonly exchange: Pick<ClientExchange, 'send' | 'notify' | 'room' | 'openResult'>;
   /** `Mcp-Param-*` as the client sent them. */
   readonly paramHeaders: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
@@ -95,6 +96,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
       // The client waits elsewhere, and what comes before the result is lost on the way.
       onNotification: () => {},
       room: () => null,
+      openResult: () => null,
     };
     try {
       return { outcome: { ...(await held.goOn(String(call), round, inputResponses)) } };
@@ -138,6 +140,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
           timeoutMs,
           onNotification,
           room: exchange.room,
+          largeResult: { form: formOf(method, false), open: exchange.openResult },
           onRequest: ask,
           paramHeaders: headers,
         });
@@ -171,7 +174,9 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
       name: nameOf(method, given) ?? name,
       backend: backend.name,
     };
-    const round = { owner: JSON.stringify(owner), signal, onNotification, room: exchange.room };
+    const { room, openResult } = exchange;
+    const form = formOf(method, true);
+    const round = { owner: JSON.stringify(owner), signal, onNotification, room, openResult };
     const run = (params: JsonObject) =>
       held.begin(round, (hooks) =>
         calls.run(backend, caller, async (link) => {
@@ -181,6 +186,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
             params,
             timeoutMs,
             ...hooks,
+            largeResult: { form, open: hooks.openResult },
             paramHeaders: request.paramHeaders,
           });
         }),
@@ -188,7 +194,10 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
 
     if (!interactive.includes(method))
       return await calls.run(backend, caller, (link) =>
-        link.request({ method, params: given, signal, timeoutMs, onNotification, room: exchange.room }),
+        link.request({
+          ...{ method, params: given, signal, timeoutMs, onNotification, room },
+          largeResult: { form, open: openResult },
+        }),
       );
     let outcome: Outcome;
     if (given.requestState === undefined) {

@@ -14,6 +14,7 @@ import type { BackendItems, Names, Resolved, Target } from './names.ts';
 import { pageOf } from './pages.ts';
 import { newerVersion } from './protocol.ts';
 import type { ClientRequest, RequestRelay } from './request-relay.ts';
+import { formOf, inForm, type ResultForm } from './result-form.ts';
 
 /** What a request needs of the vault. */
 export interface Need {
@@ -68,6 +69,14 @@ export function createRouter(options: RouterOptions): Router {
     log,
     pageSize = 1_000,
   } = options;
+  /** What the gateway says itself in the newer protocol. */
+  const ownForm: ResultForm = {
+    defaults: {
+      ...formOf('resources/read', true).defaults,
+      _meta: { [SERVER_INFO_META_KEY]: gateway },
+    },
+    omitsComplete: false,
+  };
   const allProviders = [...new Set(backends.flatMap(({ strategy }) => strategy.providers))];
 
   function resolve(method: ListMethod, found: readonly BackendItems[]): Resolved {
@@ -233,29 +242,17 @@ export function createRouter(options: RouterOptions): Router {
     },
 
     async handle(request) {
-      const result = await answer(request);
-      return request.session === null ? toNewer(request.method, result) : toOlder(result);
+      const { method, session } = request;
+      const form = session === null && isOwn(method) ? ownForm : formOf(method, session === null);
+      return inForm(await answer(request), form);
     },
   };
-
-  /** What 2026-07-28 wants in each result, where an older backend or the gateway itself has not put it. */
-  function toNewer(method: string, result: JsonObject): JsonObject {
-    const own = Object.hasOwn(listKinds, method) || method === 'server/discover';
-    return {
-      resultType: 'complete',
-      ...(own || method === 'resources/read' ? { ttlMs: 0, cacheScope: 'private' } : {}),
-      ...(own ? { _meta: { [SERVER_INFO_META_KEY]: gateway } } : {}),
-      ...result,
-    };
-  }
 }
+
+const isOwn = (method: string) => Object.hasOwn(listKinds, method) || method === 'server/discover';
 
 const levels = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
 const providerless = ['initialize', 'ping', 'logging/setLevel', 'server/discover'];
-
-function toOlder({ resultType, ...result }: JsonObject): JsonObject {
-  return resultType === undefined || resultType === 'complete' ? result : { ...result, resultType };
-}
 
 function matches(template: string, uri: string): boolean {
   try {

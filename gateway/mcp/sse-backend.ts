@@ -3,12 +3,12 @@
  * comes in, whose first event names where messages are posted. That place is at the backend's own origin or the
  * connection is none, for what is posted carries the caller's credentials.
  */
-import { BackendRedirectedError } from './backend.ts';
+import { BackendAnswerError, BackendRedirectedError } from './backend.ts';
 import type { BackendConnection, Listening, OpenOptions } from './backend-connection.ts';
 import { BackendHttpError, type ExchangeEvents } from './backend-exchange.ts';
 import { BackendCutOffError, type Credentials } from './backend-fetch.ts';
 import { findResult, isObject, isRequestId, type JsonObject, type RequestId } from './json-rpc.ts';
-import { BackendAnswerError, readMessages } from './message-stream.ts';
+import { readMessages } from './message-stream.ts';
 import { BackendSessionLostError } from './older-backend.ts';
 import { sseVersions, withoutEnvelope } from './protocol.ts';
 import { hearServer } from './server-messages.ts';

@@ -56,7 +56,7 @@ ${
 ${request.providers.filter((provider) => !isOnDemand(provider)).map(providerItem)}</ol>
 ${onDemand.length === 0 ? html`` : linkedAccounts(onDemand)}<p class="soft">Latchkey keeps the access it gets there. The application never sees it.</p>
 <h2>Then you return to</h2>
-${isLoopback(redirect) ? loopbackTarget(redirect) : webTarget(redirect)}
+${targetOf(redirect)}
 <form method="post">
 <input type="hidden" name="csrf" value="${request.csrfToken}">
 <div class="actions">
@@ -83,6 +83,17 @@ function providerItem({ displayName, host, scopes = [], loginPolicy }: ConsentPr
   const needless = loginPolicy === 'optional' ? 'you may refuse there' : undefined;
   const details = [host, scopes.join(' '), needless].filter(Boolean).join(' · ');
   return html`<li><span>${displayName}${details === '' ? html`` : html`<small>${details}</small>`}</span></li>\n`;
+}
+
+function targetOf(redirect: URL): Html {
+  if (isLoopback(redirect)) return loopbackTarget(redirect);
+  return redirect.protocol === 'https:' ? webTarget(redirect) : applicationTarget(redirect);
+}
+
+/** RFC 8252 section 8.4: nobody can say which application has claimed the scheme. */
+function applicationTarget(redirect: URL): Html {
+  return html`<p class="address"><b>An application on this computer</b><code>${redirect.href}</code></p>
+<p class="warning" role="note">Whichever application here opens addresses that begin with ${redirect.protocol} will receive the answer. Approve only if you have just started to sign in from it.</p>`;
 }
 
 function loopbackTarget(redirect: URL): Html {

@@ -5,13 +5,14 @@
 import { html, type Page } from './page.ts';
 
 export function createContinuePage(target: string, host: string): Page {
-  const { hostname } = new URL(target);
+  const { hostname, protocol } = new URL(target);
+  const isOnTheWeb = protocol === 'https:' || protocol === 'http:';
   return {
     title: 'One moment · Latchkey',
     host,
     refreshTo: target,
     body: html`<h1>One moment</h1>
-<p>You are being taken to ${hostname}.</p>
+<p>You are being taken to ${isOnTheWeb ? hostname : 'the application that you came from'}.</p>
 <div class="actions"><a class="button primary" href="${target}">Continue</a></div>`,
   };
 }

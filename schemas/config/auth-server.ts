@@ -1,10 +1,11 @@
 /**
  * The embedded authorization server: ToolHive's `RunConfig` (RFC 0052 and 0053) in its snake_case, as
  * `authServer.runConfig` in the main file or alone in `authserver-config.yaml` beside it. `login_policy`, `preset`,
- * `preset_parameters` and `session_lifespan` are Latchkey's own.
+ * `preset_parameters`, `session_lifespan` and `redirect_uri_schemes` are Latchkey's own.
  */
 import * as z from 'zod';
-import { environmentVariable, filePath, httpUrl, lifespan, text } from './fields.ts';
+import { schemePattern } from '../redirect-uri.ts';
+import { environmentVariable, filePath, httpUrl, lifespan, text, uri } from './fields.ts';
 import { presetNames } from './provider-presets/provider-presets.ts';
 import { oauth2UpstreamSchema, oidcUpstreamSchema } from './upstream-blocks.ts';
 
@@ -110,7 +111,7 @@ export const runConfigSchema = z
               }),
             client_name: text('What the consent page calls it', 'The Assistant'),
             redirect_uris: z
-              .array(httpUrl('Where the browser returns to', 'https://assistant.example.com/callback'))
+              .array(uri('Where the browser returns to', 'https://assistant.example.com/callback'))
               .min(1, { error: 'needs at least one address' })
               .meta({
                 description: 'Where the browser may return to; on loopback any port counts as the same',
@@ -147,6 +148,18 @@ export const runConfigSchema = z
         examples: ['true'],
       })
       .default(false),
+    redirect_uri_schemes: z
+      .array(
+        z.string().regex(schemePattern, {
+          error: 'must be the scheme alone, in lower case and without a colon',
+        }),
+      )
+      .meta({
+        description:
+          'Schemes of applications on the computers of people, to which a client may return beside https and loopback; any application there can claim such a scheme (RFC 8252 section 8.4)',
+        examples: ['[cursor, com.example.app]'],
+      })
+      .default([]),
     cimd: z
       .strictObject({
         enabled: z

@@ -19,6 +19,9 @@ export const httpUrl = (description: string, example: string) =>
     .url({ protocol: /^https?$/, error: 'must be a full http or https address' })
     .meta({ description, examples: [example], pattern: httpUrlPattern });
 
+export const uri = (description: string, example: string) =>
+  z.url({ error: 'must be a full address' }).meta({ description, examples: [example] });
+
 export const environmentVariablePattern = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** The name of a variable; a pasted secret rarely looks like one, and is not shown if it does not. */

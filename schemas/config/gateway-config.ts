@@ -94,6 +94,8 @@ export interface GatewaySettings extends ProcessSettings {
   readonly clients: readonly ConfiguredClient[];
   /** Whether clients that register themselves may have a secret. */
   readonly confidentialRegistration: boolean;
+  /** Of applications to which a browser may return (RFC 8252 section 7.1). */
+  readonly redirectSchemes: readonly string[];
   /** Of clients whose id is the address of their metadata; null: there are none. */
   readonly clientDocuments: { readonly maxDocuments: number; readonly fallbackSeconds: number } | null;
   /** In the order of the chain. */
@@ -157,6 +159,7 @@ export function gatewayConfig(config: Config): GatewaySettings {
     lifespans: tokenLifespans(config),
     clients,
     confidentialRegistration: runConfig?.allow_confidential_client_registration ?? false,
+    redirectSchemes: runConfig?.redirect_uri_schemes ?? [],
     clientDocuments: runConfig?.cimd.enabled
       ? {
           maxDocuments: runConfig.cimd.cache_max_size,

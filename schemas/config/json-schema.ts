@@ -60,6 +60,18 @@ interface Conditions {
 
 const blockKeys = { oidc: 'oidc_config', oauth2: 'oauth2_config' } as const;
 const oneSecret = [notBoth('client_secret_env_var', 'client_secret_file')];
+const registrationBlock = 'dcr_config';
+const blockConditions: Record<(typeof blockKeys)[keyof typeof blockKeys], JsonSchema[]> = {
+  oidc_config: [...oneSecret, { required: ['client_id'] }],
+  oauth2_config: [
+    ...oneSecret,
+    { oneOf: [{ required: ['client_id'] }, { required: [registrationBlock] }] },
+    when(
+      { required: [registrationBlock] },
+      { properties: { client_secret_env_var: false, client_secret_file: false } },
+    ),
+  ],
+};
 
 /** What depends on another key, as the rules of the same subject say it. */
 function conditionsOf(prefix: string): Conditions[] {
@@ -93,9 +105,16 @@ function providerConditions(upstreams: string): Conditions[] {
     { location: upstreams, conditions: [when({ minItems: 2 }, { items: { required: ['name'] } })] },
     { location: `${upstreams}.[]`, conditions: upstreamForms() },
     ...Object.values(blockKeys).flatMap((key) => [
-      { location: `${upstreams}.[].${key}`, conditions: oneSecret },
+      { location: `${upstreams}.[].${key}`, conditions: blockConditions[key] },
       { location: `${upstreams}.[].${key}.previous_clients.[]`, conditions: oneSecret },
     ]),
+    {
+      location: `${upstreams}.[].${blockKeys.oauth2}.${registrationBlock}`,
+      conditions: [
+        { oneOf: [{ required: ['discovery_url'] }, { required: ['registration_endpoint'] }] },
+        notBoth('initial_access_token_env_var', 'initial_access_token_file'),
+      ],
+    },
   ];
 }
 
@@ -192,8 +211,6 @@ function addConditions(root: JsonSchema, location: string, conditions: readonly 
   for (const key of location.split('.')) schema = schema && new Map(partsOf(schema)).get(key);
   if (schema === undefined) throw new TypeError(`the configuration has no ${location}`);
   // A preset may say what the block needs; without one it is asked for again in the conditions.
-  const isBlock = /_config$/.test(location);
-  if (/(upstreams|providers)\.\[\]$/.test(location)) delete schema.required;
-  if (isBlock) schema.required = ['client_id'];
+  if (/(upstreams|providers)\.\[\](\.(oidc|oauth2)_config)?$/.test(location)) delete schema.required;
   schema.allOf = [...(schema.allOf ?? []), ...conditions];
 }

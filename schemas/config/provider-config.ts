@@ -20,7 +20,7 @@ import {
   tokenExchangesOf,
 } from './token-exchanges.ts';
 import { tokenTypeUrn } from './token-types.ts';
-import type { IdentityFromToken, TokenResponseMapping, UserInfo } from './upstream-blocks.ts';
+import type { IdentityFromToken, Registration, TokenResponseMapping, UserInfo } from './upstream-blocks.ts';
 
 export interface ClientCredentials {
   readonly clientId: string;
@@ -126,7 +126,26 @@ export interface OAuth2ProviderSettings extends ProviderClient {
   readonly userInfo: UserInfoSettings | null;
 }
 
-export type ProviderSettings = OidcProviderSettings | OAuth2ProviderSettings;
+/** A provider with a client of which the id is known. */
+export type ClientProviderSettings = OidcProviderSettings | OAuth2ProviderSettings;
+
+/** What Latchkey registers itself with (RFC 7591). */
+export interface RegistrationSettings {
+  /** Where the endpoint is, or what names it (RFC 8414). */
+  readonly from: { readonly discoveryUrl: string } | { readonly registrationEndpoint: string };
+  readonly initialAccessToken: SecretReference | null;
+  readonly softwareId: string | null;
+  readonly softwareStatement: string | null;
+}
+
+/** A provider at which Latchkey registers itself: it has no client before that. */
+export interface RegisteringProviderSettings extends Omit<OAuth2ProviderSettings, keyof ClientCredentials> {
+  readonly clientId: null;
+  readonly clientSecret: null;
+  readonly registration: RegistrationSettings;
+}
+
+export type ProviderSettings = ClientProviderSettings | RegisteringProviderSettings;
 
 /** Where the keys of the external issuer of incoming tokens are. */
 export interface IncomingIssuerSettings {
@@ -161,6 +180,7 @@ export function providerConfig(config: Config, only?: readonly string[]): Provid
     ...processSettings(config, [
       ...providers.flatMap((provider) => [
         ...[provider, ...provider.previousClients].flatMap(({ clientSecret }) => clientSecret ?? []),
+        ...registrationSecrets(provider),
         ...exchangeSecrets(provider),
       ]),
       ...(incoming?.introspection ? [incoming.introspection.clientSecret] : []),
@@ -192,6 +212,11 @@ function callbackOf({ authServer, incomingAuth: { oidc } }: Config, name: string
     ? callbackUrl(authServer.runConfig.issuer, name)
     : // Accounts are linked where tokens are asked for (V-63).
       linkCallbackUrl(new URL(oidc!.resource ?? oidc!.audience).origin, name);
+}
+
+function registrationSecrets(provider: ProviderSettings): SecretReference[] {
+  const token = provider.clientId === null ? provider.registration.initialAccessToken : null;
+  return token === null ? [] : [token];
 }
 
 /** Each once, for backends that share the default strategy share its secrets. */
@@ -250,9 +275,8 @@ function providerSettings(
   awsSts: readonly BackendAwsSts[],
 ): ProviderSettings {
   const block = clientBlock(upstream);
-  const client: ProviderClient = {
+  const client: Omit<ProviderClient, keyof ClientCredentials> = {
     name,
-    ...credentials(path, block),
     previousClients: (block.previous_clients ?? []).map((previous, place) =>
       credentials(`${path}.previous_clients[${place}]`, previous),
     ),
@@ -273,9 +297,10 @@ function providerSettings(
   if ('issuer_url' in block) {
     const subjectClaims = [block.subject_claim ?? 'sub'].flat();
     const userInfo = userInfoSettings(block.userinfo_override);
-    return { ...client, type: 'oidc', issuerUrl: block.issuer_url, subjectClaims, userInfo };
+    const { issuer_url: issuerUrl } = block;
+    return { ...client, ...credentials(path, block), type: 'oidc', issuerUrl, subjectClaims, userInfo };
   }
-  return {
+  const oauth2: Omit<OAuth2ProviderSettings, keyof ClientCredentials> = {
     ...client,
     type: 'oauth2',
     authorizationEndpoint: block.authorization_endpoint,
@@ -286,6 +311,30 @@ function providerSettings(
     tokenResponseMapping: mappingSettings(block.token_response_mapping),
     identityFromToken: identitySettings(block.identity_from_token),
     userInfo: userInfoSettings(block.userinfo),
+  };
+  const { client_id, dcr_config: registration } = block;
+  // One of the two is there (V-67).
+  return registration === undefined
+    ? { ...oauth2, ...credentials(path, { ...block, client_id: client_id! }) }
+    : {
+        ...{ ...oauth2, clientId: null, clientSecret: null },
+        registration: registrationSettings(`${path}.dcr_config`, registration),
+      };
+}
+
+function registrationSettings(path: string, block: Registration): RegistrationSettings {
+  const { discovery_url: discoveryUrl, registration_endpoint: endpoint } = block;
+  return {
+    // One of the two is there (V-68).
+    from: discoveryUrl === undefined ? { registrationEndpoint: endpoint! } : { discoveryUrl },
+    initialAccessToken: findReference(
+      path,
+      block,
+      'initial_access_token_env_var',
+      'initial_access_token_file',
+    ),
+    softwareId: block.software_id ?? null,
+    softwareStatement: block.software_statement ?? null,
   };
 }
 

@@ -32,6 +32,7 @@ export const keysOfLatchkey: readonly string[] = [
   'outgoingAuth.default.headerInjection.headerValueFile',
   'outgoingAuth.backends.*.headerInjection.headerValueFile',
   'authServer.runConfig.token_lifespans.session_lifespan',
+  'authServer.runConfig.redirect_uri_schemes',
   'authServer.runConfig.upstreams[].login_policy',
   'authServer.runConfig.upstreams[].preset',
   'authServer.runConfig.upstreams[].preset_parameters',

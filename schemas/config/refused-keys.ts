@@ -78,7 +78,6 @@ const refusedKeys: Record<string, Record<string, Refusal>> = {
     insecure_allow_http: notYet('insecure_allow_http', 'remove it and use https, or http on localhost'),
   },
   'authServer.runConfig.upstreams[].oauth2_config': {
-    dcr_config: notYet('dcr_config', 'register Latchkey at the provider and write `client_id`'),
     insecure_allow_http: notYet('insecure_allow_http', 'remove it and use https, or http on localhost'),
   },
 };

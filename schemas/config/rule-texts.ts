@@ -301,9 +301,15 @@ export const ruleTexts = {
   },
   'V-56': {
     title: 'a client returns to a safe address',
-    wrong: 'A redirect URI of `clients` is neither https nor on loopback, or can be read in two ways',
+    wrong:
+      'A redirect URI of `clients` is neither https nor on loopback nor of a scheme in `redirect_uri_schemes`, or can be read in two ways',
     instead:
       'An https address, or http to localhost, 127.0.0.1 or [::1], without user information or fragment',
+  },
+  'V-57': {
+    title: 'a scheme belongs to an application',
+    wrong: 'A scheme in `redirect_uri_schemes` is one that browsers or systems open themselves',
+    instead: 'The scheme that an application has registered for itself, such as `com.example.app`',
   },
   'V-60': {
     title: 'what is for an external issuer stands where there is one',
@@ -341,6 +347,18 @@ export const ruleTexts = {
     title: 'there is a role to assume',
     wrong: 'A strategy `aws_sts` has neither `fallbackRoleArn` nor `roleMappings`',
     instead: 'One of the two',
+  },
+  'V-67': {
+    title: 'there is one way in which Latchkey is a client of a provider',
+    wrong:
+      'An `oauth2_config` has no client id and no `dcr_config`, or `dcr_config` beside a client id or secret',
+    instead: '`client_id` with its secret, or `dcr_config`',
+  },
+  'V-68': {
+    title: 'it is said where Latchkey registers itself',
+    wrong:
+      'A `dcr_config` has neither or both of `discovery_url` and `registration_endpoint`, or revokes as GitHub',
+    instead: '`discovery_url`, or else `registration_endpoint`',
   },
   'O-01': {
     title: 'the provider answers',
@@ -393,6 +411,11 @@ export const ruleTexts = {
     title: 'a person is the same for every client of the external issuer',
     wrong: 'The issuer has pairwise subjects only, and `linking.principalClaim` is `sub` (a warning)',
     instead: '`linking.principalClaim` with what is the same for all clients',
+  },
+  'O-11': {
+    title: 'Latchkey can register itself at the provider',
+    wrong: 'The document at `discovery_url` names no `registration_endpoint`',
+    instead: 'Nothing here; switch it on at the provider, or `client_id` in place of `dcr_config`',
   },
 } as const satisfies Record<string, RuleText>;
 export type RuleId = keyof typeof ruleTexts;

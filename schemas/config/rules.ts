@@ -14,6 +14,7 @@ import { issuerRules } from './rules/issuer.ts';
 import { presetRules } from './rules/presets.ts';
 import { previousClientRules } from './rules/previous-clients.ts';
 import { processRules } from './rules/processes.ts';
+import { registrationRules } from './rules/registration.ts';
 import { applyRule, type Rule } from './rules/rule.ts';
 import { tokenExchangeRules } from './rules/token-exchange.ts';
 import { upstreamRules } from './rules/upstreams.ts';
@@ -24,6 +25,7 @@ const rules: readonly Rule[] = [
   ...externalIssuerRules,
   ...upstreamRules,
   ...previousClientRules,
+  ...registrationRules,
   ...clientRules,
   ...presetRules,
   ...backendRules,

@@ -4,7 +4,7 @@ import type * as z from 'zod';
 import { keysOf } from './schema-path.ts';
 
 const secretWords =
-  /^(client_?secret|secret|password|pass|passwd|token|access_?token|refresh_?token|api_?key|private_?key|nkey|seed|header_?value)$/i;
+  /^(client_?secret|secret|password|pass|passwd|token|(initial_?)?access_?token|refresh_?token|api_?key|private_?key|nkey|seed|header_?value)$/i;
 
 export function isSecretKey(key: string): boolean {
   return secretWords.test(key.replaceAll('-', '_'));

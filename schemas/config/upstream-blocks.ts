@@ -2,7 +2,7 @@
  * What an upstream provider's block may hold: ToolHive's `oidc_config` and `oauth2_config` (RFC 0053) in its
  * snake_case. Latchkey's own are `previous_clients`, `issuer`, `revocation_endpoint`, `revocation_style`, `token_endpoint_auth_method`,
  * `scope_parameter`, `scope_separator`, `refresh_token_reuse`, `refresh_token_lifetime`, and lists where ToolHive
- * takes one claim or path of the subject.
+ * takes one claim or path of the subject. In place of `client_id` an OAuth 2.0 provider may have ToolHive's `dcr_config`.
  */
 import * as z from 'zod';
 import { environmentVariable, filePath, httpUrl, lifespan, scopes, text } from './fields.ts';
@@ -146,6 +146,36 @@ const clientFields = {
     .default(false),
 };
 
+const registrationSchema = z
+  .strictObject({
+    discovery_url: httpUrl(
+      'The metadata document that names the `registration_endpoint` (RFC 8414)',
+      'https://gitlab.example.com/.well-known/oauth-authorization-server',
+    ).optional(),
+    registration_endpoint: httpUrl(
+      'The endpoint itself, in place of `discovery_url`',
+      'https://gitlab.example.com/oauth/register',
+    ).optional(),
+    initial_access_token_env_var: environmentVariable(
+      'The environment variable of the provider worker that holds the initial access token, if the provider wants one',
+      'GITLAB_REGISTRATION_TOKEN',
+    ).optional(),
+    initial_access_token_file: filePath(
+      'The file that holds the initial access token',
+      '/run/secrets/gitlab-registration-token',
+    ).optional(),
+    software_id: text('What names this software at the provider', 'latchkey').optional(),
+    software_statement: text(
+      'What somebody whom the provider trusts has signed about this software, a JWT',
+      'eyJhbGciOiJFUzI1NiJ9.eyJzb2Z0d2FyZV9pZCI6ImxhdGNoa2V5In0.c2lnbmF0dXJl',
+    ).optional(),
+  })
+  .meta({
+    description: 'Latchkey registers itself at the provider (RFC 7591), in place of `client_id`',
+    examples: ['{discovery_url: https://gitlab.example.com/.well-known/oauth-authorization-server}'],
+  });
+export type Registration = z.infer<typeof registrationSchema>;
+
 export const oidcUpstreamSchema = z
   .strictObject({
     issuer_url: httpUrl('The issuer whose discovery document tells the endpoints', 'https://sso.example.com'),
@@ -186,6 +216,8 @@ export const oauth2UpstreamSchema = z
       .meta({ description: 'How tokens are revoked there', examples: ['rfc7009'] })
       .default('rfc7009'),
     ...clientFields,
+    client_id: credentialFields.client_id.optional(),
+    dcr_config: registrationSchema.optional(),
     scopes: scopes('What is asked of the provider', '[read_user]').default([]),
     scope_parameter: name
       .meta({ description: 'The parameter in which the scopes are sent', examples: ['user_scope'] })

@@ -19,6 +19,8 @@ export interface VaultProviderSettings {
   readonly loginPolicy: LoginPolicy;
   /** What the provider does with a refresh token that was used before; null: nobody said. */
   readonly refreshTokenReuse: RefreshTokenReuse | null;
+  /** Latchkey registers itself there. */
+  readonly registers: boolean;
 }
 
 /** What a backend is sent in exchange for a token of a provider. */
@@ -70,11 +72,15 @@ export function vaultConfig(config: Config): VaultSettings {
     incoming: incomingSettings(config),
     allowedAudiences: config.authServer?.runConfig.allowed_audiences ?? [],
     lifespans: tokenLifespans(config),
-    providers: providersOf(config).map(({ name, upstream }) => ({
-      name,
-      loginPolicy: upstream.login_policy,
-      refreshTokenReuse: parseRefreshTokenReuse(clientBlock(upstream).refresh_token_reuse),
-    })),
+    providers: providersOf(config).map(({ name, upstream }) => {
+      const block = clientBlock(upstream);
+      return {
+        name,
+        loginPolicy: upstream.login_policy,
+        refreshTokenReuse: parseRefreshTokenReuse(block.refresh_token_reuse),
+        registers: 'dcr_config' in block && block.dcr_config !== undefined,
+      };
+    }),
     tokenExchanges: [...tokenExchangesOf(config), ...awsStsOf(config)].map(({ backend, block }) => ({
       backend,
       provider: block.subjectProviderName,

@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { providerNameSchema } from '../provider.ts';
 import { defineOperation } from './operation.ts';
 
-/** By the last request to it; unknown: there was none yet. */
+/** By the last request to it; unknown: there was none yet. Failing is also one that does not register Latchkey. */
 const askedStatusSchema = z.enum(['healthy', 'failing', 'unknown']);
 export type AskedProviderStatus = z.infer<typeof askedStatusSchema>;
 

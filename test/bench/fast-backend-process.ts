@@ -50,8 +50,10 @@ const server = createServer(async (request, response) => {
     return;
   }
   const result = { resultType: 'complete', ...resultOf(method, params) };
-  response.writeHead(200, { 'content-type': 'application/json' });
-  response.end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+  const message = JSON.stringify({ jsonrpc: '2.0', id, result });
+  const isEvent = params.arguments?.asEvent === true;
+  response.writeHead(200, { 'content-type': isEvent ? 'text/event-stream' : 'application/json' });
+  response.end(isEvent ? `data: ${message}\n\n` : message);
 });
 server.keepAliveTimeout = 60_000;
 server.listen(0, '127.0.0.1', () => {

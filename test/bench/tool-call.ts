@@ -131,6 +131,7 @@ console.log(
 
 for (const [what, args] of [
   [`a result of ${megabytes} MB in one message`, { megabytes }],
+  [`a result of ${megabytes} MB in one event`, { megabytes, asEvent: true }],
   [`${megabytes} MB in events of 64 KiB before the result`, { streamed: megabytes }],
 ] as const) {
   const direct = async () => void (await post(backend, 'tools/call', { name: 'tool-1', arguments: args }));

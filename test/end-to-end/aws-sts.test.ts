@@ -7,7 +7,8 @@ import * as assert from 'uvu/assert';
 import { openDeployedNats } from '../world/deployed-nats.ts';
 import { connectAsPerson } from '../world/mcp-client.ts';
 import { alice, bob } from '../world/person.ts';
-import { adminsRole, openStrategiesWorld, usersRole } from '../world/strategies-world.ts';
+import { openStrategiesWorld } from '../world/strategies-world.ts';
+import { adminsRole, usersRole } from '../world/strategy-backends.ts';
 
 const test = suite('aws_sts');
 

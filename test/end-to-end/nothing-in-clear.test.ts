@@ -3,20 +3,19 @@
  * in the data folder, the store of NATS, on the connections between the processes and NATS, or in any output: neither as
  * it is nor in base64, base64url or hex.
  */
-import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { connect } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openGatewaySide } from '../world/gateway-side.ts';
 import { connectAsPerson } from '../world/mcp-client.ts';
+import { runOperatorCommand } from '../world/operator-command.ts';
 import { alice, bob } from '../world/person.ts';
 import { openRecordedNats, type RecordedNats } from '../world/recorded-nats.ts';
-import { openStrategiesWorld, tokenServiceSecret } from '../world/strategies-world.ts';
+import { openStrategiesWorld } from '../world/strategies-world.ts';
+import { tokenServiceSecret } from '../world/strategy-backends.ts';
 
 const test = suite('nothing in clear');
 
@@ -85,11 +84,8 @@ test('not on disk, not on the wire, not in any output', async () => {
   assert.is(renewed.status, 200);
   const renewedTokens = (await renewed.json()) as { access_token: string; refresh_token: string };
   const operator = async (...command: string[]) => {
-    const latchkey = fileURLToPath(new URL('../../workers/cli/latchkey.ts', import.meta.url));
-    const args = [latchkey, ...command, '--keys', installation.keys];
-    const { stdout } = await promisify(execFile)(process.execPath, args, {
-      env: installation.environmentOf('operator'),
-    });
+    const { status, stdout, stderr } = await runOperatorCommand(installation, ...command);
+    assert.is(status, 0, stderr);
     return stdout;
   };
   // An account is revoked, linked in its place, and unlinked.

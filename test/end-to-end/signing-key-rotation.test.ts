@@ -2,10 +2,7 @@
  * Signing keys are rotated while people sign in, clients refresh and tools are called, through two gateways and two vault
  * workers: no request is rejected, tokens of the key before stay good, and every gateway comes to sign with the new one.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { decodeProtectedHeader } from 'jose';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -19,20 +16,16 @@ import {
 } from '../gateway/authorization-server/started-server.ts';
 import { Browser } from '../world/browser.ts';
 import { type Installation, openInstallation } from '../world/installation.ts';
+import { runOperatorCommand } from '../world/operator-command.ts';
 import { alice, bob, type Person, walkThroughSignIn } from '../world/person.ts';
 import { initialize } from '../world/session-watch.ts';
 
 const test = suite('signing key rotation');
-const latchkey = fileURLToPath(new URL('../../workers/cli/latchkey.ts', import.meta.url));
 
-async function rotateSigning({ keys, environmentOf }: Installation, ...more: string[]) {
-  const child = spawn(process.execPath, [latchkey, 'keys', 'rotate-signing', ...more, '--keys', keys], {
-    env: environmentOf('operator'),
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
-  const [status] = await once(child, 'close');
-  return { status, output };
+async function rotateSigning(installation: Installation, ...more: string[]) {
+  const args = ['keys', 'rotate-signing', ...more];
+  const { status, stdout, stderr } = await runOperatorCommand(installation, ...args);
+  return { status, output: stdout + stderr };
 }
 
 async function jwks({ issuer }: Installation): Promise<string[]> {

@@ -12,9 +12,9 @@ import {
   connectTo,
   openStrategiesWorld,
   subjects,
-  tokenServiceSecret,
   tokensSentTo,
 } from '../world/strategies-world.ts';
+import { tokenServiceSecret } from '../world/strategy-backends.ts';
 
 const test = suite('token exchange');
 

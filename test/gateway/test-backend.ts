@@ -14,6 +14,8 @@ export interface TestBackend extends AsyncDisposable {
   readonly requests: { method: string; headers: IncomingHttpHeaders; body: string }[];
   /** Runs before the request is served; returning true means that it has answered. */
   intercept: (req: IncomingMessage, res: ServerResponse, body: string) => boolean | Promise<boolean>;
+  /** Without a bearer token nothing is served, as by a resource server; as it is made, everything is. */
+  needsToken: boolean;
   /** The sessions it knows are gone, as after a restart. Servers differ in what they answer then. */
   forgetSessions(status: 404 | 400): void;
   /** Bearer tokens that came with tool calls, in order. */
@@ -97,6 +99,7 @@ export async function startTestBackend(kind: BackendKind = '2026-07-28', port = 
     requests,
     tokens,
     intercept: (() => false) as TestBackend['intercept'],
+    needsToken: false,
     forgetSessions: (status: 404 | 400) => {
       sessions.clear();
       lostSessionStatus = status;
@@ -110,6 +113,7 @@ export async function startTestBackend(kind: BackendKind = '2026-07-28', port = 
     for await (const chunk of req) body += chunk;
     requests.push({ method: req.method ?? '', headers: req.headers, body });
     if (await backend.intercept(req, res, body)) return;
+    if (backend.needsToken && req.headers.authorization === undefined) return void res.writeHead(401).end();
     if (kind === 'sessions') return await serveSessions(req, res, body);
     await newerHandler(
       req as Parameters<typeof newerHandler>[0],

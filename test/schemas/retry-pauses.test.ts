@@ -25,7 +25,7 @@ test('many who wait in one process ask together no more often than some', async 
 test('pauses differ, so that not all come back at once', () => {
   const [least, most] = [createRetryPauses(() => 0), createRetryPauses(() => 1)];
   assert.equal([least.afterRefusal(0), most.afterRefusal(0)], [20, 40]);
-  assert.equal([least.afterSilence(3), most.afterSilence(3), most.afterSilence(9)], [800, 1600, 1600]);
+  assert.equal([least.afterSilence(2), most.afterSilence(2), most.afterSilence(9)], [100, 200, 400]);
 });
 
 test.run();

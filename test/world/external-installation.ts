@@ -25,6 +25,7 @@ import { openEverythingBackend } from './backends/everything.ts';
 import { openWhoamiBackend, type WhoamiBackend } from './backends/whoami.ts';
 import { Browser } from './browser.ts';
 import { findFreePorts } from './free-ports.ts';
+import { type CorporateProvider, openCorporateProvider } from './identity-providers/corporate.ts';
 import {
   type ExternalIssuer,
   introspectionClient,
@@ -33,6 +34,11 @@ import {
 import { type GitlabProvider, openGitlabProvider } from './identity-providers/gitlab.ts';
 import { openNatsServer, type TestNatsServer } from './nats-server.ts';
 import { type Person, walkThroughSignIn } from './person.ts';
+import {
+  openStrategyBackends,
+  type StrategyBackends,
+  type StrategyBackendsOptions,
+} from './strategy-backends.ts';
 import { openTemporaryFolder } from './temporary-folder.ts';
 
 type Raw = Record<string, unknown>;
@@ -50,8 +56,16 @@ export interface ExternalInstallation extends AsyncDisposable {
   readonly bus: Bus;
   readonly vault: VaultClient;
   readonly partitions: number;
-  /** Links an account at GitLab to whom the vault takes the access token for. */
-  link(accessToken: string, principal: Principal, account: Person): Promise<void>;
+  /** With `strategies`: the second provider whose accounts can be linked, and the backends. */
+  readonly corporate: CorporateProvider | null;
+  readonly more: StrategyBackends | null;
+  /** Links an account, by default at GitLab, to whom the vault takes the access token for. */
+  link(
+    accessToken: string,
+    principal: Principal,
+    account: Person,
+    provider?: 'gitlab' | 'corporate',
+  ): Promise<void>;
   /** Everything that the processes wrote. */
   output(): string;
 }
@@ -65,6 +79,9 @@ export interface ExternalInstallationOptions {
   readonly introspects?: boolean;
   /** It is not there when everything starts. */
   readonly issuerAway?: boolean;
+  /** More backends than GitLab's, and accounts of a company that can be linked as well. */
+  readonly strategies?: StrategyBackendsOptions;
+  readonly accessTokenSeconds?: number;
 }
 
 const mains = {
@@ -77,21 +94,42 @@ const clientSecret = 'gitlab-client-secret-of-the-test';
 export async function openExternalInstallation(
   options: ExternalInstallationOptions = {},
 ): Promise<ExternalInstallation> {
-  const { scopes = [] } = options;
+  const { scopes = [], accessTokenSeconds = 300 } = options;
   const stack = new AsyncDisposableStack();
   const folder = stack.use(openTemporaryFolder());
-  const [port, issuerPort, gitlabPort] = await findFreePorts(3);
+  const [port, issuerPort, gitlabPort, corporatePort] = await findFreePorts(4);
   const origin = `http://localhost:${port}`;
   const mcpUrl = `${origin}/mcp`;
+  const callbackOf = (provider: string) => `${origin}/account/callback/${provider}`;
   const issuer = stack.use(await openExternalIssuer({ audience: mcpUrl, port: issuerPort!, scopes }));
   if (options.issuerAway) await issuer.goAway();
   const gitlab = stack.use(
     await openGitlabProvider({
       port: gitlabPort!,
       clientSecret,
-      redirectUris: [`${origin}/account/callback/gitlab`],
+      redirectUris: [callbackOf('gitlab')],
+      accessTokenSeconds,
     }),
   );
+  const corporate = options.strategies
+    ? stack.use(
+        await openCorporateProvider({
+          port: corporatePort!,
+          clientSecret,
+          redirectUris: [callbackOf('corporate')],
+          accessTokenSeconds,
+        }),
+      )
+    : null;
+  const more =
+    options.strategies && corporate
+      ? stack.use(
+          await openStrategyBackends(options.strategies, {
+            folder: folder.path,
+            origins: { corporate: corporate.issuer, gitlab: gitlab.issuer },
+          }),
+        )
+      : null;
   const gitlabTools = stack.use(
     await openWhoamiBackend({ name: 'gitlab-tools', userinfoUrl: `${gitlab.issuer}/api/v4/user` }),
   );
@@ -111,10 +149,22 @@ export async function openExternalInstallation(
   };
   const external = {
     incomingAuth: { type: 'oidc', oidc: { ...oidc, ...(scopes.length > 0 && { scopes }) } },
-    linking: { providers: [gitlabBlock(gitlab, secretFile)], ...options.linking },
-    backends: [{ name: 'gitlab-tools', url: gitlabTools.url, transport: 'streamable-http' }],
+    linking: {
+      providers: [
+        gitlabBlock(gitlab, secretFile),
+        ...(corporate === null ? [] : [corporateBlock(corporate, secretFile)]),
+      ],
+      ...options.linking,
+    },
+    backends: [
+      { name: 'gitlab-tools', url: gitlabTools.url, transport: 'streamable-http' },
+      ...(more?.entries ?? []),
+    ],
     outgoingAuth: {
-      backends: { 'gitlab-tools': { type: 'upstream_inject', upstreamInject: { providerName: 'gitlab' } } },
+      backends: {
+        'gitlab-tools': { type: 'upstream_inject', upstreamInject: { providerName: 'gitlab' } },
+        ...more?.strategies,
+      },
     },
   };
   const anonymous = options.anonymous && {
@@ -169,23 +219,18 @@ export async function openExternalInstallation(
   const vault = createVaultClient(bus, partitions);
 
   return {
-    ...{ mcpUrl, origin, issuer, gitlab, gitlabTools, nats, keys, bus, vault, partitions },
+    ...{ mcpUrl, origin, issuer, gitlab, gitlabTools, corporate, more, nats, keys, bus, vault, partitions },
     output: () => output.join(''),
 
-    async link(accessToken, principal, account) {
+    async link(accessToken, principal, account, provider = 'gitlab') {
       const partition = partitionOf(principal, partitions);
       const token = { accessToken: new Secret(accessToken) };
       const at = ({ name }: { name: string }) =>
         ({ subject: vaultSubject(partition, name), pair: 'gateway-vault' }) as const;
       const within = { timeoutMs: 10_000 };
-      const { interactionUid } = await bus.request(
-        beginLink,
-        at(beginLink),
-        { ...token, provider: 'gitlab' },
-        within,
-      );
+      const { interactionUid } = await bus.request(beginLink, at(beginLink), { ...token, provider }, within);
       const leg = await vault.beginLeg(interactionUid);
-      const callback = `${origin}/account/callback/gitlab`;
+      const callback = callbackOf(provider);
       const page = await walkThroughSignIn(new Browser(), leg.authorizationUrl, {
         person: account,
         stopAt: callback,
@@ -193,7 +238,7 @@ export async function openExternalInstallation(
       const parameters = Object.fromEntries(
         [...page.url.searchParams].map(([name, value]) => [name, new Secret(value)]),
       );
-      await vault.completeLeg({ providers: ['gitlab'], parameters, browserBinding: leg.browserBinding });
+      await vault.completeLeg({ providers: [provider], parameters, browserBinding: leg.browserBinding });
       const { status } = await bus.request(
         linkAccount,
         at(linkAccount),
@@ -236,6 +281,20 @@ function gitlabBlock({ issuer }: GitlabProvider, secretFile: string): Raw {
         endpoint_url: `${issuer}/api/v4/user`,
         field_mapping: { subject_fields: ['id'], name_fields: ['name'], email_fields: ['email'] },
       },
+    },
+  };
+}
+
+function corporateBlock({ issuer }: CorporateProvider, secretFile: string): Raw {
+  return {
+    name: 'corporate',
+    type: 'oidc',
+    oidc_config: {
+      issuer_url: issuer,
+      client_id: 'latchkey',
+      client_secret_file: secretFile,
+      scopes: ['openid', 'profile', 'email', 'offline_access'],
+      allow_private_ips: true,
     },
   };
 }

@@ -32,6 +32,8 @@ export interface InstallationOptions {
     readonly folder: string;
     readonly origins: DemoConfiguration['origins'];
   }) => Promise<string>;
+  /** Clients may register themselves at the second provider, with this initial access token if there is one. */
+  readonly gitlabRegistration?: { initialAccessToken?: string };
   /** In place of `required`, for the second provider. */
   readonly gitlabLoginPolicy?: 'optional' | 'on_demand';
   /** Not there when everything starts; `openProvider` starts them. */
@@ -93,6 +95,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     providerWorkers = 1,
     vaultWorkers = 1,
     gitlabAccessTokenSeconds = 300,
+    gitlabRegistration: registration,
     providersDown = [],
   } = options;
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-installation-'));
@@ -140,7 +143,12 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     const { backchannelLogoutUri } = demo;
     if (name === 'corporate')
       corporate = await openCorporateProvider({ ...options, ...corporateLife, backchannelLogoutUri });
-    else gitlab = await openGitlabProvider({ ...options, accessTokenSeconds: gitlabAccessTokenSeconds });
+    else
+      gitlab = await openGitlabProvider({
+        ...options,
+        ...(registration && { registration }),
+        accessTokenSeconds: gitlabAccessTokenSeconds,
+      });
   }
   for (const name of providerNames) if (!providersDown.includes(name)) await openProvider(name);
   const corporateTools = await openWhoamiBackend({

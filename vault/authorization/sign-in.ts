@@ -10,7 +10,7 @@ import { type FailureCode, RefusedError } from '../../schemas/failure.ts';
 import type { Principal, UpstreamAccount } from '../../schemas/identity.ts';
 import { createLinkId, legIdOf, linkIdSchema } from '../../schemas/ids.ts';
 import type { LegSecrets } from '../../schemas/messages/provider-requests.ts';
-import type { ClientRegistration } from '../../schemas/provider.ts';
+import type { ClientRegistration, RegisteredClient } from '../../schemas/provider.ts';
 import { Secret } from '../../schemas/secret.ts';
 import type { TokenSet } from '../../schemas/token.ts';
 import type { AuthStore } from './auth-store.ts';
@@ -27,16 +27,25 @@ import {
 } from './chain.ts';
 import { createChainRules, isChainOf, isPassed, type LegStatus, statusOf } from './chain-rules.ts';
 
-/** What a provider worker does for a sign-in. */
+/** What a provider worker does for a sign-in. `client`: as in the messages to it, where Latchkey registered itself. */
 export interface ProviderSignIns {
-  authorize(provider: string): Promise<{ authorizationUrl: string; leg: LegSecrets }>;
+  authorize(
+    provider: string,
+    at?: { worker: string; client: RegisteredClient },
+  ): Promise<{ authorizationUrl: string; leg: LegSecrets }>;
   exchange(
     provider: string,
     leg: LegSecrets,
     parameters: Record<string, Secret>,
+    client?: RegisteredClient | null,
   ): Promise<{ tokens: TokenSet; account: UpstreamAccount; registration: ClientRegistration }>;
   /** Best effort. */
-  revoke(provider: string, tokens: TokenSet, registration: ClientRegistration): Promise<void>;
+  revoke(
+    provider: string,
+    tokens: TokenSet,
+    registration: ClientRegistration,
+    client?: RegisteredClient | null,
+  ): Promise<void>;
 }
 
 export interface SignIn {

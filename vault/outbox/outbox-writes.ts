@@ -1,14 +1,14 @@
 /**
- * Writes to the outbox, those of one moment in one transaction: each commit waits for the disk, and hundreds of outcomes
- * can come in the same second. Nobody waits for a mark, so it goes with the next entry, or a moment later, and before
- * anything is read.
+ * Writes to the outbox, those of one moment in one transaction, and what is written while the disk is at work in its next
+ * turn: hundreds of outcomes can come in the same second. Nobody waits for a mark, so it goes with the next entry, or a
+ * moment later, and before anything is read.
  */
 import type { Outbox, OutboxEntry } from './outbox.ts';
 
 type Mark = Parameters<Outbox['markAppended']>;
 
 export interface OutboxWrites extends Pick<Outbox, 'appended' | 'pending' | 'reopen'>, Disposable {
-  /** Resolves when the entry is on disk; rejects if it could not be written. */
+  /** Resolves when the entry is on disk; rejects if it could not be written there. */
   put(entry: OutboxEntry): Promise<void>;
   /** Written soon, or not at all: an entry without its mark is brought in again, which changes nothing. */
   markAppended(...mark: Mark): void;
@@ -24,6 +24,9 @@ const markDelayMs = 20;
 
 export function createOutboxWrites(outbox: Outbox, onProblem: (error: unknown) => void): OutboxWrites {
   let puts: Waiting[] = [];
+  /** Written, and not on disk. */
+  let unsynced: Waiting[] = [];
+  let isSyncing = false;
   let marks: Mark[] = [];
   let timer: NodeJS.Timeout | undefined;
 
@@ -43,7 +46,23 @@ export function createOutboxWrites(outbox: Outbox, onProblem: (error: unknown) =
       if (appended.length > 0) onProblem(error);
       return;
     }
-    for (const { resolve } of entries) resolve();
+    unsynced.push(...entries);
+    if (!isSyncing) void sync();
+  }
+
+  async function sync(): Promise<void> {
+    isSyncing = true;
+    while (unsynced.length > 0) {
+      const entries = unsynced;
+      unsynced = [];
+      try {
+        await outbox.sync();
+        for (const { resolve } of entries) resolve();
+      } catch (error) {
+        for (const { reject } of entries) reject(error);
+      }
+    }
+    isSyncing = false;
   }
 
   return {

@@ -1,9 +1,12 @@
 /**
- * What a provider gave, kept on this worker's disk before anything else can fail: `outbox.sqlite` with
- * `synchronous=FULL`. An entry is pending until its event is in the log, and stays an hour after that, for a log that
- * loses its tail. The file is never deleted automatically.
+ * What a provider gave, kept on this worker's disk before anything else can fail: `outbox.sqlite`. Its write-ahead log is
+ * synced by the one who waits for that and not by each commit, which is what `synchronous=FULL` does, but for the process,
+ * which goes on answering while the disk takes its time. An entry is pending until its event is in the log, and stays an
+ * hour after that, for a log that loses its tail. The file is never deleted automatically.
  */
+import { closeSync, fdatasync, fdatasyncSync, openSync } from 'node:fs';
 import { basename } from 'node:path';
+import { promisify } from 'node:util';
 import Database from 'better-sqlite3';
 import { VaultError } from '../errors.ts';
 import type { LogMark } from '../log/event-log.ts';
@@ -86,7 +89,7 @@ export interface AppendedEntry extends OutboxEntry {
 }
 
 export interface Outbox extends Disposable {
-  /** On disk when it returns. The same claim again changes nothing. */
+  /** On disk after the next `sync`. The same claim again changes nothing. */
   put(entry: OutboxEntry): void;
   /** @param event of the entry, and its place now; null: there was nothing to append */
   markAppended(claimId: string, at: number, event: { mark: LogMark; place: Buffer } | null): void;
@@ -96,14 +99,17 @@ export interface Outbox extends Disposable {
   reopen(lost: readonly AppendedEntry[]): void;
   /** What is not in the log, oldest first. */
   pending(): PendingEntry[];
-  /** All of it, or nothing; on disk when it returns. */
+  /** All of it, or nothing; on disk after the next `sync`. */
   transaction(work: () => void): void;
+  /** Resolves when all that was written before is on disk, whatever becomes of the machine. */
+  sync(): Promise<void>;
 }
 
 /** @throws VaultError `outbox-damaged` it is not a whole database: an operator must decide, for it may hold the only copy */
 export function openOutbox(file: string): Outbox {
   const database = openWhole(file);
-  database.pragma('synchronous = FULL');
+  // SQLite syncs the log itself before a checkpoint and when it begins anew.
+  database.pragma('synchronous = NORMAL');
   database.pragma('fullfsync = ON');
   database.pragma('secure_delete = FAST');
   database.transaction(() => {
@@ -112,6 +118,9 @@ export function openOutbox(file: string): Outbox {
     database.pragma(`user_version = ${Math.max(steps, schemaSteps.length)}`);
   })();
   const db = drizzle(database);
+  // It exists from the first transaction on, and is the same file until the database is closed.
+  const log = openSync(`${file}-wal`, 'r+');
+  let syncing: Promise<unknown> = Promise.resolve();
   const insert = prepareInsert(database, entries, (values) =>
     db.insert(entries).values(values).onConflictDoNothing(),
   );
@@ -169,11 +178,21 @@ export function openOutbox(file: string): Outbox {
     pending: () =>
       db.select().from(entries).where(isNull(entries.appendedAt)).orderBy(asc(entries.receivedAt)).all(),
     transaction: (work) => database.transaction(work)(),
+    sync() {
+      const synced = syncToDisk(log);
+      syncing = Promise.allSettled([syncing, synced]);
+      return synced;
+    },
     [Symbol.dispose]: () => {
+      fdatasyncSync(log);
       database.close();
+      void syncing.then(() => closeSync(log));
     },
   };
 }
+
+/** On macOS with `F_FULLFSYNC`. */
+const syncToDisk = promisify(fdatasync);
 
 function openWhole(file: string): Database.Database {
   const database = new Database(file);

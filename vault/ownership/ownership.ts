@@ -18,9 +18,12 @@ export interface OwnershipTimes {
   readonly leaseMs: number;
   readonly renewMs: number;
   readonly deadAfterMs: number;
-  /** How much of the lease must be left for an answer: the requester's attempt, and a little more. */
+  /** How much of the lease must be left for an answer: for its way, and a little more. */
   readonly answerMarginMs: number;
 }
+
+/** Clocks of two machines do not run equally fast. */
+const clockMarginMs = 50;
 
 export const ownershipTimes: OwnershipTimes = {
   leaseMs: 2500,
@@ -32,6 +35,8 @@ export const ownershipTimes: OwnershipTimes = {
 export interface Ownership extends AsyncDisposable {
   /** True only while the lease runs long enough for an answer to arrive. Ask after the last await. */
   mayAnswer(partition: number): boolean;
+  /** How long an answer that is given now may be under way, milliseconds: it arrives before the lease has run out. */
+  answerGoodForMs(): number;
   /** The partitions that are answered for. */
   serving(): number[];
   /** The log refused an append: somebody else has this partition. */
@@ -306,6 +311,7 @@ export function startOwnership(options: Options): Ownership {
       affirmedLapses === lapses &&
       owned.get(partition) === 'serving' &&
       leaseLeftMs() >= times.answerMarginMs,
+    answerGoodForMs: () => leaseLeftMs() - clockMarginMs,
     serving: () => [...owned].filter(([, state]) => state === 'serving').map(([partition]) => partition),
     lose(partition) {
       void giveUp([partition]);

@@ -8,6 +8,7 @@ import { RefusedError } from '../../schemas/failure.ts';
 import { holdFor, pending } from '../../schemas/held-answers.ts';
 import { createClaimId } from '../../schemas/ids.ts';
 import type { RefreshOutcome, RefreshOutcomeDelivery } from '../../schemas/messages/refresh-outcome.ts';
+import type { RegisteredClient } from '../../schemas/provider.ts';
 import { VaultError } from '../errors.ts';
 import type { RecordRefreshed, RestoreTokens, StartRefresh } from '../grant/commands.ts';
 import { decide } from '../grant/decide.ts';
@@ -33,7 +34,7 @@ export interface RefreshOrder {
 
 /** Gives a refresh to a provider worker. `not-sent` means that nobody has seen the refresh token. */
 export interface ProviderRefreshes {
-  start(order: RefreshOrder): Promise<'accepted' | 'not-sent' | 'unknown'>;
+  start(order: RefreshOrder, client?: RegisteredClient | null): Promise<'accepted' | 'not-sent' | 'unknown'>;
   /** Delivers an outcome to the owner of the partition, which is not this worker any more. Durable when it resolves. */
   forward(partition: number, delivery: RefreshOutcomeDelivery): Promise<void>;
 }

@@ -20,7 +20,7 @@ export function initKeys({ out, config, providers }: InitKeysOptions): number {
   console.log(`instance ${instanceId}, keys in ${out}`);
   for (const file of created) console.log(`  ${file}  created: ${purposeOf(file)}`);
   for (const file of extended)
-    console.log(`  ${file}  gained a provider: ${purposeOf(file)}; give it the new file and start it again`);
+    console.log(`  ${file}  ${gainOf(file)}: ${purposeOf(file)}; give it the new file and start it again`);
   if (created.length + extended.length === 0) console.log('  all keys were there already; nothing changed');
   return 0;
 }
@@ -41,6 +41,9 @@ function namesIn(file: string): string[] {
     });
   return providerWorkerNames(config);
 }
+
+const gainOf = (file: string) =>
+  file.startsWith('provider.') ? 'gained a key of its own' : 'gained a provider';
 
 function purposeOf(file: string): string {
   if (file === rootKeyFileName) return 'for later `keys` commands only; keep it apart from every process';

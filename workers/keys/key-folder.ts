@@ -1,6 +1,7 @@
 /**
  * The folder of an instance's keys: the root key, one file per role derived from it, and the vault's key ring. What
- * is there is never changed; a provider that is added gets its file, and the vault's file gains the pair with it.
+ * is there is never changed; a provider that is added gets its file, and the vault's file gains the pair with it. A provider's
+ * file from before there were keys of one role alone gains that.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
@@ -87,10 +88,11 @@ function completeKeys(folder: string, root: RootKey, providers: readonly string[
     }
     const present = readRoleKeys(join(folder, name), { role: content.role, instanceId: root.instanceId });
     const missing = Object.entries(content.pairs).filter(([pair]) => !(pair in present.pairs));
-    if (missing.length === 0) continue;
+    const own = content.own !== undefined && present.own === undefined ? { own: content.own } : {};
+    if (missing.length === 0 && !('own' in own)) continue;
     const current = readKeyJson(join(folder, name)) as RoleKeyFile;
     const pairs = { ...current.pairs, ...Object.fromEntries(missing) };
-    replacePrivateFile(join(folder, name), serialise({ ...current, pairs }));
+    replacePrivateFile(join(folder, name), serialise({ ...current, pairs, ...own }));
     extended.push(name);
   }
   return { instanceId: root.instanceId, created, extended };

@@ -14,20 +14,22 @@ import { readSecret, type SecretReference } from '../../schemas/config/secret-re
 import { createBootId } from '../../schemas/ids.ts';
 import { createLog, type Log } from '../../schemas/log.ts';
 import { NatsUnreachableError, openNatsConnection } from '../../schemas/nats-connection.ts';
-import { incomingWorkerName } from '../../schemas/provider.ts';
-import { readRoleKeys } from '../../schemas/role-key-file.ts';
+import { type ClientRegistration, incomingWorkerName } from '../../schemas/provider.ts';
+import { readRoleKeys, roleKeyFileName } from '../../schemas/role-key-file.ts';
 import type { RoleKeys } from '../../schemas/role-keys.ts';
 import { runProcess, StartupError } from '../../schemas/run-process.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { createBackendExchanges } from '../providers/backend-exchanges.ts';
+import { createClientRegistrar } from '../providers/client-registrar.ts';
 import { createGuardedFetch } from '../providers/guarded-fetch.ts';
 import { createIncomingIssuer } from '../providers/incoming-issuer.ts';
+import { createRegisteredClients } from '../providers/registered-clients.ts';
 import { createRegisteredProvider } from '../providers/registered-provider.ts';
 import { createClientMetadataFetch, fetchClientMetadata } from './client-metadata.ts';
 import { watchConnection } from './connection-watch.ts';
 import { serveIncomingIssuer } from './incoming-worker.ts';
 import { observeFetch } from './observed-fetch.ts';
-import { serveProvider } from './provider-worker.ts';
+import { type Registrar, serveProvider } from './provider-worker.ts';
 
 interface Options {
   readonly config: string;
@@ -81,6 +83,17 @@ runProcess({
       const providerLog = log.child({ provider: name });
       const observed = observeFetch(createGuardedFetch({ allowPrivateAddresses: provider.allowPrivateIps }));
       const secretOf = ({ path }: SecretReference) => secrets.get(path) ?? null;
+      const registeredClients = createRegisteredClients(name, keys.get(name)!);
+      let lost: ClientRegistration | null = null;
+      let registrar: Registrar | null = null;
+      if (provider.clientId === null) {
+        const { initialAccessToken } = provider.registration;
+        const made = createClientRegistrar(provider, {
+          initialAccessToken: initialAccessToken && secretOf(initialAccessToken),
+          ...{ registeredClients, fetch: observed.fetch, now, log: providerLog },
+        });
+        registrar = { ...made, lost: () => lost };
+      }
       return serveProvider({
         name,
         bootId,
@@ -91,10 +104,12 @@ runProcess({
         log: providerLog,
         bus: busOf(name, providerLog),
         provider: createRegisteredProvider(provider, secretOf, {
-          fetch: observed.fetch,
-          now,
-          log: providerLog,
+          ...{ registeredClients, fetch: observed.fetch, now, log: providerLog },
+          onLost(registration) {
+            lost = registration;
+          },
         }),
+        registrar,
         backendExchanges: createBackendExchanges(provider, {
           secretOf,
           readSecret: (reference) => readSecret(reference, process.env),
@@ -172,5 +187,11 @@ function readKeys(folder: string, settings: ProviderWorkerSettings): Map<string,
     instanceId = keys.instanceId;
     found.set(name, keys);
   }
+  for (const { name, clientId } of settings.providers)
+    if (clientId === null && found.get(name)!.own === undefined)
+      throw new StartupError(
+        'provider-key-missing',
+        `key file ${roleKeyFileName(`provider:${name}`)} has no key for the client that \`dcr_config\` registers: run \`latchkey keys init\` again where the root key is, and give this worker the new file`,
+      );
   return found;
 }

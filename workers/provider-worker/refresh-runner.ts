@@ -9,9 +9,9 @@ import { RefusedError } from '../../schemas/failure.ts';
 import { createCommandId } from '../../schemas/ids.ts';
 import type { Log } from '../../schemas/log.ts';
 import type { RefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
-import type { ClientRegistration } from '../../schemas/provider.ts';
+import type { ClientRegistration, RegisteredClient } from '../../schemas/provider.ts';
 import type { Secret } from '../../schemas/secret.ts';
-import type { Provider } from '../providers/provider.ts';
+import type { RegisteredProvider } from '../providers/registered-provider.ts';
 
 export interface RefreshOrder {
   readonly claimId: string;
@@ -19,11 +19,13 @@ export interface RefreshOrder {
   readonly partition: number;
   readonly refreshToken: Secret;
   readonly registration: ClientRegistration;
+  /** As in the message: the registration with its secret, if Latchkey made it. */
+  readonly client?: RegisteredClient | null | undefined;
   readonly deadlineAt: number;
 }
 
 export interface RefreshRunnerOptions {
-  readonly provider: Pick<Provider, 'refresh'>;
+  readonly provider: Pick<RegisteredProvider, 'refresh'>;
   /** One attempt; resolves when the owner has acknowledged. The command id is the same for all attempts. */
   readonly deliver: (order: RefreshOrder, outcome: RefreshOutcome, commandId: string) => Promise<void>;
   /** Milliseconds since the epoch. */
@@ -61,12 +63,13 @@ export function createRefreshRunner({
   const runs = new Set<Promise<void>>();
 
   async function run(order: RefreshOrder): Promise<void> {
-    const { claimId, grantId, refreshToken, registration, deadlineAt } = order;
+    const { claimId, grantId, refreshToken, registration, client, deadlineAt } = order;
     const answerBefore = deadlineAt - deliveryMarginMs;
     const remainingMs = Math.max(0, answerBefore - now());
     const outcome = await provider.refresh({
       refreshToken,
       registration,
+      client,
       sendBefore: AbortSignal.timeout(Math.floor(remainingMs * connectingShare)),
       answerBefore,
     });

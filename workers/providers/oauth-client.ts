@@ -5,7 +5,7 @@
  * judges it, so that nothing it dislikes can throw a rotated refresh token away.
  */
 import * as client from 'openid-client';
-import type { ProviderSettings } from '../../schemas/config/provider-config.ts';
+import type { ClientProviderSettings } from '../../schemas/config/provider-config.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import type { LegSecrets } from '../../schemas/messages/provider-requests.ts';
 import type { RefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
@@ -40,7 +40,7 @@ export interface OAuthClient extends Pick<Provider, 'authorize' | 'refresh' | 'r
 }
 
 export interface OAuthClientOptions extends ProviderDependencies {
-  readonly settings: ProviderSettings;
+  readonly settings: ClientProviderSettings;
   readonly openConfiguration: OpenConfiguration;
   /** OpenID Connect: a nonce is sent, and an ID token with it must come back. */
   readonly idTokenExpected: boolean;
@@ -55,7 +55,10 @@ interface TokenRequest<T> {
 
 export function createOAuthClient(options: OAuthClientOptions): OAuthClient {
   const { settings, openConfiguration, idTokenExpected, fetch, now, log } = options;
-  const registration: ClientRegistration = { clientId: settings.clientId, generation: 0 };
+  const registration: ClientRegistration = {
+    clientId: settings.clientId,
+    generation: options.generation ?? 0,
+  };
   const isOurs = (other: ClientRegistration) =>
     other.clientId === registration.clientId && other.generation === registration.generation;
   const form: Omit<TokenAnswerForm, 'mayBeFlat'> = {
@@ -148,8 +151,10 @@ export function createOAuthClient(options: OAuthClientOptions): OAuthClient {
         });
       });
       if (answer === null) throw refusalOfCallback(error);
-      if (answer.status === 'refused')
+      if (answer.status === 'refused') {
+        tellOfRefusal(answer.error);
         throw new RefusedError('upstream-refused', refusalMessage(answer.error));
+      }
       if (answer.status === 'unavailable')
         throw new RefusedError('upstream-unavailable', 'the token endpoint gave no usable answer');
       if (result === null) {
@@ -177,6 +182,7 @@ export function createOAuthClient(options: OAuthClientOptions): OAuthClient {
         }
         log.info({ outcome: answer.status, ...describeRefusal(answer) }, 'a refresh failed');
         if (answer.status === 'unavailable') return failed('provider-unavailable', answer.retryAfterSeconds);
+        tellOfRefusal(answer.error);
         return failed(isFinal(answer.error) ? 'invalid-grant' : 'provider-configuration');
       } catch (error) {
         log.warn({ error }, 'a refresh could not be sent');
@@ -223,6 +229,10 @@ export function createOAuthClient(options: OAuthClientOptions): OAuthClient {
       );
     if (refreshToken !== null) void forget(refreshToken, 'refresh_token');
     void forget(accessToken, 'access_token');
+  }
+
+  function tellOfRefusal(error: OAuthErrorCode | null): void {
+    if (error === 'invalid_client') options.onClientRefused?.();
   }
 
   /** A use of the refresh token begins its lifetime anew, also where the answer has no other one. */
@@ -285,7 +295,7 @@ function failed(
  */
 export function clientAuthenticationOf(
   clientSecret: Secret | null,
-  configured: ProviderSettings['tokenEndpointAuthMethod'],
+  configured: ClientProviderSettings['tokenEndpointAuthMethod'],
 ): client.ClientAuth {
   if (clientSecret === null) return client.None();
   const basic = client.ClientSecretBasic(clientSecret.reveal());
@@ -301,6 +311,6 @@ export function clientAuthenticationOf(
 /** The library takes over the checks of the guarded fetch: http only where private addresses are allowed. */
 export function extensionsOf({
   allowPrivateIps,
-}: ProviderSettings): ((configuration: client.Configuration) => void)[] {
+}: ClientProviderSettings): ((configuration: client.Configuration) => void)[] {
   return allowPrivateIps ? [client.allowInsecureRequests] : [];
 }

@@ -6,12 +6,14 @@
 import { shownAddress } from '../../schemas/config/address.ts';
 import type { Problem } from '../../schemas/config/problem.ts';
 import type {
-  OAuth2ProviderSettings,
   OidcProviderSettings,
   ProviderSettings,
+  RegisteringProviderSettings,
 } from '../../schemas/config/provider-config.ts';
 import type { GuardedFetch } from './guarded-fetch.ts';
 import { emptyForm, type Finding, type Metadata, readJson, visit } from './online-visit.ts';
+
+type OAuth2Settings = Extract<ProviderSettings, { type: 'oauth2' }>;
 
 /**
  * Never throws.
@@ -230,7 +232,7 @@ function checkAuthentication(settings: OidcProviderSettings, named: string[] | n
 }
 
 /** Whether the endpoints answer at all: they say nothing about themselves. */
-async function checkOAuth2(settings: OAuth2ProviderSettings, fetch: GuardedFetch): Promise<Finding[]> {
+async function checkOAuth2(settings: OAuth2Settings, fetch: GuardedFetch): Promise<Finding[]> {
   const { userInfo, revocationEndpoint } = settings;
   const visits = [
     visit('authorization_endpoint', settings.authorizationEndpoint, fetch),
@@ -241,6 +243,49 @@ async function checkOAuth2(settings: OAuth2ProviderSettings, fetch: GuardedFetch
     ...(revocationEndpoint === null || settings.revocationStyle !== 'rfc7009'
       ? []
       : [visit('revocation_endpoint', revocationEndpoint, fetch, emptyForm)]),
+    ...(settings.clientId === null ? [checkRegistration(settings, fetch)] : []),
   ];
   return (await Promise.all(visits)).flat();
+}
+
+/** Whether Latchkey can be registered there, without doing so: an empty form registers nobody (RFC 7591 section 3.1). */
+async function checkRegistration(
+  { issuer, registration: { from } }: RegisteringProviderSettings,
+  fetch: GuardedFetch,
+): Promise<Finding[]> {
+  if ('registrationEndpoint' in from)
+    return visit('dcr_config.registration_endpoint', from.registrationEndpoint, fetch, emptyForm);
+  const key = 'dcr_config.discovery_url';
+  const document = await readJson(from.discoveryUrl, fetch);
+  if ('finding' in document)
+    return [
+      {
+        key,
+        ...document.finding,
+        message: `the metadata document ${document.finding.message}`,
+        fix: 'check the address of the document, or write `registration_endpoint` in its place',
+      },
+    ];
+  const { metadata } = document;
+  if (issuer !== null && metadata.issuer !== issuer)
+    return [
+      {
+        rule: 'O-02',
+        key,
+        message: 'the metadata document is of another issuer than `issuer` (compared character by character)',
+        fix: 'write `issuer` exactly as the provider names it, or the document of that issuer',
+      },
+    ];
+  const { registration_endpoint: endpoint } = metadata;
+  const url = typeof endpoint === 'string' ? URL.parse(endpoint) : null;
+  if (url === null || !/^https?:$/.test(url.protocol))
+    return [
+      {
+        rule: 'O-11',
+        key,
+        message: 'the metadata document names no `registration_endpoint`',
+        fix: 'switch registration on at the provider, or register Latchkey there and write `client_id`',
+      },
+    ];
+  return visit(key, url.href, fetch, emptyForm);
 }

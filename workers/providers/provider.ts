@@ -48,6 +48,10 @@ export interface Provider {
 export interface ProviderDependencies {
   /** null: a public client, which proves itself by PKCE alone. */
   readonly clientSecret: Secret | null;
+  /** Of the client's registration; by default 0, for one that is configured. */
+  readonly generation?: number;
+  /** The token endpoint answered `invalid_client` (RFC 6749 section 5.2). */
+  readonly onClientRefused?: () => void;
   readonly fetch: GuardedFetch;
   /** Milliseconds since the epoch. */
   readonly now: () => number;

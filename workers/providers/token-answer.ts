@@ -89,7 +89,8 @@ const describedErrors: readonly { error: string; description: string; means: OAu
   { error: 'unauthorized_client', description: 'refresh_token is invalid', means: 'invalid_grant' },
 ];
 
-const temporaryStatus = new Set([408, 425, 429]);
+/** Of an answer that may be another one later, though it is none of 5xx. */
+export const isTemporaryStatus = (status: number): boolean => [408, 425, 429].includes(status);
 const longestSeconds = 100 * 365 * 24 * 3600;
 const longestRetryAfterSeconds = 24 * 3600;
 
@@ -107,7 +108,7 @@ export async function readTokenAnswer(
 ): Promise<TokenAnswer> {
   const retryAfterSeconds = parseRetryAfter(response.headers.get('retry-after'), sentAt);
   const unavailable: TokenAnswer = { status: 'unavailable', retryAfterSeconds };
-  if (response.status >= 500 || response.status < 200 || temporaryStatus.has(response.status))
+  if (response.status >= 500 || response.status < 200 || isTemporaryStatus(response.status))
     return unavailable;
   const body = parseBody(await response.text(), response.headers.get('content-type') ?? '');
   if (body !== null && body.error !== undefined && body.error !== null) {
@@ -212,7 +213,7 @@ function parseScope(value: unknown, separator: ' ' | ','): string | null {
 }
 
 /** RFC 9110 section 10.2.3: seconds or a date. */
-function parseRetryAfter(value: string | null, now: number): number | null {
+export function parseRetryAfter(value: string | null, now: number): number | null {
   if (value === null) return null;
   const seconds = /^\d+$/.test(value.trim()) ? Number(value) : Math.ceil((Date.parse(value) - now) / 1000);
   if (Number.isNaN(seconds)) return null;

@@ -108,6 +108,10 @@ runProcess({
       linkedIdleMs: settings.linking.idleDays * 24 * 3_600_000,
       keepLinkedAlive: settings.linking.keepAlive,
       providers: requests,
+      registrations: {
+        at: settings.providers.filter(({ registers }) => registers).map(({ name }) => name),
+        registrar: requests,
+      },
       tokenExchanges: settings.tokenExchanges,
       refreshTokenReuse: new Map(
         settings.providers.flatMap(({ name, refreshTokenReuse: reuse }) => (reuse ? [[name, reuse]] : [])),

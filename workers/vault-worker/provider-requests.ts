@@ -3,6 +3,7 @@
  * worker: it is found first, and only if nobody listens under its name any more, so that nobody has seen the request,
  * is another one asked.
  */
+import type * as z from 'zod';
 import type { Bus, RequestTarget } from '../../schemas/bus.ts';
 import { DeadlineExceededError, NoRespondersError, RefusedError } from '../../schemas/failure.ts';
 import { createCommandId } from '../../schemas/ids.ts';
@@ -16,6 +17,7 @@ import {
   exchangeTokenAtProvider,
   findProviderWorker,
   refreshAtProvider,
+  registerAtProvider,
   revokeAtProvider,
 } from '../../schemas/messages/provider-requests.ts';
 import { deliverRefreshOutcome } from '../../schemas/messages/refresh-outcome.ts';
@@ -31,11 +33,14 @@ import {
 import type { ProviderSignIns } from '../../vault/authorization/sign-in.ts';
 import type { ProviderExchanges } from '../../vault/exchange/exchanged-tokens.ts';
 import type { ProviderRefreshes } from '../../vault/refresh/refresher.ts';
+import type { ProviderRegistrar } from '../../vault/registration/client-registrations.ts';
 import type { ProviderLogouts } from '../../vault/session/upstream-logout.ts';
 
 /** A provider's own time-out is 10 s; a worker that starts is waited for. */
 const exchangeTimeoutMs = 20_000;
 const findTimeoutMs = 2_000;
+/** Reading the metadata and registering have 10 s each. */
+const registrationTimeoutMs = 25_000;
 /** The worker gives the endpoint 4 s, and the gateway waits a little longer. */
 const introspectionTimeoutMs = 5_000;
 /** A worker that reads the provider's keys for the first time is waited for, and so is a partition that changes hands. */
@@ -48,6 +53,8 @@ const acceptShare = 0.5;
 const otherWorkers = 3;
 /** What comes in this time goes to the same worker. */
 const foundForMs = 100;
+
+type FoundWorker = z.infer<typeof findProviderWorker.response>;
 
 /** What a gateway has fetched, which reaches nothing but backends. */
 interface ClientDocuments {
@@ -67,15 +74,21 @@ export function createProviderRequests(
   ProviderRefreshes &
   ProviderExchanges &
   ProviderLogouts &
+  ProviderRegistrar &
   ClientDocuments &
   IncomingRequests {
-  const found = new Map<string, Promise<{ bootId: string }>>();
+  const found = new Map<string, Promise<FoundWorker>>();
   const anyWorker = (provider: string, operation: { name: string }): RequestTarget => ({
     subject: providerSubject(provider, operation.name),
     pair: `vault-provider:${provider}`,
   });
 
-  function findWorker(provider: string): Promise<{ bootId: string }> {
+  const oneWorker = (provider: string, operation: { name: string }, bootId: string): RequestTarget => ({
+    subject: providerWorkerSubject(provider, operation.name, bootId),
+    pair: `vault-provider:${provider}`,
+  });
+
+  function findWorker(provider: string): Promise<FoundWorker> {
     const known = found.get(provider);
     if (known) return known;
     const options = { timeoutMs: findTimeoutMs };
@@ -89,7 +102,7 @@ export function createProviderRequests(
   }
 
   /** Who is there but has too much to do is waited for. @throws NoRespondersError nobody was sent anything */
-  async function findBusyWorker(provider: string, until: number): Promise<{ bootId: string }> {
+  async function findBusyWorker(provider: string, until: number): Promise<FoundWorker> {
     for (;;) {
       try {
         return await findWorker(provider);
@@ -110,9 +123,8 @@ export function createProviderRequests(
     const until = performance.now() + timeoutMs / 2;
     for (let attempt = 1; ; attempt++) {
       const { bootId } = await findBusyWorker(provider, until);
-      const subject = providerWorkerSubject(provider, operation.name, bootId);
+      const target = oneWorker(provider, operation, bootId);
       try {
-        const target: RequestTarget = { subject, pair: `vault-provider:${provider}` };
         return await bus.request(operation, target, request, { timeoutMs, commandId, failUnheard: true });
       } catch (error) {
         if (!(error instanceof NoRespondersError) || attempt === otherWorkers) throw error;
@@ -122,13 +134,32 @@ export function createProviderRequests(
   }
 
   return {
-    authorize: (provider) =>
-      bus.request(
-        authorizeAtProvider,
-        anyWorker(provider, authorizeAtProvider),
-        {},
-        { timeoutMs: exchangeTimeoutMs },
-      ),
+    authorize(provider, at) {
+      const options = { timeoutMs: exchangeTimeoutMs };
+      if (at === undefined)
+        return bus.request(authorizeAtProvider, anyWorker(provider, authorizeAtProvider), {}, options);
+      const target = oneWorker(provider, authorizeAtProvider, at.worker);
+      const { client } = at;
+      return bus.request(authorizeAtProvider, target, { client }, { ...options, failUnheard: true });
+    },
+
+    async findRegistrar(provider) {
+      const target = anyWorker(provider, findProviderWorker);
+      const options = { timeoutMs: exchangeTimeoutMs };
+      const { bootId: worker, registers } = await bus.request(findProviderWorker, target, {}, options);
+      if (registers === undefined)
+        throw new RefusedError(
+          'unavailable',
+          `no worker of ${provider} that was asked registers Latchkey there`,
+        );
+      return { worker, ...registers };
+    },
+
+    register(provider, worker, metadataHash, commandId) {
+      const target = oneWorker(provider, registerAtProvider, worker);
+      const options = { timeoutMs: registrationTimeoutMs, commandId, failUnheard: true };
+      return bus.request(registerAtProvider, target, { metadataHash }, options);
+    },
 
     async fetchClientMetadata(provider, url) {
       const target = anyWorker(provider, findClientMetadata);
@@ -152,19 +183,19 @@ export function createProviderRequests(
       return (await bus.request(introspectAtIssuer, target, { accessToken }, options)).claims;
     },
 
-    exchange: (provider, leg, parameters) =>
-      askOne(provider, exchangeAtProvider, { leg, parameters }, exchangeTimeoutMs),
+    exchange: (provider, leg, parameters, client) =>
+      askOne(provider, exchangeAtProvider, { leg, parameters, client }, exchangeTimeoutMs),
 
     exchangeToken: (provider, { backend, subjectToken }) =>
       askOne(provider, exchangeTokenAtProvider, { backend, subjectToken }, exchangeTimeoutMs),
 
-    async revoke(provider, tokens, registration) {
+    async revoke(provider, tokens, registration, client) {
       const target = anyWorker(provider, revokeAtProvider);
       const revoke = (token: Secret, tokenTypeHint: 'refresh_token' | 'access_token') =>
         bus.request(
           revokeAtProvider,
           target,
-          { token, tokenTypeHint, registration },
+          { token, tokenTypeHint, registration, client },
           { timeoutMs: exchangeTimeoutMs },
         );
       // With its refresh token a grant ends (RFC 7009 section 2.1); some providers take access tokens alone.
@@ -198,11 +229,11 @@ export function createProviderRequests(
       await bus.request(deliverRefreshOutcome, target, delivery, { timeoutMs: exchangeTimeoutMs });
     },
 
-    async start({ claimId, deadlineAt, partition, grant }) {
+    async start({ claimId, deadlineAt, partition, grant }, client) {
       const { grantId, provider, registration, tokens } = grant;
       if (!tokens.refreshToken) return 'not-sent';
       const { refreshToken, scope } = tokens;
-      const order = { claimId, grantId, partition, refreshToken, scope, registration, deadlineAt };
+      const order = { claimId, grantId, partition, refreshToken, scope, registration, client, deadlineAt };
       try {
         const timeoutMs = Math.max(shortestAcceptMs, (deadlineAt - Date.now()) * acceptShare);
         await askOne(provider, refreshAtProvider, order, timeoutMs);

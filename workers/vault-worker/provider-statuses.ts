@@ -1,4 +1,7 @@
-/** How all providers are: each is asked through whichever of its workers answers, and one that is away costs a second. */
+/**
+ * How all providers are: each is asked through whichever of its workers answers, and one that is away costs a second. One
+ * that does not register Latchkey is failing, whatever it answers otherwise.
+ */
 import type { Bus } from '../../schemas/bus.ts';
 import { type ProviderStatus, tellProviderStatus } from '../../schemas/messages/provider-status.ts';
 import { providerSubject } from '../../schemas/subjects.ts';
@@ -8,6 +11,7 @@ const limitMs = 1_000;
 export async function askProviderStatuses(
   bus: Bus,
   providers: readonly string[],
+  findRefused: () => Promise<readonly string[]> = async () => [],
 ): Promise<Record<string, ProviderStatus>> {
   const ask = async (provider: string): Promise<ProviderStatus> => {
     const target = {
@@ -20,7 +24,10 @@ export async function askProviderStatuses(
       return 'unavailable';
     }
   };
+  const [statuses, refused] = await Promise.all([Promise.all(providers.map(ask)), findRefused()]);
+  const statusOf = (provider: string, status: ProviderStatus) =>
+    status !== 'unavailable' && refused.includes(provider) ? 'failing' : status;
   return Object.fromEntries(
-    await Promise.all(providers.map(async (provider) => [provider, await ask(provider)] as const)),
+    providers.map((provider, index) => [provider, statusOf(provider, statuses[index]!)]),
   );
 }

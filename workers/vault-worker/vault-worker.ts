@@ -2,7 +2,14 @@
  * Puts a vault on the bus: each request that may be asked of it, under the subject and the pair of roles that may ask.
  * Nothing that is not listed here can be reached from outside.
  */
-import { attemptMs, type Bus, type Handle, type RequestContext, served } from '../../schemas/bus.ts';
+import {
+  attemptMs,
+  type Bus,
+  goodAtAnyTime,
+  type Handle,
+  type RequestContext,
+  served,
+} from '../../schemas/bus.ts';
 import type { IssuerKeys } from '../../schemas/external-issuer/issuer-keys.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import { holdFor, type Pending } from '../../schemas/held-answers.ts';
@@ -109,7 +116,8 @@ export function startVaultWorker({
     operation: Operation<Request, Response>,
     handle: Handle<Request, Response>,
   ) {
-    const target = { subject: authSubject(operation.name), pair: 'gateway-vault', queue } as const;
+    const subject = authSubject(operation.name);
+    const target = { subject, pair: 'gateway-vault', queue, goodForMs: goodAtAnyTime } as const;
     stops.push(gateways.serve(operation, target, toRefusal(handle)));
   }
 
@@ -202,9 +210,10 @@ export function startVaultWorker({
         signature: vault.signAccessToken(partition, kid, signingInput),
       })),
     ];
+    const owner = { queue, goodForMs: () => ownership.answerGoodForMs() };
     return [
-      bus.serveAll({ subject: adminSubjects(partition), pair: 'operator-vault', queue }, ofOperators),
-      gateways.serveAll({ subject: vaultSubjects(partition), pair: 'gateway-vault', queue }, ofGateways),
+      bus.serveAll({ ...owner, subject: adminSubjects(partition), pair: 'operator-vault' }, ofOperators),
+      gateways.serveAll({ ...owner, subject: vaultSubjects(partition), pair: 'gateway-vault' }, ofGateways),
       ...signedInAt.map((provider) => {
         const pair = `vault-provider:${provider}` as const;
         const endSessions: Handle<UpstreamLogout, Record<string, never>> = (signedOut, context) =>
@@ -212,14 +221,14 @@ export function startVaultWorker({
             await vault.upstreamLogouts.end(partition, provider, signedOut);
             return {};
           });
-        const target = { subject: upstreamLogoutSubject(partition, provider), pair, queue };
+        const target = { ...owner, subject: upstreamLogoutSubject(partition, provider), pair };
         return bus.serve(endUpstreamSessions, target, asOwner(partition, endSessions));
       }),
       ...providers.map((provider) => {
         const target = {
+          ...owner,
           subject: refreshOutcomeSubject(partition, provider),
           pair: `vault-provider:${provider}`,
-          queue,
           // In a flood of refreshes the disk and the log take their time.
           holds: true,
         } as const;
@@ -274,7 +283,9 @@ export function startVaultWorker({
         }
       }),
     );
-  serveAny(findProviderStatuses, async () => ({ statuses: await askProviderStatuses(bus, providers) }));
+  serveAny(findProviderStatuses, async () => ({
+    statuses: await askProviderStatuses(bus, providers, vault.findRefused),
+  }));
   if (introspect !== null)
     serveAny(introspectToken, ({ accessToken }, context) =>
       once(context, async () => {

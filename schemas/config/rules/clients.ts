@@ -1,5 +1,5 @@
 /** What the clients must fulfil that the file names. */
-import { findRedirectUriProblem } from '../../redirect-uri.ts';
+import { findRedirectUriProblem, isSchemeOfApplications } from '../../redirect-uri.ts';
 import { runConfigPath } from './parts.ts';
 import type { Rule } from './rule.ts';
 import { findDoubleSources } from './secret-sources.ts';
@@ -32,13 +32,35 @@ const redirectUrisAreSafe: Rule = {
   find: (config) =>
     clientsOf(config).flatMap(({ client, path }) =>
       (client.redirect_uris ?? []).flatMap((uri, place) => {
-        const problem = uri === undefined ? null : findRedirectUriProblem(uri);
+        const problem = uri === undefined ? null : findRedirectUriProblem(uri, schemesOf(config));
         if (problem === null) return [];
-        const fix = 'write an https address, or http to localhost, 127.0.0.1 or [::1]';
+        const fix =
+          'write an https address, or http to localhost, 127.0.0.1 or [::1]; the scheme of an application is named in redirect_uri_schemes';
         return [{ path: `${path}.redirect_uris[${place}]`, message: problem, fix }];
       }),
     ),
 };
+
+/** V-57 */
+const schemesAreOfApplications: Rule = {
+  id: 'V-57',
+  severity: 'error',
+  find: (config) =>
+    schemesOf(config).flatMap((scheme, place) =>
+      isSchemeOfApplications(scheme)
+        ? []
+        : [
+            {
+              path: `${runConfigPath}.redirect_uri_schemes[${place}]`,
+              message: `${scheme} is opened by browsers or the system, not by an application`,
+              fix: 'name the scheme that the application has registered for itself; https and loopback need none',
+            },
+          ],
+    ),
+};
+
+const schemesOf = (config: Parameters<Rule['find']>[0]) =>
+  (config.authServer?.runConfig?.redirect_uri_schemes ?? []).map((scheme) => scheme ?? '');
 
 function clientsOf(config: Parameters<Rule['find']>[0]) {
   const clients = config.authServer?.runConfig?.clients ?? [];
@@ -49,4 +71,9 @@ function clientsOf(config: Parameters<Rule['find']>[0]) {
   });
 }
 
-export const clientRules: readonly Rule[] = [secretHasOneSource, clientsAreDifferent, redirectUrisAreSafe];
+export const clientRules: readonly Rule[] = [
+  secretHasOneSource,
+  clientsAreDifferent,
+  redirectUrisAreSafe,
+  schemesAreOfApplications,
+];

@@ -51,6 +51,8 @@ export function endpointsOf({ path, upstream }: PlacedUpstream): { path: string;
     'oauth2_config.token_endpoint': oauth2?.token_endpoint,
     'oauth2_config.revocation_endpoint': oauth2?.revocation_endpoint,
     'oauth2_config.userinfo.endpoint_url': oauth2?.userinfo?.endpoint_url,
+    'oauth2_config.dcr_config.discovery_url': oauth2?.dcr_config?.discovery_url,
+    'oauth2_config.dcr_config.registration_endpoint': oauth2?.dcr_config?.registration_endpoint,
   };
   return Object.entries(endpoints).flatMap(([key, text]) => {
     const url = findUrl(text);

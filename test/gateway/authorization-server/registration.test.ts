@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { findRedirectUriProblem } from '../../../schemas/redirect-uri.ts';
+import { Browser } from '../../world/browser.ts';
 import {
   authorizationUrl,
   createVerifier,
@@ -175,6 +176,62 @@ test('https anywhere, http to this computer, nothing else', () => {
   ]) {
     assert.type(findRedirectUriProblem(uri), 'string', String(uri));
   }
+});
+
+test('the scheme of an application counts where it is named, and what browsers open themselves never', () => {
+  const schemes = ['cursor', 'com.example.app', 'javascript', 'data'];
+  for (const uri of [
+    'cursor://callback',
+    'cursor://callback/',
+    'cursor://host/a?b=c',
+    'com.example.app:/callback',
+  ])
+    assert.is(findRedirectUriProblem(uri, schemes), null, uri);
+  for (const uri of [
+    'vscode://callback/',
+    'com.example.app2:/callback',
+    'com.example:/callback',
+    'cursor:callback',
+    'CURSOR://callback/',
+    'cursor://user@callback/',
+    'cursor://@callback/',
+    'cursor://callback/../x',
+    'cursor://callback/#fragment',
+    'cursor://callback/\\x',
+    'cursor:',
+    'javascript:alert(1)',
+    'javascript:/alert(1)/',
+    'data:/text',
+  ])
+    assert.type(findRedirectUriProblem(uri, schemes), 'string', uri);
+});
+
+test('a client of a named scheme registers, is asked about each time, and gets its code there', async () => {
+  await using server = await startServer({ redirectSchemes: ['com.example.app'] });
+  const redirect_uri = 'com.example.app:/callback';
+  const other = await register(server, { redirect_uris: ['com.example.other:/callback'] });
+  assert.equal([other.status, other.body.error], [400, 'invalid_redirect_uri']);
+  assert.match(String(other.body.error_description), 'com.example.app:');
+  const confidential = { redirect_uris: [redirect_uri], application_type: 'web' };
+  assert.is((await register(server, confidential)).status, 400, 'no application of the web is there');
+
+  const client = await registerClient(server, { redirect_uris: [redirect_uri] });
+  const browser = new Browser();
+  for (const round of [1, 2]) {
+    const verifier = createVerifier();
+    const page = await browser.goto(authorizationUrl(server, client, verifier, { redirect_uri }));
+    assert.match(page.body, /An application on this computer.*com\.example\.app:\/callback/s, `${round}`);
+    await browser.submit({}, { button: 'approve', stopAt: redirect_uri });
+    const code = browser.page.url.searchParams.get('code') ?? '';
+    assert.is((await redeem(server, client, code, verifier, { redirect_uri })).status, 200);
+  }
+  const elsewhere = { redirect_uri: 'com.example.app:/elsewhere' };
+  const refused = await browser.goto(authorizationUrl(server, client, createVerifier(), elsewhere));
+  assert.is(refused.status, 400);
+
+  await browser.goto(authorizationUrl(server, client, createVerifier(), { redirect_uri }));
+  const cancelled = await browser.submit({}, { button: 'cancel', stopAt: redirect_uri });
+  assert.is(cancelled.url.searchParams.get('error'), 'access_denied');
 });
 
 test('a client that nobody approves is forgotten after two days, an approved one is kept', async () => {

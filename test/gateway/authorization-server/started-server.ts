@@ -43,6 +43,7 @@ export type StartOptions = {
   /** Those that speak OpenID Connect; by default all. */
   openIdProviders?: readonly string[];
   confidentialRegistration?: boolean;
+  redirectSchemes?: readonly string[];
   clientDocuments?: null;
   clients?: readonly ConfiguredClient[];
   maxClients?: number;
@@ -95,6 +96,7 @@ export async function startServer(options: StartOptions = {}): Promise<StartedSe
       ...(options.settings ? { settings: options.settings } : {}),
       ...(options.clients ? { clients: options.clients } : {}),
       confidentialRegistration: options.confidentialRegistration ?? false,
+      redirectSchemes: options.redirectSchemes ?? [],
       ...(options.clientDocuments === null ? { clientDocuments: null } : {}),
       ...(options.logoutLimit ? { logoutLimit: options.logoutLimit } : {}),
       ...(options.signInLimit ? { signInLimit: options.signInLimit } : {}),

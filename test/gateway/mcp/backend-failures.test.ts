@@ -193,6 +193,8 @@ test('a redirect is not followed: the token reaches the configured origin alone'
 
 test('dead, hanging, rejecting and babbling backends cost the others nothing in the list', async () => {
   await using good = await startTestBackend('sessions');
+  await using wanting = await startTestBackend();
+  wanting.needsToken = true;
   await using hanging = await startTestBackend();
   await using babbling = await startTestBackend();
   await using rejecting = await startTestBackend();
@@ -212,7 +214,7 @@ test('dead, hanging, rejecting and babbling backends cost the others nothing in 
       { name: 'good', url: good.url },
       { name: 'babbling', url: babbling.url },
       { name: 'rejecting', url: rejecting.url },
-      { name: 'unlinked', url: good.url, strategy: gitlab },
+      { name: 'unlinked', url: wanting.url, strategy: gitlab },
     ],
     limits: { listMs: 300 },
   });

@@ -62,6 +62,12 @@ test('it warns of an address on this computer', () => {
     assert.match(render({ redirectUri: `http://${host}/callback` }), warning);
 });
 
+test('it warns of an address that any application may have claimed', () => {
+  const page = render({ redirectUri: 'com.example.app:/callback' });
+  assert.match(page, '<b>An application on this computer</b>');
+  assert.match(page, 'opens addresses that begin with com.example.app:');
+});
+
 test('a name cannot hide or turn the text around, nor fill the page', () => {
   assert.match(render({ clientName: 'Edi\u202etor\u0000\u200b\n\n x' }), '<bdi>Edi tor x</bdi>');
   assert.match(render({ clientName: 'n'.repeat(500) }), `<bdi>${'n'.repeat(59)}…</bdi>`);

@@ -37,6 +37,7 @@ test('holds what a gateway needs', () => {
     },
     clients: [],
     confidentialRegistration: false,
+    redirectSchemes: [],
     clientDocuments: { maxDocuments: 256, fallbackSeconds: 300 },
     upstreams: [
       {
@@ -229,6 +230,17 @@ test('clients register themselves with a secret only where the file says so', ()
     raw.authServer.runConfig.allow_confidential_client_registration = true;
   });
   assert.is(gatewayConfig(config).confidentialRegistration, true);
+});
+
+test('browsers return to the schemes of applications that the file names', () => {
+  const config = accepted((raw) => {
+    raw.authServer.runConfig.redirect_uri_schemes = ['cursor', 'com.example.app'];
+    const client = { client_id: 'app', client_name: 'App', redirect_uris: ['com.example.app:/callback'] };
+    raw.authServer.runConfig.clients = [client];
+  });
+  const settings = gatewayConfig(config);
+  assert.equal(settings.redirectSchemes, ['cursor', 'com.example.app']);
+  assert.equal(settings.clients[0]?.redirectUris, ['com.example.app:/callback']);
 });
 
 test('a provider after the first may be optional, or wait until it is needed', () => {

@@ -44,6 +44,21 @@ test('the authorization server may lie in the file beside', () => {
   assert.not(acceptsAuthServer({ ...authServer.runConfig, isuer: 'https://mcp.example.com' }));
 });
 
+const url = 'https://gitlab.example.com/metadata';
+
+/** @returns the block of a provider at which Latchkey registers itself */
+function registering(raw: Raw): Raw {
+  const { client_id: _, client_secret_file: __, ...block } = upstreamsOf(raw)[1].oauth2_config;
+  upstreamsOf(raw)[1].oauth2_config = { ...block, dcr_config: { discovery_url: url } };
+  return upstreamsOf(raw)[1].oauth2_config;
+}
+
+test('accepts a provider at which Latchkey registers itself, as the loader does', () => {
+  const raw = changed(registering);
+  assert.ok(accepts(raw), JSON.stringify(accepts.errors));
+  assert.ok(load(raw).config !== null);
+});
+
 const refused: [string, (raw: Raw) => void][] = [
   ['an unknown key', (raw) => (raw.audit = {})],
   ['an unknown key far inside', (raw) => (raw.nats.tls.caFil = '/x')],
@@ -57,6 +72,12 @@ const refused: [string, (raw: Raw) => void][] = [
   ['parameters without a preset', (raw) => (upstreamsOf(raw)[1].preset_parameters = { host: 'x' })],
   ['two sources of one secret', (raw) => (upstreamsOf(raw)[0].oidc_config.client_secret_file = '/x')],
   ['two values of one header', (raw) => (raw.outgoingAuth.backends.search.headerInjection.headerValue = 'x')],
+  ['a provider without any client', (raw) => delete upstreamsOf(raw)[1].oauth2_config.client_id],
+  ['a client beside the registered one', (raw) => (registering(raw).client_id = 'x')],
+  ['a secret beside the registered one', (raw) => (registering(raw).client_secret_file = '/x')],
+  ['two places of a registration', (raw) => (registering(raw).dcr_config.registration_endpoint = url)],
+  ['a registration nowhere', (raw) => (registering(raw).dcr_config = {})],
+  ['a registration at an OpenID provider', (raw) => (upstreamsOf(raw)[0].oidc_config.dcr_config = {})],
   ['a strategy without its block', (raw) => (raw.outgoingAuth.default.type = 'upstream_inject')],
   ['a user of NATS without a password', (raw) => delete raw.nats.passwordEnv],
 ];

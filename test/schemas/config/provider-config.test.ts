@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { providerConfig } from '../../../schemas/config/provider-config.ts';
+import { vaultConfig } from '../../../schemas/config/vault-config.ts';
 import { accepted } from './sample-config.ts';
 
 const test = suite('provider-config');
@@ -250,6 +251,42 @@ test('has the roles of AWS in the order in which they count, and the endpoint of
       allowPrivateIps: false,
     },
   ]);
+});
+
+test('where Latchkey registers itself there is no client, and its token is a secret', () => {
+  const config = accepted((raw) => {
+    delete raw.nats;
+    const {
+      client_id: _,
+      client_secret_file: __,
+      ...block
+    } = raw.authServer.runConfig.upstreams[1].oauth2_config;
+    const dcr_config = {
+      registration_endpoint: 'https://gitlab.example.com/register',
+      initial_access_token_env_var: 'GITLAB_REGISTRATION_TOKEN',
+      software_id: 'latchkey',
+    };
+    raw.authServer.runConfig.upstreams[1].oauth2_config = { ...block, dcr_config };
+  });
+  const { providers, secrets } = providerConfig(config, ['gitlab']);
+  const initialAccessToken = {
+    source: 'env',
+    name: 'GITLAB_REGISTRATION_TOKEN',
+    path: 'authServer.runConfig.upstreams[1].oauth2_config.dcr_config.initial_access_token_env_var',
+  };
+  assert.equal(secrets, [initialAccessToken]);
+  const [gitlab] = providers;
+  assert.ok(gitlab?.clientId === null);
+  assert.equal(gitlab.registration, {
+    from: { registrationEndpoint: 'https://gitlab.example.com/register' },
+    initialAccessToken,
+    softwareId: 'latchkey',
+    softwareStatement: null,
+  });
+  assert.equal(
+    vaultConfig(config).providers.map(({ registers }) => registers),
+    [false, true],
+  );
 });
 
 test.run();

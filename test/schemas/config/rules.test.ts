@@ -925,6 +925,86 @@ const cases: readonly Case[] = [
     told: [`V-24 ${upstreams}[0].oidc_config.previous_clients[0]`],
   },
   {
+    rule: 'V-67',
+    what: 'a provider at which Latchkey has no client',
+    change: (raw) => delete oauth2(raw).client_id,
+    told: [`V-67 ${upstreams}[1].oauth2_config.client_id`],
+  },
+  {
+    rule: 'V-67',
+    what: 'a client beside the one that Latchkey registers',
+    change: (raw) => {
+      oauth2(raw).dcr_config = { registration_endpoint: 'https://gitlab.example.com/register' };
+    },
+    told: ['client_id', 'client_secret_file'].map((key) => `V-67 ${upstreams}[1].oauth2_config.${key}`),
+  },
+  {
+    rule: 'V-67',
+    what: 'a client of before beside the one that Latchkey registers',
+    change: (raw) => {
+      const previous = registering(raw, { discovery_url: 'https://gitlab.example.com/oauth/metadata' });
+      oauth2(raw).previous_clients = [previous];
+    },
+  },
+  {
+    rule: 'V-68',
+    what: 'a registration nowhere',
+    change: (raw) => void registering(raw, { software_id: 'latchkey' }),
+    told: [`V-68 ${upstreams}[1].oauth2_config.dcr_config`],
+  },
+  {
+    rule: 'V-68',
+    what: 'a registration in two ways',
+    change: (raw) =>
+      void registering(raw, {
+        discovery_url: 'https://gitlab.example.com/oauth/metadata',
+        registration_endpoint: 'https://gitlab.example.com/register',
+      }),
+    told: [`V-68 ${upstreams}[1].oauth2_config.dcr_config`],
+  },
+  {
+    rule: 'V-68',
+    what: 'a registered client that is revoked as one of GitHub',
+    change: (raw) => {
+      registering(raw, { registration_endpoint: 'https://gitlab.example.com/register' });
+      oauth2(raw).revocation_style = 'github';
+    },
+    told: [`V-68 ${upstreams}[1].oauth2_config.revocation_style`],
+  },
+  {
+    rule: 'V-24',
+    what: 'two sources of an initial access token',
+    change: (raw) =>
+      void registering(raw, {
+        registration_endpoint: 'https://gitlab.example.com/register',
+        initial_access_token_file: '/run/secrets/token',
+        initial_access_token_env_var: 'TOKEN',
+      }),
+    told: [`V-24 ${upstreams}[1].oauth2_config.dcr_config`],
+  },
+  {
+    rule: 'F-06',
+    what: 'an initial access token in the file',
+    change: (raw) =>
+      void registering(raw, {
+        registration_endpoint: 'https://gitlab.example.com/register',
+        initial_access_token: 'a-token',
+      }),
+    told: [`F-06 ${upstreams}[1].oauth2_config.dcr_config.initial_access_token`],
+  },
+  {
+    rule: 'V-14',
+    what: 'a registration by http on another machine',
+    change: (raw) => void registering(raw, { registration_endpoint: 'http://gitlab.example.com/register' }),
+    told: [`V-14 ${upstreams}[1].oauth2_config.dcr_config.registration_endpoint`],
+  },
+  {
+    rule: 'V-21',
+    what: 'metadata of a registration on this machine that is not allowed',
+    change: (raw) => void registering(raw, { discovery_url: 'http://localhost:4485/metadata' }),
+    told: [`V-21 ${upstreams}[1].oauth2_config.dcr_config.discovery_url`],
+  },
+  {
     rule: 'V-36',
     what: 'a previous client that is the current one, and one that is there twice',
     change: (raw) => {
@@ -949,6 +1029,24 @@ const cases: readonly Case[] = [
       runConfig(raw).clients = [{ ...client('editor'), redirect_uris: uris }];
     },
     told: [1, 2].map((place) => `V-56 authServer.runConfig.clients[0].redirect_uris[${place}]`),
+  },
+  {
+    rule: 'V-56',
+    what: 'a redirect URI with a scheme that is not named',
+    change: (raw) => {
+      runConfig(raw).redirect_uri_schemes = ['com.example.app'];
+      const uris = ['com.example.app:/cb', 'com.example.other:/cb'];
+      runConfig(raw).clients = [{ ...client('editor'), redirect_uris: uris }];
+    },
+    told: ['V-56 authServer.runConfig.clients[0].redirect_uris[1]'],
+  },
+  {
+    rule: 'V-57',
+    what: 'schemes that browsers or systems open themselves',
+    change: (raw) => {
+      runConfig(raw).redirect_uri_schemes = ['cursor', 'javascript', 'https'];
+    },
+    told: [1, 2].map((place) => `V-57 authServer.runConfig.redirect_uri_schemes[${place}]`),
   },
   {
     rule: 'V-24',
@@ -1493,6 +1591,13 @@ const cases: readonly Case[] = [
     told: ['F-06 nats.password', `F-06 ${upstreams}[0].oidc_config.client_secret`].sort(),
   },
 ];
+
+/** Latchkey registers itself at the second provider. @returns the client that it had there */
+function registering(raw: Raw, registration: object): object {
+  const { client_id, client_secret_file, ...block } = oauth2(raw);
+  runConfig(raw).upstreams[1].oauth2_config = { ...block, dcr_config: registration };
+  return { client_id, client_secret_file };
+}
 
 test('the sample has no problem', () => {
   assert.equal(told(load(sampleConfig())), []);

@@ -29,11 +29,12 @@ test('holds what a vault worker needs, and no address or secret of a provider or
         sessionSeconds: 1_209_600,
       },
       providers: [
-        { name: 'corporate', loginPolicy: 'required', refreshTokenReuse: null },
+        { name: 'corporate', loginPolicy: 'required', refreshTokenReuse: null, registers: false },
         {
           name: 'gitlab',
           loginPolicy: 'on_demand',
           refreshTokenReuse: { policy: 'leeway', leewayMs: 90_000 },
+          registers: false,
         },
       ],
       tokenExchanges: [],

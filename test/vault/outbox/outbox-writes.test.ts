@@ -55,6 +55,40 @@ test('what comes in one moment is one transaction, and is on disk when it resolv
   assert.equal(problems, []);
 });
 
+test('an entry resolves when the disk has it; what comes meanwhile shares the next turn of the disk', async () => {
+  using folder = openTemporaryFolder();
+  using opened = openOutbox(folder.file('outbox.sqlite'));
+  const turns: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  const sync = () => new Promise<void>((resolve, reject) => turns.push({ resolve, reject }));
+  using writes = createOutboxWrites({ ...opened, sync }, () => {});
+  const told: string[] = [];
+  const put = async (n: number) => {
+    await writes.put(entry(n)).then(
+      () => told.push(`${n} is kept`),
+      (error) => told.push(`${n}: ${error.message}`),
+    );
+  };
+  const turn = () => new Promise((resolve) => setTimeout(resolve, 30));
+  const first = put(1);
+  await turn();
+  const others = [put(2), put(3)];
+  await turn();
+  assert.is(opened.pending().length, 3, 'they are written');
+  assert.equal([told, turns.length], [[], 1]);
+  turns[0]!.resolve();
+  await first;
+  await turn();
+  assert.equal([told, turns.length], [['1 is kept'], 2]);
+  turns[1]!.reject(new Error('the disk is gone'));
+  await Promise.all(others);
+  assert.equal(told.slice(1), ['2: the disk is gone', '3: the disk is gone']);
+  const last = put(4);
+  await turn();
+  turns[2]!.resolve();
+  await last;
+  assert.equal(told.at(-1), '4 is kept');
+});
+
 test('what could not be written is told to each who wrote it, and nothing of it is there', async () => {
   using folder = openTemporaryFolder();
   const file = folder.file('outbox.sqlite');

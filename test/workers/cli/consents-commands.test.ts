@@ -2,9 +2,6 @@
  * Consent that is remembered, on a running installation under the shipped NATS configuration with two gateways and two
  * vault workers; and what an operator sees of it and takes away, by the commands as processes.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { decodeJwt } from 'jose';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -18,24 +15,12 @@ import {
 import { Browser } from '../../world/browser.ts';
 import { type DeployedNats, openDeployedNats } from '../../world/deployed-nats.ts';
 import { type Installation, openInstallation } from '../../world/installation.ts';
+import { runOperatorCommand } from '../../world/operator-command.ts';
 import { alice, bob, type Person, walkThroughSignIn } from '../../world/person.ts';
 
 const test = suite('consents commands');
 
-const latchkey = fileURLToPath(new URL('../../../workers/cli/latchkey.ts', import.meta.url));
 const redirectUri = 'https://app.example/callback';
-
-async function run({ keys, environmentOf }: Installation, ...args: string[]) {
-  const child = spawn(process.execPath, [latchkey, ...args, '--keys', keys], {
-    env: environmentOf('operator'),
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk) => (stdout += chunk));
-  child.stderr.on('data', (chunk) => (stderr += chunk));
-  const [status] = await once(child, 'close');
-  return { status, stdout, stderr };
-}
 
 /** @returns whether the consent page came, and the person's id here; null: no code came of it */
 async function signIn(
@@ -70,13 +55,21 @@ test('asked once in a browser; listed, removed, and forgotten with the person', 
   assert.is(asked, true);
   assert.equal(await signIn(installation, client, browser, alice), { asked: false, userId });
 
-  const listed = await run(installation, 'consents', 'list', '--user', userId!);
+  const listed = await runOperatorCommand(installation, 'consents', 'list', '--user', userId!);
   assert.is(listed.status, 0, listed.stderr);
   assert.match(listed.stdout, `${client.client_id}  returns to app.example, approved on 20`);
-  const other = await run(installation, 'consents', 'remove', '--user', userId!, '--client', 'another');
+  const other = await runOperatorCommand(
+    installation,
+    'consents',
+    'remove',
+    '--user',
+    userId!,
+    '--client',
+    'another',
+  );
   assert.is(other.stdout, `${userId}: removed 0 consents\n`);
   assert.equal(await signIn(installation, client, browser, alice), { asked: false, userId });
-  const removed = await run(installation, 'consents', 'remove', '--user', userId!);
+  const removed = await runOperatorCommand(installation, 'consents', 'remove', '--user', userId!);
   assert.is(removed.status, 0, removed.stderr);
   assert.match(removed.stdout, `${userId}: removed 1 consent\n`);
   assert.equal(await signIn(installation, client, browser, alice), { asked: true, userId });
@@ -90,13 +83,13 @@ test('asked once in a browser; listed, removed, and forgotten with the person', 
   assert.is(gitlab.tokenRequests.length, exchanges);
   assert.equal(await signIn(installation, client, browser, alice), { asked: false, userId });
 
-  const forgotten = await run(installation, 'users', 'forget', '--user', userId!);
+  const forgotten = await runOperatorCommand(installation, 'users', 'forget', '--user', userId!);
   assert.is(forgotten.status, 0, forgotten.stderr);
-  const none = await run(installation, 'consents', 'list', '--user', userId!);
+  const none = await runOperatorCommand(installation, 'consents', 'list', '--user', userId!);
   assert.is(none.stdout, `${userId}: no consents are remembered\n`);
   assert.equal(await signIn(installation, client, browser, alice), { asked: true, userId });
 
-  const wrong = await run(installation, 'consents', 'list', '--user', 'somebody');
+  const wrong = await runOperatorCommand(installation, 'consents', 'list', '--user', 'somebody');
   assert.equal([wrong.status, wrong.stderr.split('\n').length], [2, 2]);
   assert.not.match((installation.nats as DeployedNats).log(), /Violation/);
   assert.not.match(installation.output(), cookie.value);

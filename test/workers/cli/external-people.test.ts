@@ -2,31 +2,18 @@
  * The operator's commands for people who are known by an external issuer and not by a user id, as processes on an
  * installation without an authorization server.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { connect } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Secret } from '../../../schemas/secret.ts';
 import { type ExternalInstallation, openExternalInstallation } from '../../world/external-installation.ts';
+import { runCommand } from '../../world/operator-command.ts';
 import { alice, bob } from '../../world/person.ts';
 
 const test = suite('commands for people of an external issuer');
 
-const latchkey = fileURLToPath(new URL('../../../workers/cli/latchkey.ts', import.meta.url));
-
-async function run({ keys, nats }: ExternalInstallation, ...args: string[]) {
-  const child = spawn(process.execPath, [latchkey, ...args, '--keys', keys], {
-    env: { PATH: process.env.PATH, LATCHKEY_NATS_URL: nats.url },
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk) => (stdout += chunk));
-  child.stderr.on('data', (chunk) => (stderr += chunk));
-  const [status] = await once(child, 'close');
-  return { status, stdout, stderr };
-}
+const run = ({ keys, nats }: ExternalInstallation, ...args: string[]) =>
+  runCommand([...args, '--keys', keys], { PATH: process.env.PATH, LATCHKEY_NATS_URL: nats.url });
 
 test('grants are listed and revoked, and a person is forgotten, by issuer and subject', async () => {
   await using installation = await openExternalInstallation({ linking: { principalClaim: 'oid' } });

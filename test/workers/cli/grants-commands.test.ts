@@ -2,32 +2,20 @@
  * What an operator sees of grants and takes away, by the commands as processes on a running installation under the
  * shipped NATS configuration; and an account that is linked and unlinked over the bus, at a real provider.
  */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type DeployedNats, openDeployedNats } from '../../world/deployed-nats.ts';
 import { openGatewaySide } from '../../world/gateway-side.ts';
 import { type Installation, openInstallation } from '../../world/installation.ts';
 import { connectAsPerson } from '../../world/mcp-client.ts';
+import { runOperatorCommand } from '../../world/operator-command.ts';
 import { alice } from '../../world/person.ts';
 
 const test = suite('grants commands');
 
-const latchkey = fileURLToPath(new URL('../../../workers/cli/latchkey.ts', import.meta.url));
-
-async function run({ keys, environmentOf }: Installation, ...args: string[]) {
-  const child = spawn(process.execPath, [latchkey, 'grants', ...args, '--keys', keys], {
-    env: environmentOf('operator'),
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk) => (stdout += chunk));
-  child.stderr.on('data', (chunk) => (stderr += chunk));
-  const [status] = await once(child, 'close');
-  return { status, stdout, stderr };
-}
+const run = (installation: Installation, ...args: string[]) =>
+  runOperatorCommand(installation, 'grants', ...args);
 
 test('list, forecast and revoke; and an account is linked and unlinked at its provider', async () => {
   await using installation = await openInstallation({ vaultWorkers: 2, openNats: openDeployedNats });

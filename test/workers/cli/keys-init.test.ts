@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempDisposableSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdtempDisposableSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -86,6 +94,26 @@ keysInit('adds a provider: its file, the pair in the file of the vault, and noth
   assert.equal(added, readRoleKeys(out.path, { role: 'provider:gitlab' }).pairs['vault-provider:gitlab']);
   assert.is(mode(join(out.path, 'vault.keys.json')), '600');
 });
+
+keysInit(
+  'a file of a provider from before there were keys of one role alone gains one, which nobody else has',
+  () => {
+    using out = temporaryFolder();
+    run('--out', out.path, '--providers', 'corporate,gitlab');
+    const before = contents(out.path);
+    const file = 'provider.gitlab.keys.json';
+    const { own, ...former } = JSON.parse(before[file]!);
+    for (const [name, text] of Object.entries(before))
+      if (name !== file && name !== 'root.key') assert.not.match(text, own[0].key);
+    writeFileSync(join(out.path, file), JSON.stringify(former));
+    const { status, stdout } = run('--out', out.path, '--providers', 'gitlab');
+    assert.is(status, 0);
+    assert.match(stdout, `${file}  gained a key of its own`);
+    const after = contents(out.path);
+    assert.equal(JSON.parse(after[file]!), JSON.parse(before[file]!));
+    assert.equal({ ...after, [file]: '' }, { ...before, [file]: '' }, 'and nothing else changes');
+  },
+);
 
 keysInit('derives a lost role file again, the same to the byte, but never another key ring', () => {
   using out = temporaryFolder();

@@ -1,33 +1,18 @@
 /** The operator's commands as processes, on a running installation under the shipped NATS configuration. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { keyRingFileSchema } from '../../../vault/sealing/key-ring.ts';
 import { type DeployedNats, openDeployedNats } from '../../world/deployed-nats.ts';
 import { type Installation, openInstallation } from '../../world/installation.ts';
 import { connectAsPerson } from '../../world/mcp-client.ts';
+import { runOperatorCommand } from '../../world/operator-command.ts';
 import { alice, bob } from '../../world/person.ts';
 
 const test = suite('operator commands');
-
-const latchkey = fileURLToPath(new URL('../../../workers/cli/latchkey.ts', import.meta.url));
-
-async function run({ keys, environmentOf }: Installation, ...args: string[]) {
-  const child = spawn(process.execPath, [latchkey, ...args, '--keys', keys], {
-    env: environmentOf('operator'),
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk) => (stdout += chunk));
-  child.stderr.on('data', (chunk) => (stderr += chunk));
-  const [status] = await once(child, 'close');
-  return { status, stdout, stderr };
-}
 
 const ringOf = ({ keys }: Installation) =>
   keyRingFileSchema.parse(JSON.parse(readFileSync(join(keys, 'vault.keyring.json'), 'utf8')));
@@ -42,7 +27,7 @@ test('rotate, retire and forget, under load', async () => {
   const original = ringOf(installation);
 
   // Before anybody has signed in nothing but the signing keys is sealed.
-  const first = await run(installation, 'keys', 'rotate');
+  const first = await runOperatorCommand(installation, 'keys', 'rotate');
   assert.is(first.stderr, '');
   assert.is(first.status, 0, first.stdout);
   const second = ringOf(installation);
@@ -50,10 +35,10 @@ test('rotate, retire and forget, under load', async () => {
   assert.is.not(second.current, original.current);
   assert.is(second.indexKey, original.indexKey);
   assert.is(statSync(join(keys, 'vault.keyring.json')).mode & 0o777, 0o600);
-  const inUse = await run(installation, 'keys', 'retire', second.current);
+  const inUse = await runOperatorCommand(installation, 'keys', 'retire', second.current);
   assert.is(inUse.status, 1);
   assert.match(inUse.stderr, 'is the key that seals');
-  const retired = await run(installation, 'keys', 'retire', original.current);
+  const retired = await runOperatorCommand(installation, 'keys', 'retire', original.current);
   assert.is(retired.status, 0, retired.stderr);
   assert.equal(ringOf(installation).keys, [second.keys[1]]);
 
@@ -69,7 +54,7 @@ test('rotate, retire and forget, under load', async () => {
   };
   const callers = [ofAlice, ofBob].flatMap((person) => [keepCalling(person), keepCalling(person)]);
   await sleep(200);
-  const rotated = await run(installation, 'keys', 'rotate');
+  const rotated = await runOperatorCommand(installation, 'keys', 'rotate');
   await sleep(200);
   load.on = false;
   await Promise.all(callers);
@@ -81,7 +66,7 @@ test('rotate, retire and forget, under load', async () => {
   assert.ok(load.calls > 20, `${load.calls} calls`);
 
   // What expires by itself is still sealed with the old key, and keeps it.
-  const kept = await run(installation, 'keys', 'retire', second.current);
+  const kept = await runOperatorCommand(installation, 'keys', 'retire', second.current);
   assert.is(kept.status, 1);
   assert.match(
     kept.stderr,
@@ -97,7 +82,14 @@ test('rotate, retire and forget, under load', async () => {
     client.callTool({ name: 'gitlab-tools_whoami', arguments: {} });
   assert.is((await whoAmI(ofAlice)).isError ?? false, false);
   const who = ['--provider', 'corporate', '--subject', 'corp-7f21'];
-  const forgotten = await run(installation, 'users', 'forget', ...who, '--keys-backup-days', '12');
+  const forgotten = await runOperatorCommand(
+    installation,
+    'users',
+    'forget',
+    ...who,
+    '--keys-backup-days',
+    '12',
+  );
   assert.is(forgotten.status, 0, forgotten.stderr);
   assert.match(forgotten.stdout, 'ended 1 sessions with 2 grants, destroyed the data key');
   const date = new Date(Date.now() + 12 * 24 * 3600_000).toISOString().slice(0, 10);
@@ -120,7 +112,7 @@ test('rotate, retire and forget, under load', async () => {
   assert.is((await whoAmI(ofBob)).isError ?? false, false);
   assert.not.match((installation.nats as DeployedNats).log(), /Violation/);
 
-  const nobody = await run(installation, 'users', 'forget', '--user', 'somebody');
+  const nobody = await runOperatorCommand(installation, 'users', 'forget', '--user', 'somebody');
   assert.is(nobody.status, 2);
   assert.is(nobody.stderr.split('\n').length, 2, 'one line');
 });
@@ -128,7 +120,7 @@ test('rotate, retire and forget, under load', async () => {
 test('a worker that has another ring is named, and the rotation waits for it', async () => {
   await using installation = await openInstallation({ vaultWorkers: 1, keyRingInEnvironment: true });
   const before = ringOf(installation);
-  const cutOff = await run(installation, 'keys', 'rotate', '--wait', '1');
+  const cutOff = await runOperatorCommand(installation, 'keys', 'rotate', '--wait', '1');
   assert.is(cutOff.status, 1);
   assert.match(cutOff.stderr, /kek_\S{11} is not there yet at boot_\S{22}: give them the new /);
   const prepared = ringOf(installation);
@@ -139,7 +131,7 @@ test('a worker that has another ring is named, and the rotation waits for it', a
   await installation.killAll();
   await installation.nats.start();
   await installation.startAll();
-  const done = await run(installation, 'keys', 'rotate', '--wait', '10');
+  const done = await runOperatorCommand(installation, 'keys', 'rotate', '--wait', '10');
   assert.is(done.status, 0, done.stderr);
   assert.match(done.stdout, 'the rotation that was begun goes on');
   assert.is(ringOf(installation).keys.length, 2);
@@ -158,7 +150,7 @@ test('SIGHUP has a vault read its ring; without a vault the command changes noth
     vault.kill('SIGKILL');
     await exited;
   }
-  const { status, stderr } = await run(installation, 'keys', 'rotate', '--wait', '1');
+  const { status, stderr } = await runOperatorCommand(installation, 'keys', 'rotate', '--wait', '1');
   assert.is(status, 1);
   assert.match(stderr, /^latchkey: partitions 0, 1, .*63 did not answer/);
   assert.equal(ringOf(installation), before);

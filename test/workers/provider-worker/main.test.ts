@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -167,6 +167,40 @@ test('what stops the start is told in one line, without a stack trace', async ()
   const noSecret = await start(args).ended;
   assert.is(noSecret.code, 2);
   assert.match(noSecret.stderr, /client_secret_file/);
+});
+
+test('what registering itself lacks stops the start: the initial access token, and the key for what is registered', async () => {
+  using installation = openInstallation();
+  const { folder, file } = installation;
+  const args = ['--config', file, '--keys', folder];
+  const text = readFileSync(file, 'utf8');
+  const registration =
+    'dcr_config: {registration_endpoint: http://localhost:2/reg, initial_access_token_env_var: THE_TOKEN}';
+  const client = /client_id: latchkey\n +client_secret_file: .*gitlab-client-secret.*\n/;
+  writeFileSync(file, text.replace(client, `${registration}\n`));
+
+  const noToken = await start(args).ended;
+  assert.is(noToken.code, 2);
+  assert.match(noToken.stderr, /initial_access_token_env_var.*THE_TOKEN is not set/s);
+
+  for (const name of providers) {
+    const keyFile = join(folder, `provider.${name}.keys.json`);
+    const { own: _, ...former } = JSON.parse(readFileSync(keyFile, 'utf8'));
+    writeFileSync(keyFile, JSON.stringify(former));
+  }
+  const noKey = await start(args, { THE_TOKEN: 'a token' }).ended;
+  assert.is(noKey.code, 1);
+  assert.match(
+    noKey.stderr,
+    /^latchkey provider: key file provider\.gitlab\.keys\.json has no key .*run `latchkey keys init` again.*\n$/,
+  );
+
+  // Where a client is configured nothing is missing.
+  await using nats = await openNatsServer();
+  const corporate = start([...args, '--only', 'corporate'], { LATCHKEY_NATS_URL: nats.url });
+  assert.equal((await corporate.ready).providers, ['corporate']);
+  corporate.child.kill('SIGTERM');
+  assert.is((await corporate.ended).code, 0);
 });
 
 test('NATS that refuses the token ends the start at once', async () => {

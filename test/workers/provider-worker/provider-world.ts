@@ -1,7 +1,7 @@
 // A provider worker in the test's own process, on a real NATS, with a vault that the test plays.
 import { randomBytes } from 'node:crypto';
 import { type Bus, createBus } from '../../../schemas/bus.ts';
-import type { ProviderSettings } from '../../../schemas/config/provider-config.ts';
+import type { ClientProviderSettings } from '../../../schemas/config/provider-config.ts';
 import { createBootId, createClaimId, createInstanceId } from '../../../schemas/ids.ts';
 import {
   exchangeAtProvider,
@@ -34,7 +34,7 @@ const partition = 7;
 export interface ProviderWorld {
   /** Keys of a role of this instance. */
   keys(role: 'vault' | 'provider:test' | 'provider:other'): RoleKeys;
-  openWorker(settings: ProviderSettings): Promise<TestWorker>;
+  openWorker(settings: ClientProviderSettings): Promise<TestWorker>;
   openVault(): Promise<TestVault>;
 }
 

@@ -1,6 +1,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { OidcProviderSettings, ProviderSettings } from '../../../schemas/config/provider-config.ts';
+import type {
+  OidcProviderSettings,
+  ProviderSettings,
+  RegisteringProviderSettings,
+} from '../../../schemas/config/provider-config.ts';
 import { createGuardedFetch } from '../../../workers/providers/guarded-fetch.ts';
 import { checkOnline } from '../../../workers/providers/online-check.ts';
 import { openCorporateProvider } from '../../world/identity-providers/corporate.ts';
@@ -64,6 +68,37 @@ test('real providers without fault: nothing is said', async () => {
     gitlab.tokenRequests.filter(({ status }) => status === 200),
     [],
   );
+});
+
+const registering = (
+  provider: Parameters<typeof oauth2Settings>[0],
+  from: RegisteringProviderSettings['registration']['from'],
+  issuer: string | null = null,
+): ProviderSettings => ({
+  ...{ ...oauth2Settings(provider), issuer, clientId: null, clientSecret: null },
+  registration: { from, initialAccessToken: null, softwareId: null, softwareStatement: null },
+});
+
+test('where Latchkey registers itself it is looked whether it can, and nobody is registered by that', async () => {
+  const options = { clientSecret, redirectUris: [redirectUri] };
+  await using open = await openGitlabProvider({ ...options, registration: {} });
+  await using closed = await openGitlabProvider(options);
+  const documentOf = ({ issuer }: { issuer: string }) => ({
+    discoveryUrl: `${issuer}/.well-known/openid-configuration`,
+  });
+  const endpointOf = ({ issuer }: { issuer: string }) => ({ registrationEndpoint: `${issuer}/reg` });
+  const [url, endpoint] = ['dcr_config.discovery_url', 'dcr_config.registration_endpoint'];
+  for (const [settings, said] of [
+    [registering(open, documentOf(open), open.issuer), []],
+    [registering(open, endpointOf(open)), []],
+    [registering(closed, documentOf(closed)), [`O-11 ${url}`]],
+    [registering(closed, endpointOf(closed)), [`O-01 ${endpoint}?`]],
+    [registering(open, documentOf(open), closed.issuer), [`O-02 ${url}`]],
+    [registering(open, { discoveryUrl: `${open.issuer}/nothing` }), [`O-01 ${url}`]],
+    [registering(open, { discoveryUrl: 'http://127.0.0.1:1/metadata' }), [`O-01 ${url}`]],
+  ] as const)
+    assert.equal(await told(settings), said);
+  assert.equal(open.registrations, []);
 });
 
 test('a document without fault: nothing is said', async () => assert.equal(await toldWith({}), []));

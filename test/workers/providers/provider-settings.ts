@@ -9,11 +9,16 @@ import { describeError } from '../../../schemas/log.ts';
 import { Secret } from '../../../schemas/secret.ts';
 import { createGuardedFetch, type GuardedFetch } from '../../../workers/providers/guarded-fetch.ts';
 import type { ProviderDependencies } from '../../../workers/providers/provider.ts';
+import {
+  createRegisteredClients,
+  type RegisteredClients,
+} from '../../../workers/providers/registered-clients.ts';
 
 export const clientSecret = 'a-secret-of-the-test-client-0123456789';
 export const redirectUri = 'http://localhost:4483/oauth/callback/test';
 
 export interface TestDependencies extends ProviderDependencies {
+  readonly registeredClients: RegisteredClients;
   readonly lines: string[];
 }
 
@@ -31,6 +36,10 @@ export function createDependencies(
   return {
     clientSecret: new Secret(clientSecret),
     fetch: options.fetch?.(guarded) ?? guarded,
+    registeredClients: createRegisteredClients('test', {
+      instanceId: 'ins_of-the-test',
+      own: [{ generation: 1, key: Buffer.alloc(32, 1) }],
+    }),
     now: () => Date.now(),
     log: pino({ level: 'debug', serializers: { error: describeError, err: describeError } }, stream),
     lines,

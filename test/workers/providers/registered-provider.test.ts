@@ -1,6 +1,7 @@
 /** A grant and the client registration that obtained it, before and after the configuration was changed. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { RegisteredClient } from '../../../schemas/provider.ts';
 import { Secret } from '../../../schemas/secret.ts';
 import { createRegisteredProvider } from '../../../workers/providers/registered-provider.ts';
 import { openAnsweringServer } from './answering-server.ts';
@@ -36,10 +37,11 @@ async function openWorld(change: object = {}) {
     ...change,
   };
   const provider = createRegisteredProvider(settings, ({ path }) => secrets.get(path) ?? null, dependencies);
-  const refresh = (clientId: string, generation = 0) =>
+  const refresh = (clientId: string, generation = 0, client?: RegisteredClient | null) =>
     provider.refresh({
       refreshToken: new Secret('r1'),
       registration: { clientId, generation },
+      client,
       ...unhurried(),
     });
   return { server, provider, refresh, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
@@ -68,7 +70,9 @@ test('a grant is refreshed with the client that obtained it, also when another o
 
 test('a registration that is gone is told, and nothing is sent to the provider', async () => {
   await using world = await openWorld();
-  for (const outcome of [await world.refresh('client-of-2024'), await world.refresh('client-of-2025', 1)])
+  // The vault keeps no client that was registered as the first.
+  const registered = await world.refresh('client-of-2025', 1, null);
+  for (const outcome of [await world.refresh('client-of-2024'), registered])
     assert.equal(outcome, { status: 'failed', reason: 'registration-gone', retryAfterSeconds: null });
   assert.is(world.server.received.length, 0);
 });

@@ -1,31 +1,19 @@
 /** The operator's commands on what `latchkey up` runs: the data folder alone says where that is. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdtempDisposableSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { writeDemoConfiguration } from '../../world/demo-configuration.ts';
 import { connectAsPerson } from '../../world/mcp-client.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
+import { runCommand } from '../../world/operator-command.ts';
 import { alice } from '../../world/person.ts';
 import { findDemoPorts, spawnSupervisor } from '../../world/supervisor.ts';
 
 const test = suite('operator commands with latchkey up');
 
-const latchkey = fileURLToPath(new URL('../../../workers/cli/latchkey.ts', import.meta.url));
-
-async function run(...args: string[]) {
-  const child = spawn(process.execPath, [latchkey, ...args], { env: { PATH: process.env.PATH } });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk) => (stdout += chunk));
-  child.stderr.on('data', (chunk) => (stderr += chunk));
-  const [status] = await once(child, 'close');
-  return { status, stdout, stderr };
-}
+const run = (...args: string[]) => runCommand(args, { PATH: process.env.PATH });
 
 test('keys are changed and people forgotten by --data alone, while it runs, and after it was killed too', async () => {
   using data = mkdtempDisposableSync(join(tmpdir(), 'latchkey-up-operator-'));

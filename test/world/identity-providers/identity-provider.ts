@@ -24,6 +24,8 @@ export type IdentityProviderOptions = {
   accessTokenSeconds?: number;
   /** Where the client hears of people who sign out here (OpenID Connect Back-Channel Logout 1.0); ID tokens then have a `sid`. */
   backchannelLogoutUri?: string;
+  /** Clients may register themselves (RFC 7591), with this initial access token if there is one. */
+  registration?: { initialAccessToken?: string };
   /** Keeps sessions, tokens and keys in this folder over restarts. Without it they live in memory. */
   stateDir?: string;
 };
@@ -39,6 +41,13 @@ export type IdentityProviderKind = {
   middleware?: (provider: Provider, ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void>;
 };
 
+/** A client that registered itself: the request, and what it was given. */
+export type RegisteredClient = {
+  clientId: string;
+  clientSecret: string;
+  metadata: Record<string, unknown>;
+};
+
 export type IdentityProvider = AsyncDisposable & {
   name: string;
   issuer: string;
@@ -52,6 +61,10 @@ export type IdentityProvider = AsyncDisposable & {
   tokenRequests: readonly TokenRequest[];
   /** What the client was told of people who signed out, and what it answered. */
   logouts: readonly { token: string; status: number }[];
+  /** The clients that registered themselves, in order. */
+  registrations: readonly RegisteredClient[];
+  /** It knows this client no more. */
+  forgetClient(clientId: string): Promise<void>;
   /** Spoils the token endpoint until cleared by null. */
   setTokenEndpointFault(fault: TokenEndpointFault | null): void;
   setAccessTokenSeconds(seconds: number): void;
@@ -85,6 +98,7 @@ export async function openIdentityProvider(
   const watch = createTokenEndpointWatch(kind.routes.token);
   const disabled = new Set<string>();
   const logouts: { token: string; status: number }[] = [];
+  const registrations: RegisteredClient[] = [];
   let accessTokenSeconds = options.accessTokenSeconds ?? 300;
 
   const configuration: Configuration = {
@@ -103,6 +117,7 @@ export async function openIdentityProvider(
         }),
       },
     ],
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post'],
     responseTypes: ['code'],
     scopes: kind.scopes,
@@ -154,6 +169,9 @@ export async function openIdentityProvider(
     features: {
       devInteractions: { enabled: false },
       backchannelLogout: { enabled: true },
+      ...(options.registration && {
+        registration: { enabled: true, issueRegistrationAccessToken: false, ...options.registration },
+      }),
       userinfo: { enabled: kind.routes.userinfo !== undefined },
       revocation: {
         enabled: true,
@@ -172,6 +190,12 @@ export async function openIdentityProvider(
   };
   const provider = new Provider(issuer, configuration);
 
+  provider.use(async (ctx, next) => {
+    await next();
+    if (ctx.path !== '/reg' || ctx.status !== 201) return;
+    const { client_id, client_secret, ...metadata } = ctx.body as Record<string, unknown>;
+    registrations.push({ clientId: String(client_id), clientSecret: String(client_secret), metadata });
+  });
   provider.use((ctx, next) => watch.middleware(ctx as KoaContextWithOIDC, next));
   provider.use(async (koaContext, next) => {
     const ctx = koaContext as KoaContextWithOIDC;
@@ -226,6 +250,8 @@ export async function openIdentityProvider(
     tokens: watch.tokens,
     tokenRequests: watch.tokenRequests,
     logouts,
+    registrations,
+    forgetClient: (id) => state.createAdapter('Client').destroy(id),
     setTokenEndpointFault: watch.setFault,
     setAccessTokenSeconds: (seconds) => {
       accessTokenSeconds = seconds;

@@ -8,6 +8,8 @@ export type TokenRequest = {
   /** `ok`, the OAuth error code, or `fault` when the failure was injected. */
   outcome: string;
   status: number;
+  /** As whom; null: nobody that it knows. */
+  clientId: string | null;
   sent: { code?: string; refreshToken?: string };
   issued: { accessToken?: string; refreshToken?: string; idToken?: string };
   /** Life of the access token that was issued. */
@@ -55,6 +57,7 @@ export function createTokenEndpointWatch(path: string) {
       grantType: String(params.grant_type ?? ''),
       outcome: ctx.status === 200 ? 'ok' : (body.error ?? String(ctx.status)),
       status: ctx.status,
+      clientId: ctx.oidc?.client?.clientId ?? null,
       sent: defined({
         code: params.code as string | undefined,
         refreshToken: params.refresh_token as string | undefined,
@@ -97,6 +100,7 @@ export function createTokenEndpointWatch(path: string) {
           grantType: '',
           outcome: 'fault',
           status: ctx.status,
+          clientId: null,
           sent: {},
           issued: {},
           at: Date.now(),

@@ -43,15 +43,16 @@ export async function openPreset(upstream: Raw, block: Raw, quirks: Quirks): Pro
     raw.authServer.runConfig.upstreams[1] = { name: 'gitlab', ...rest, [key]: { ...client, ...block } };
   });
   const [settings] = providerConfig(config, ['gitlab']).providers;
+  if (!settings || settings.clientId === null) throw new Error('a client is configured');
   const played = await openQuirkyProvider(quirks, { id: clientId, secret: clientSecret });
   const dependencies = createDependencies({ fetch: (fetch) => played.reachedBy(fetch) });
-  const provider = createProvider(settings!, dependencies);
+  const provider = createProvider(settings, dependencies);
   let asked = new URLSearchParams();
   const refresh = (refreshToken: Secret | null) =>
     provider.refresh({ refreshToken: refreshToken!, registration, ...unhurried() });
   return {
     provider,
-    settings: settings!,
+    settings: settings,
     reuse: vaultConfig(config).providers[1]?.refreshTokenReuse ?? undefined,
     played,
     asked: () => asked,
