@@ -40,7 +40,10 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
     database,
     grants,
     (values) => db.insert(grants).values(values).onConflictDoUpdate(newerGrant),
-    { ...untouched, linkId: null, usedAt: null, keepAliveFrom: null, startedClaims: [], forcedAt: null },
+    {
+      ...{ refreshStatus: 'idle', claimId: null, refreshUntil: null, failures: 0, reason: null },
+      ...{ linkId: null, usedAt: null, keepAliveFrom: null, startedClaims: [], forcedAt: null },
+    },
   );
   const openSession = prepareInsert(database, sessions, (values) =>
     db.insert(sessions).values(values).onConflictDoNothing(),
@@ -88,13 +91,23 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
       case 'GrantLinked':
       case 'TokensRefreshed':
       case 'GrantUsed': {
-        const { grantId, principalKey, provider, sessionId, version } = metadata;
-        const { expiresAt, refreshExpiresAt, refreshable } = metadata;
-        const beside = besideTokens(metadata);
-        const { obtainedAt, usedAt } = beside;
+        const { grantId, sessionId, expiresAt, refreshExpiresAt, refreshable } = metadata;
+        const { startedClaims, forcedAt, obtainedAt, linkId, usedAt } = besideTokens(metadata);
         keepGrant({
-          ...{ grantId, partition, principalKey, provider, sessionId, version },
-          ...{ expiresAt, refreshExpiresAt, refreshable, ...beside },
+          grantId,
+          partition,
+          principalKey: metadata.principalKey,
+          provider: metadata.provider,
+          sessionId,
+          linkId,
+          usedAt,
+          clientId: metadata.registration.clientId,
+          clientGeneration: metadata.registration.generation,
+          version: metadata.version,
+          expiresAt,
+          refreshExpiresAt,
+          refreshable,
+          obtainedAt,
           evictableAt: evictableAt(
             { accessExpiresAt: expiresAt, hasRefreshToken: refreshable, refreshExpiresAt },
             sessionId === null
@@ -105,10 +118,14 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
             sessionId === null
               ? keepAliveFrom({ grantId, obtainedAt, refreshExpiresAt, hasRefreshToken: refreshable })
               : null,
-          clientId: metadata.registration.clientId,
-          clientGeneration: metadata.registration.generation,
           sealed,
-          ...untouched,
+          refreshStatus: 'idle',
+          claimId: null,
+          refreshUntil: null,
+          failures: 0,
+          reason: null,
+          startedClaims,
+          forcedAt,
           sequence,
         });
         return;
@@ -172,12 +189,6 @@ const newerGrant = {
   ),
   setWhere: sql`${grants.sequence} < excluded.sequence`,
 };
-
-/** Of tokens that are new: nobody has refreshed them yet. */
-const untouched = {
-  refreshStatus: 'idle',
-  ...{ claimId: null, refreshUntil: null, failures: 0, reason: null },
-} as const;
 
 type GrantChange = Parameters<ReturnType<BetterSQLite3Database['update']>['set']>[0];
 

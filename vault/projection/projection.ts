@@ -160,7 +160,7 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
       }
     },
     mark: () => mark,
-    beginLoad: () => beginBulkLoad(database, 65_536),
+    beginLoad: () => beginBulkLoad(database, 65_536, ['grants_by_keep_alive']),
     [Symbol.dispose]: () => {
       database.close();
     },

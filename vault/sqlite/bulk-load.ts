@@ -1,7 +1,8 @@
 /**
  * Fills an empty file with what a long log holds, all of it or nothing: one transaction with a rollback journal, in which
  * pages that are new cost nothing but their writing. Killed in between, the file is empty again when it is opened.
- * Indexes that serve questions only are built at the end, in order.
+ * Indexes that serve questions only are built at the end, in order; those of few rows are kept, for each one that is built
+ * reads the whole table.
  */
 import type Database from 'better-sqlite3';
 
@@ -10,8 +11,15 @@ export interface BulkLoad {
   finish(): Promise<void>;
 }
 
-/** @param cacheKiB of SQLite's own memory while it lasts: room for the index of ids, into which every row goes at random */
-export function beginBulkLoad(database: Database.Database, cacheKiB: number): BulkLoad {
+/**
+ * @param cacheKiB of SQLite's own memory while it lasts: room for the index of ids, into which every row goes at random
+ * @param ofFewRows names of indexes
+ */
+export function beginBulkLoad(
+  database: Database.Database,
+  cacheKiB: number,
+  ofFewRows: readonly string[] = [],
+): BulkLoad {
   const usualCache = database.pragma('cache_size', { simple: true });
   database.pragma('journal_mode = DELETE');
   database.pragma(`cache_size = -${cacheKiB}`);
@@ -19,7 +27,8 @@ export function beginBulkLoad(database: Database.Database, cacheKiB: number): Bu
     .prepare<[], { name: string; sql: string }>(
       "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL",
     )
-    .all();
+    .all()
+    .filter(({ name }) => !ofFewRows.includes(name));
   database.exec('BEGIN');
   for (const { name } of indexes) database.exec(`DROP INDEX ${name}`);
   return {

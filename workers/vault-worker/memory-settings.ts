@@ -5,8 +5,11 @@
 
 /** `NODE_OPTIONS`: V8 collects sooner the less it may grow; the worker itself needs a quarter of it. MiB. */
 const nodeOptions = '--max-semi-space-size=4 --max-old-space-size=768';
-/** glibc keeps free memory in one arena for each thread; the one that rebuilds a projection leaves much behind. */
-const mallocArenas = '2';
+/**
+ * glibc keeps free memory in one arena for each thread, and what the threads that rebuild a projection leave behind is of
+ * use to the worker only in its own.
+ */
+const mallocArenas = '1';
 
 /** What the environment sets already stays. */
 export function withMemorySettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

@@ -43,14 +43,26 @@ test('there is a form for each type of event, and it reads what is written in it
   for (const metadata of inForm) assert.equal(formOf(metadata.type)(JSON.stringify(metadata)), metadata);
 });
 
+test('what JSON writes in another way, or not at all, it does not read', () => {
+  const text = JSON.stringify(inForm[0]);
+  const reads = (from: string, to: string) => formOf('TokensGranted')(text.replace(from, to)) !== undefined;
+  for (const at of ['03', '-3', '+3', '3.0', '3e0', '1234567890123456', '"3"', 'null', '', ' 3'])
+    assert.not.ok(reads('"at":3', `"at":${at}`), at);
+  for (const name of ['"gitl\\u0061b"', '"Gitlab"', `"${'c'.repeat(64)}"`, '""', 'null'])
+    assert.not.ok(reads('"gitlab"', name), name);
+  for (const expiry of ['0', 'null', '123456789012345'])
+    assert.ok(reads('"expiresAt":5', `"expiresAt":${expiry}`));
+});
+
 test('whatever is changed in the text, it reads nothing that the schema reads otherwise or refuses', () => {
   const piece = fc.constantFrom(
     ...['null', '0', '00', '-1', '1.5', '1e3', '9007199254740993', '"', '\\', '\\u0041', '{', '}', '[]', ','],
     ...['"x"', '\u0000', '\n', 'grt_', 'a', 'A-', ' ', '"at":1', 'true', 'Ω'],
   );
+  const lengths = fc.oneof(fc.constant(0), fc.nat(3), fc.nat(40));
   let [read, left] = [0, 0];
   fc.assert(
-    fc.property(fc.constantFrom(...inForm), fc.nat(600), fc.nat(40), piece, (metadata, at, length, put) => {
+    fc.property(fc.constantFrom(...inForm), fc.nat(600), lengths, piece, (metadata, at, length, put) => {
       const whole = JSON.stringify(metadata);
       const start = at % whole.length;
       const text = whole.slice(0, start) + put + whole.slice(start + length);
