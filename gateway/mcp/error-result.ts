@@ -7,11 +7,15 @@ import { UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
 import { BackendAnswerError, BackendRedirectedError } from './backend.ts';
 import { BackendAuthorizationError } from './backend-call.ts';
 import { BackendUnavailableError } from './backend-health.ts';
-import type { JsonObject } from './json-rpc.ts';
+import { createRpcError, type JsonObject, JsonRpcError, rpcCodes } from './json-rpc.ts';
 import { BackendTimeoutError } from './wait-limit.ts';
 
-export function errorResult(backend: string, error: unknown): JsonObject {
-  return { content: [{ type: 'text', text: describeFailure(backend, error) }], isError: true };
+/** What the client is answered: a result, where those of the method can say it. */
+export function failureAnswer(method: string, backend: string, error: unknown): JsonObject | JsonRpcError {
+  if (error instanceof JsonRpcError) return error;
+  const text = describeFailure(backend, error);
+  if (method !== 'tools/call') return createRpcError(rpcCodes.internalError, text);
+  return { content: [{ type: 'text', text }], isError: true };
 }
 
 const signInAgain =

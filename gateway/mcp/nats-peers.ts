@@ -76,11 +76,18 @@ export function createNatsPeers(options: {
       return;
     }
     if (operation === 'answer') return settle(id, content);
+    if (operation === 'failed') return settle(id, null);
     const answer = answers.get(operation);
     if (answer === undefined) return;
     if (typeof id !== 'string') return void (await answer(content));
     publish(from, 'accepted', { id, content: {} });
-    publish(from, 'answer', { id, content: await answer(content) });
+    try {
+      publish(from, 'answer', { id, content: await answer(content) });
+    } catch (error) {
+      // An answer may be larger than NATS takes, too.
+      publish(from, 'failed', { id, content: {} });
+      throw error;
+    }
   }
 
   const subscriptions = [bootId, 'all'].map((to) =>

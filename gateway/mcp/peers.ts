@@ -6,7 +6,7 @@ import type { JsonObject } from './json-rpc.ts';
 
 export interface Peers {
   readonly bootId: string;
-  /** null: that gateway is not there any more, or does not say in time. */
+  /** null: that gateway is not there any more, does not say in time, or cannot. */
   ask(bootId: string, operation: string, request: JsonObject): Promise<JsonObject | null>;
   /** To all others that are there; no answer is waited for. */
   tell(operation: string, message: JsonObject): void;

@@ -12,6 +12,7 @@ import type { Caller } from './caller.ts';
 import type { CapabilityLists } from './capability-lists.ts';
 import type { ClientExchange } from './client-exchange.ts';
 import type { ClientSession } from './client-sessions.ts';
+import { failureAnswer } from './error-result.ts';
 import { type HeldCalls, invalidState, type Outcome, type Round } from './held-calls.ts';
 import {
   createRpcError,
@@ -101,8 +102,11 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
     try {
       return { outcome: { ...(await held.goOn(String(call), round, inputResponses)) } };
     } catch (error) {
-      if (error instanceof JsonRpcError) return { error: error.error };
-      throw error;
+      const { method, backend } = JSON.parse(String(owner)) as StateOwner;
+      const answer = failureAnswer(method, backend, error);
+      return answer instanceof JsonRpcError
+        ? { error: answer.error }
+        : { outcome: { kind: 'result', result: answer } };
     }
   });
 

@@ -8,7 +8,7 @@ import type { Backend } from './backend.ts';
 import { BackendAuthorizationError, type BackendCalls } from './backend-call.ts';
 import { type CapabilityLists, type ListMethod, listKinds } from './capability-lists.ts';
 import type { ClientSession } from './client-sessions.ts';
-import { describeFailure, errorResult } from './error-result.ts';
+import { describeFailure, failureAnswer } from './error-result.ts';
 import { createRpcError, isObject, type JsonObject, JsonRpcError, rpcCodes } from './json-rpc.ts';
 import type { BackendItems, Names, Resolved, Target } from './names.ts';
 import { pageOf } from './pages.ts';
@@ -154,8 +154,9 @@ export function createRouter(options: RouterOptions): Router {
           { backend: backend.name, method: request.method, error },
           'a request did not reach its backend',
         );
-      if (request.method === 'tools/call') return errorResult(backend.name, error);
-      throw createRpcError(rpcCodes.internalError, describeFailure(backend.name, error));
+      const answer = failureAnswer(request.method, backend.name, error);
+      if (answer instanceof JsonRpcError) throw answer;
+      return answer;
     }
   }
 

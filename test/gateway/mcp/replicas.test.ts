@@ -125,6 +125,53 @@ test('a call that waits for an answer of a client of 2026-07-28 goes on at any g
   await client.close();
 });
 
+test('one that fails is told as a failure at any gateway, at once', async () => {
+  await using backend = await openConformanceBackend('2025-11-25');
+  await using replicas = await startReplicas(2, backend);
+  let requests = 0;
+  const client = new Client(info, {
+    capabilities: { elicitation: { form: {} } },
+    versionNegotiation: { mode: { pin: '2026-07-28' } },
+  });
+  client.setRequestHandler('elicitation/create', async () => {
+    await backend[Symbol.asyncDispose]();
+    return { action: 'accept' as const, content: { response: 'yes' } };
+  });
+  const send = balance(
+    () => {
+      requests += 1;
+      return replicas.gateways[requests % 2]!;
+    },
+    await replicas.signer.sign(),
+  );
+  const [{ url }] = replicas.gateways as [TestGateway];
+  await client.connect(new StreamableHTTPClientTransport(new URL(url), { fetch: send }));
+  const result = await client.callTool({ name: 'b_test_elicitation', arguments: { message: 'Really?' } });
+  assert.is(result.isError, true);
+  assert.match(textOf(result), /backend .*b.* could not be reached/);
+  await client.close();
+});
+
+test('a gateway that cannot answer another says so', async () => {
+  await using nats = await openNatsServer();
+  const connection = await connect({ servers: nats.url });
+  const warnings: object[] = [];
+  const create = (bootId: string) =>
+    createNatsPeers({
+      ...{ connection, bootId, keys: sessionIdKeys, now: Date.now },
+      log: { warn: (about: object) => void warnings.push(about) },
+    });
+  using one = create('boot_a');
+  using other = create('boot_b');
+  other.serve('throw', () => Promise.reject(new Error('no')));
+  // NATS takes a mebibyte.
+  other.serve('pour', () => ({ much: 'x'.repeat(2_000_000) }));
+  await connection.flush();
+  for (const operation of ['throw', 'pour']) assert.is(await one.ask('boot_b', operation, {}), null);
+  assert.is(warnings.length, 2);
+  await connection.close();
+});
+
 test('level and watched resources of a session are known at a gateway that was started later', async () => {
   await using backend = await openEverythingBackend();
   await using replicas = await startReplicas(1, backend);
