@@ -72,21 +72,23 @@ export function openProjection(
   return createProjection(openProjectionFile(file, streams, { now, linkedIdleMs, trusted }), linkedIdleMs);
 }
 
-/** People who call often are answered from memory; the rest of a row's way is the page cache of SQLite. */
-const rememberedRows = 20_000;
-/** Of grants: what is sealed in them, and what a row and its opened answer take beside it. With ID tokens they are fewer. */
+/**
+ * People who call often are answered from memory; the rest of a row's way is the page cache of SQLite. Of grants: what is
+ * sealed in them, and what a row and its opened answer take beside it. With ID tokens they are fewer.
+ */
 const rememberedBytes = 32 * 2 ** 20;
 const rowBytes = 2200;
+/** No more people than have their grants there. */
+const rememberedSessions = 10_000;
 
 function createProjection(database: Database.Database, linkedIdleMs: number): Projection {
   const db = drizzle(database);
   const rows = prepareRowQueries(db);
   const grantRows = new LRUCache<string, GrantRow>({
-    max: rememberedRows,
     maxSize: rememberedBytes,
     sizeCalculation: ({ sealed }) => rowBytes + sealed.length,
   });
-  const sessionRows = new LRUCache<string, SessionRow>({ max: rememberedRows });
+  const sessionRows = new LRUCache<string, SessionRow>({ max: rememberedSessions });
   /**
    * The sequences of tombstones that the follower has not read yet. What it brings meanwhile and is older must not come
    * back to life.

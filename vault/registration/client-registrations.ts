@@ -111,8 +111,8 @@ const renewShare = 0.25;
 const shortestUseMs = 10 * 60_000;
 /** After that nobody has the outcome of a claim any more. */
 const claimMs = 5 * 60_000;
-/** So many fit into one message. */
-const keptClients = 200;
+/** So many fit into one message of NATS (1 MiB), however long their ids and secrets are. */
+const keptClients = 50;
 const attempts = 8;
 
 export function createClientRegistrations({

@@ -2,13 +2,16 @@
  * Sends with each request to a provider worker the client that it needs, if Latchkey registered that itself: for a new
  * sign-in the current one, else the one with which a sign-in was begun or a grant was obtained.
  */
-import { NoRespondersError } from '../../schemas/failure.ts';
+import { NoRespondersError, RefusedError } from '../../schemas/failure.ts';
+import { holdFor, pending } from '../../schemas/held-answers.ts';
 import type { ClientRegistration, RegisteredClient } from '../../schemas/provider.ts';
 import type { ProviderSignIns } from '../authorization/sign-in.ts';
 import type { ProviderRefreshes } from '../refresh/refresher.ts';
 import type { ClientRegistrations } from './client-registrations.ts';
 
 const otherWorkers = 3;
+/** A little longer than one request to the provider. */
+const patienceMs = 12_000;
 
 export type RegisteredRequests = ProviderSignIns & Pick<ProviderRefreshes, 'start'>;
 
@@ -33,12 +36,21 @@ export function createRegisteredRequests({
     return registrations.find(provider, registration);
   }
 
+  /** A registration that takes longer goes on, and is there for the next sign-in. */
+  async function currentSoon(provider: string) {
+    const current = registrations.current(provider);
+    const held = await holdFor(current, patienceMs);
+    if (held !== pending) return held;
+    current.catch(onProblem);
+    throw new RefusedError('upstream-unavailable', `registering Latchkey at ${provider} takes its time`);
+  }
+
   return {
     async authorize(provider) {
       if (!registers(provider)) return providers.authorize(provider);
       for (let attempt = 1; ; attempt++)
         try {
-          return await providers.authorize(provider, await registrations.current(provider));
+          return await providers.authorize(provider, await currentSoon(provider));
         } catch (error) {
           // The worker that was found is gone, and has seen nothing.
           if (!(error instanceof NoRespondersError) || attempt === otherWorkers) throw error;

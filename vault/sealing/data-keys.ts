@@ -25,8 +25,11 @@ interface Options {
   readonly store: WrappedKeyStore;
 }
 
+/** About as many people as have their grants in memory; to open one again costs less than to read those. */
+const rememberedKeys = 10_000;
+
 export function createDataKeys({ keyRing, table, store }: Options): DataKeys {
-  const opened = new LRUCache<string, KeyObject>({ max: 20_000 });
+  const opened = new LRUCache<string, KeyObject>({ max: rememberedKeys });
 
   function unwrap(principalKey: string, wrapped: Uint8Array): KeyObject {
     const key = createSecretKey(keyRing.open(dataKeyContext(principalKey), wrapped));

@@ -60,9 +60,11 @@ const documentSchema = z.object({
 });
 type Document = z.infer<typeof documentSchema>;
 
+/** Longer ones would not fit into what the vault keeps. */
+const longestText = 4096;
 const registeredSchema = z.object({
-  client_id: z.string().min(1),
-  client_secret: z.string().min(1).nullish(),
+  client_id: z.string().min(1).max(longestText),
+  client_secret: z.string().min(1).max(longestText).nullish(),
   /** Seconds since the epoch; 0: it does not. */
   client_secret_expires_at: z.number().min(0).nullish(),
   token_endpoint_auth_method: z.string().nullish(),
@@ -142,7 +144,8 @@ export function createClientRegistrar(
       throw new RefusedRegistration(`the registration endpoint answers with ${response.status}`, code);
     }
     const registered = registeredSchema.safeParse(body).data;
-    if (registered === undefined) throw new RefusedRegistration('the answer names no client');
+    if (registered === undefined)
+      throw new RefusedRegistration('the answer names no client that can be kept');
     const { client_secret: secret, client_secret_expires_at: expires } = registered;
     const method = secret ? (registered.token_endpoint_auth_method ?? asked) : 'none';
     const known = methods.find((word) => word === method);

@@ -183,6 +183,7 @@ test('what an operator must mend is refused, the rest is unavailable, and a text
     [{ status: 404, body: '<html>' }, refused(null)],
     [{ status: 302, headers: { location: 'http://127.0.0.1:1/' } }, refused(null)],
     [json(201, { id: shown }), refused(null)],
+    [json(201, { client_id: 'c'.repeat(5000) }), refused(null)],
     [
       json(201, { client_id: 'c1', client_secret: 's1', token_endpoint_auth_method: 'private_key_jwt' }),
       refused(null),
