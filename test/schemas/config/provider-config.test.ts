@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { providerConfig } from '../../../schemas/config/provider-config.ts';
 import { vaultConfig } from '../../../schemas/config/vault-config.ts';
-import { accepted } from './sample-config.ts';
+import { accepted, makeExternal } from './sample-config.ts';
 
 const test = suite('provider-config');
 
@@ -287,6 +287,23 @@ test('where Latchkey registers itself there is no client, and its token is a sec
     vaultConfig(config).providers.map(({ registers }) => registers),
     [false, true],
   );
+});
+
+test('it registers itself where accounts are linked as well, with the address to which a link comes back', () => {
+  const config = accepted((raw) => {
+    const {
+      client_id: _,
+      client_secret_file: __,
+      ...block
+    } = raw.authServer.runConfig.upstreams[1].oauth2_config;
+    const dcr_config = { discovery_url: 'https://gitlab.example.com/metadata' };
+    raw.authServer.runConfig.upstreams[1].oauth2_config = { ...block, dcr_config };
+    makeExternal(raw);
+  });
+  const [gitlab] = providerConfig(config, ['gitlab']).providers;
+  assert.ok(gitlab?.clientId === null);
+  assert.equal(gitlab.registration.from, { discoveryUrl: 'https://gitlab.example.com/metadata' });
+  assert.is(gitlab.redirectUri, 'https://mcp.example.com/account/callback/gitlab');
 });
 
 test.run();
