@@ -16,6 +16,7 @@ import { openNatsConnection } from '../../schemas/nats-connection.ts';
 import { deriveRoleKeyFile, readRoleKeys, roleKeyFileName } from '../../schemas/role-key-file.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { authSubject } from '../../schemas/subjects.ts';
+import { bareEnvironment } from '../world/bare-environment.ts';
 import { findFreePorts } from '../world/free-ports.ts';
 import { openNatsServer } from '../world/nats-server.ts';
 import { createTestSigner } from './signing.ts';
@@ -66,7 +67,7 @@ interface StartedGateway {
 
 function run(args: readonly string[], env: Record<string, string> = {}): StartedGateway {
   const child = spawn(process.execPath, [main, ...args], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...bareEnvironment(), ...env },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   let stderr = '';

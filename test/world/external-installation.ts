@@ -23,6 +23,7 @@ import { vaultSubject } from '../../schemas/subjects.ts';
 import { ensureKeyFolder } from '../../workers/keys/key-folder.ts';
 import { openEverythingBackend } from './backends/everything.ts';
 import { openWhoamiBackend, type WhoamiBackend } from './backends/whoami.ts';
+import { bareEnvironment } from './bare-environment.ts';
 import { Browser } from './browser.ts';
 import { findFreePorts } from './free-ports.ts';
 import { type CorporateProvider, openCorporateProvider } from './identity-providers/corporate.ts';
@@ -188,7 +189,7 @@ export async function openExternalInstallation(
   const launch = async (name: keyof typeof mains, more: readonly string[] = []) => {
     const main = fileURLToPath(new URL(`../../${mains[name]}`, import.meta.url));
     const child = spawn(process.execPath, [main, '--config', config, '--keys', keys, ...more], {
-      env: { PATH: process.env.PATH, LATCHKEY_NATS_URL: nats.url },
+      env: { ...bareEnvironment(), LATCHKEY_NATS_URL: nats.url },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     stack.defer(() => end(child));

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureKeyFolder } from '../../workers/keys/key-folder.ts';
 import { openWhoamiBackend, type WhoamiBackend } from './backends/whoami.ts';
+import { bareEnvironment } from './bare-environment.ts';
 import { type DemoConfiguration, writeDemoConfiguration } from './demo-configuration.ts';
 import { findFreePorts } from './free-ports.ts';
 import { type CorporateProvider, openCorporateProvider } from './identity-providers/corporate.ts';
@@ -169,7 +170,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
   const killFile = join(folder, 'kill-next-signer');
 
   const environmentOf = (user: string): NodeJS.ProcessEnv => ({
-    PATH: process.env.PATH,
+    ...bareEnvironment(),
     LATCHKEY_NATS_URL: nats.url,
     ...(ownNats?.environmentOf(user) ?? { LATCHKEY_NATS_TOKEN: natsToken }),
   });

@@ -6,6 +6,7 @@ import { connect } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Secret } from '../../../schemas/secret.ts';
+import { bareEnvironment } from '../../world/bare-environment.ts';
 import { type ExternalInstallation, openExternalInstallation } from '../../world/external-installation.ts';
 import { runCommand } from '../../world/operator-command.ts';
 import { alice, bob } from '../../world/person.ts';
@@ -13,7 +14,7 @@ import { alice, bob } from '../../world/person.ts';
 const test = suite('commands for people of an external issuer');
 
 const run = ({ keys, nats }: ExternalInstallation, ...args: string[]) =>
-  runCommand([...args, '--keys', keys], { PATH: process.env.PATH, LATCHKEY_NATS_URL: nats.url });
+  runCommand([...args, '--keys', keys], { ...bareEnvironment(), LATCHKEY_NATS_URL: nats.url });
 
 test('grants are listed and revoked, and a person is forgotten, by issuer and subject', async () => {
   await using installation = await openExternalInstallation({ linking: { principalClaim: 'oid' } });

@@ -16,6 +16,7 @@ import type { Role } from '../../../schemas/role-keys.ts';
 import { createSealedEnvelopes } from '../../../schemas/sealed-envelope.ts';
 import { providerSubject } from '../../../schemas/subjects.ts';
 import { askProviderStatuses } from '../../../workers/vault-worker/provider-statuses.ts';
+import { bareEnvironment } from '../../world/bare-environment.ts';
 import { writeDemoConfiguration } from '../../world/demo-configuration.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
 
@@ -44,7 +45,7 @@ function openInstallation() {
 function start(args: string[], env: Record<string, string> = {}) {
   const child = fork(main, args, {
     silent: true,
-    env: { PATH: process.env.PATH, LATCHKEY_NATS_URL: 'nats://127.0.0.1:1', ...env },
+    env: { ...bareEnvironment(), LATCHKEY_NATS_URL: 'nats://127.0.0.1:1', ...env },
   });
   let stdout = '';
   let stderr = '';

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { bareEnvironment } from '../../world/bare-environment.ts';
 import { writeDemoConfiguration } from '../../world/demo-configuration.ts';
 import { connectAsPerson } from '../../world/mcp-client.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
@@ -13,7 +14,7 @@ import { findDemoPorts, spawnSupervisor } from '../../world/supervisor.ts';
 
 const test = suite('operator commands with latchkey up');
 
-const run = (...args: string[]) => runCommand(args, { PATH: process.env.PATH });
+const run = (...args: string[]) => runCommand(args, bareEnvironment());
 
 test('keys are changed and people forgotten by --data alone, while it runs, and after it was killed too', async () => {
   using data = mkdtempDisposableSync(join(tmpdir(), 'latchkey-up-operator-'));

@@ -27,6 +27,7 @@ import { createSealedEnvelopes } from '../../../schemas/sealed-envelope.ts';
 import { Secret } from '../../../schemas/secret.ts';
 import { authSubject, providerSubject, providerWorkerSubject } from '../../../schemas/subjects.ts';
 import { ensureKeyFolder } from '../../../workers/keys/key-folder.ts';
+import { bareEnvironment } from '../../world/bare-environment.ts';
 import { writeDemoConfiguration } from '../../world/demo-configuration.ts';
 import { openNatsServer, type TestNatsServer } from '../../world/nats-server.ts';
 import { accessTokenClaims, signingInput, tokenSet } from '../../world/vault.ts';
@@ -136,7 +137,7 @@ export async function openVaultInstallation(): Promise<VaultInstallation> {
     start({ data = 'vault', keys: keyPath = keys, env = {} } = {}) {
       const child = fork(main, ['--config', config, '--keys', keyPath, '--data', join(folder, data)], {
         silent: true,
-        env: { PATH: process.env.PATH, LATCHKEY_NATS_URL: nats.url, LATCHKEY_NATS_TOKEN: natsToken, ...env },
+        env: { ...bareEnvironment(), LATCHKEY_NATS_URL: nats.url, LATCHKEY_NATS_TOKEN: natsToken, ...env },
       });
       let stdout = '';
       let stderr = '';
