@@ -17,7 +17,7 @@ type FileResult = {
 };
 
 /** Tests wait for much, as for a lease to end: one more than there are cores keeps these busy. */
-const atOnce = Math.min(4, availableParallelism() + 1);
+const defaultAtOnce = Math.min(4, availableParallelism() + 1);
 const root = new URL('..', import.meta.url).pathname;
 const compileCache = join(root, 'node_modules/.cache/latchkey/compile');
 const running = new Set<ChildProcess>();
@@ -149,7 +149,10 @@ function report(result: FileResult): void {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { limit: { type: 'string', default: '120' } },
+  options: {
+    limit: { type: 'string', default: '240' },
+    'at-once': { type: 'string', default: String(defaultAtOnce) },
+  },
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
@@ -174,6 +177,6 @@ const work = async () => {
     failed += result.failed;
   }
 };
-await Promise.all(Array.from({ length: atOnce }, work));
+await Promise.all(Array.from({ length: Number(values['at-once']) }, work));
 process.exitCode = failed === 0 ? 0 : 1;
 console.log(`${passed} passed, ${failed} failed`);
