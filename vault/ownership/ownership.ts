@@ -207,7 +207,12 @@ export function startOwnership(options: Options): Ownership {
       });
       return true;
     }
-    if (clock.since(known.since) < times.deadAfterMs) return true;
+    const leftMs = times.deadAfterMs - clock.since(known.since);
+    if (leftMs > 0) {
+      // Else the partitions of a dead worker would wait for the next round.
+      if (leftMs < times.renewMs) setTimeout(wake, leftMs).unref();
+      return true;
+    }
     const marked = await leases.write({ ...lease, status: 'dead', owns: [] }, current);
     if (marked !== null) return false;
     // It was renewed at the last moment, or another contender was faster.
