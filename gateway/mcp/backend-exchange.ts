@@ -2,7 +2,6 @@
  * One request to a backend and the messages that come until its result, whichever protocol the backend speaks. The
  * result is handed on when it is there, also where the backend leaves its stream open.
  */
-
 import { BackendAnswerError } from './backend.ts';
 import type { BackendResponse } from './backend-fetch.ts';
 import { findResult, type JsonObject, type NotificationMessage, type RequestId } from './json-rpc.ts';

@@ -2,7 +2,6 @@
  * One message of a backend as its text comes. It is held until it is whole, but for a result that is too large for that:
  * of this the client has the beginning while the backend still sends the rest, and as fast as the client reads it.
  */
-
 import { BackendAnswerError } from './backend.ts';
 import type { RequestId } from './json-rpc.ts';
 import type { ResultForm } from './result-form.ts';

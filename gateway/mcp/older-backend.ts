@@ -2,7 +2,6 @@
  * Backends of the versions before 2026-07-28: an `initialize` handshake, a session that the server may name, requests
  * of the server in the middle of a call, and one stream beside the calls (MCP 2025-11-25, streamable HTTP).
  */
-
 import { BackendAnswerError } from './backend.ts';
 import type { BackendConnection, Listening, OpenOptions } from './backend-connection.ts';
 import { BackendHttpError, type ExchangeEvents, readResult } from './backend-exchange.ts';

@@ -3,7 +3,6 @@
  * stored in one transaction. Applying an event twice changes nothing, so the owner may apply what it appended before
  * the log brings it back.
  */
-
 import type Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
 import { streamNames } from '../../schemas/subjects.ts';

@@ -2,7 +2,7 @@
  * Serves the external issuer of incoming tokens on the bus: `latchkey.provider.incoming.*`, under a key of its own, so
  * that no worker of another provider can say whose tokens are good.
  */
-import type { Bus } from '../../schemas/bus.ts';
+import { type Bus, goodAtAnyTime } from '../../schemas/bus.ts';
 import { fetchIssuerKeys } from '../../schemas/messages/issuer-keys.ts';
 import { introspectAtIssuer } from '../../schemas/messages/token-introspection.ts';
 import { incomingWorkerName } from '../../schemas/provider.ts';
@@ -23,6 +23,7 @@ export function serveIncomingIssuer({ bus, issuer }: { bus: Bus; issuer: Incomin
     subject: providerSubject(incomingWorkerName, name),
     pair,
     queue: `provider-${incomingWorkerName}`,
+    goodForMs: goodAtAnyTime,
   });
   const stopServing = [
     bus.serve(fetchIssuerKeys, at(fetchIssuerKeys), (_, { commandId }) =>

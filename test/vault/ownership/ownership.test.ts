@@ -2,16 +2,21 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createBootId } from '../../../schemas/ids.ts';
+import { createLeaseClock } from '../../../vault/ownership/lease-clock.ts';
 import type { Lease, LeaseEntry, LeaseStore } from '../../../vault/ownership/lease-store.ts';
 import { type Ownership, startOwnership } from '../../../vault/ownership/ownership.ts';
 
 const test = suite('ownership');
 
-/** Of one worker that is alone, so that whatever it gives up is its own again. */
-function openLeases(): LeaseStore {
-  const entries = new Map<string, LeaseEntry>();
-  let revision = 0;
+/** Without others the worker is alone, and whatever it gives up is its own again. */
+function openLeases(others: readonly Lease[] = []): LeaseStore & { tell(lease: Lease): void } {
+  let revision = others.length;
+  const entries = new Map<string, LeaseEntry>(
+    others.map((lease, place) => [lease.worker, { lease, revision: place + 1 }]),
+  );
+  const listeners = new Set<Parameters<LeaseStore['onWrite']>[0]>();
   return {
+    tell: (lease) => listeners.forEach((listener) => void listener(lease.worker, lease)),
     list: async () => [...entries.values()],
     async write(lease: Lease, expected) {
       if ((entries.get(lease.worker)?.revision ?? 0) !== expected) return null;
@@ -20,7 +25,10 @@ function openLeases(): LeaseStore {
       return revision;
     },
     remove: async (worker) => void entries.delete(worker),
-    onWrite: () => () => undefined,
+    onWrite(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
   };
 }
 
@@ -91,6 +99,32 @@ test('a partition that is lost while it is being taken is let go of, and taken a
   reading.resolve();
   await ownership.settled();
   assert.equal(steps, ['take', 'release', 'take', 'serve']);
+});
+
+test('a worker that has died is noticed when its time is over, and not in the next round', async () => {
+  const dead: Lease = { worker: createBootId(), status: 'live', owns: [0], reads: [1] };
+  const leases = openLeases([dead]);
+  const served = Promise.withResolvers<string>();
+  await using _ = startOwnership({
+    worker: createBootId(),
+    partitions: 1,
+    leases,
+    log: { takePartition: async (partition: number) => ({ partition, epoch: 1 }) } as never,
+    clock: createLeaseClock({ monotonic: () => performance.now(), wall: Date.now }),
+    handlers: {
+      take: async () => undefined,
+      serve: () => served.resolve('taken'),
+      release: async () => undefined,
+      reaffirm: async () => undefined,
+    },
+    onProblem: (error) => assert.unreachable(String(error)),
+    times: { leaseMs: 600_000, renewMs: 60_000, deadAfterMs: 200, answerMarginMs: 0 },
+  });
+  await moment();
+  leases.tell({ worker: createBootId(), status: 'live', owns: [], reads: [1] });
+  const late = setTimeout(() => served.resolve('left alone'), 20_000);
+  assert.is(await served.promise, 'taken');
+  clearTimeout(late);
 });
 
 test.run();
