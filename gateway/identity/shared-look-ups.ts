@@ -1,7 +1,8 @@
 /**
- * A thousand calls of one person at once are two questions to the vault: one is under way for the same token and the
- * same need, and whoever asks meanwhile shares the next one. A question is never joined after it was sent, so no answer
- * is older than the call that gets it: what was revoked before the call is not in it.
+ * A thousand calls of one person at once are one question to the vault: those that come in one turn of the event loop,
+ * for the same token and the same need, share it. Whoever asks while it is under way shares the next one. A question is
+ * never joined after it was sent, so no answer is older than the call that gets it: what was revoked before the call is
+ * not in it.
  */
 import { DeadlineExceededError } from '../../schemas/failure.ts';
 import type { FindUpstreamTokensRequest } from '../../schemas/messages/find-upstream-tokens.ts';
@@ -17,8 +18,11 @@ interface Waiting {
   timeoutMs: number;
 }
 
-/** `next`: null as long as nobody waits. */
-interface UnderWay {
+interface Question {
+  readonly answers: Promise<Answers>;
+  readonly timeoutMs: number;
+  isSent(): boolean;
+  /** null as long as nobody waits. */
   next: Waiting | null;
 }
 
@@ -26,7 +30,7 @@ const defaultTimeoutMs = 10_000;
 
 export function shareLookUps(find: Find): Find {
   /** By token, then by need. */
-  const underWay = new Map<string, Map<string, UnderWay>>();
+  const questions = new Map<string, Map<string, Question>>();
 
   function begin(
     principal: Parameters<Find>[0],
@@ -34,23 +38,34 @@ export function shareLookUps(find: Find): Find {
     timeoutMs: number,
     [token, need]: readonly [string, string],
   ): Promise<Answers> {
-    const ofToken = underWay.get(token) ?? new Map<string, UnderWay>();
-    underWay.set(token, ofToken);
-    const entry: UnderWay = { next: null };
-    ofToken.set(need, entry);
-    return find(principal, request, timeoutMs).finally(() => {
-      ofToken.delete(need);
-      if (ofToken.size === 0) underWay.delete(token);
-      entry.next?.ask();
-    });
+    const ofToken = questions.get(token) ?? new Map<string, Question>();
+    questions.set(token, ofToken);
+    const answers = send();
+    let sent = false;
+    const question: Question = { answers, timeoutMs, isSent: () => sent, next: null };
+    ofToken.set(need, question);
+    return answers;
+
+    async function send(): Promise<Answers> {
+      await new Promise((resolve) => setImmediate(resolve));
+      sent = true;
+      try {
+        return await find(principal, request, timeoutMs);
+      } finally {
+        ofToken.delete(need);
+        if (ofToken.size === 0) questions.delete(token);
+        question.next?.ask();
+      }
+    }
   }
 
   return (principal, request, timeoutMs = defaultTimeoutMs) => {
     const place = [request.accessToken.reveal(), needOf(request)] as const;
-    const entry = underWay.get(place[0])?.get(place[1]);
-    if (!entry) return begin(principal, request, timeoutMs, place);
-    if (entry.next) {
-      entry.next.timeoutMs = Math.max(entry.next.timeoutMs, timeoutMs);
+    const question = questions.get(place[0])?.get(place[1]);
+    if (!question) return begin(principal, request, timeoutMs, place);
+    if (!question.isSent() && timeoutMs === question.timeoutMs) return question.answers;
+    if (question.next) {
+      question.next.timeoutMs = Math.max(question.next.timeoutMs, timeoutMs);
     } else {
       const { promise, resolve } = Promise.withResolvers<Answers>();
       const waiting: Waiting = {
@@ -58,9 +73,9 @@ export function shareLookUps(find: Find): Find {
         ask: () => resolve(begin(principal, request, waiting.timeoutMs, place)),
         timeoutMs,
       };
-      entry.next = waiting;
+      question.next = waiting;
     }
-    return within(entry.next.asked, timeoutMs);
+    return within(question.next.asked, timeoutMs);
   };
 }
 

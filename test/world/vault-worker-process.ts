@@ -108,7 +108,9 @@ process.once('message', async (order: VaultWorkerOrder) => {
       await faults.reach('provider-called');
       return sent;
     };
-    return kind === 'real' ? { ...real, start } : { ...played, exchange, forward: real.forward, start };
+    return kind === 'real'
+      ? { ...real, start }
+      : { ...played, exchange, forward: real.forward, prepare: real.prepare, start };
   }
 });
 process.on('disconnect', () => process.exit());

@@ -98,6 +98,7 @@ export function createPlayedProviders(): PlayedProviders {
     endUpstreamSessions: (...told) => played.onLogout(...told),
     exchangeToken: (provider, request) => played.onExchange(provider, request),
     async forward() {},
+    prepare() {},
     async start(order) {
       played.refreshes.push(order);
       return played.onStart(order);

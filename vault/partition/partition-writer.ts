@@ -114,7 +114,7 @@ export function createPartitionWriter({
     try {
       projection.transaction(() => {
         changes.forEach(({ event }, index) => {
-          projection.apply({ sequence: sequences[index]!, partition: ownership.partition, event });
+          projection.applyAppended({ sequence: sequences[index]!, partition: ownership.partition, event });
         });
       });
     } catch (cause) {

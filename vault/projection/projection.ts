@@ -30,7 +30,10 @@ export interface Projection extends Disposable {
   holdingsOf(principalKey: string): { readonly sessions: SessionRow[]; readonly grants: GrantRow[] };
   /** The sequence in the log with which a person was forgotten last; null: never. */
   forgottenAt(principalKey: string): number | null;
+  /** What was read from the log. */
   apply(entry: ProjectedEntry): void;
+  /** What this worker has appended to the log, and will read there. */
+  applyAppended(entry: ProjectedEntry): void;
   /** Those of the session, all of one principal. */
   sessionGrants(session: Pick<SessionRow, 'sessionId' | 'principalKey'>): GrantRow[];
   /** The sessions of whom a provider told that they signed out there; of an unknown session there, if the person is told. */
@@ -88,11 +91,8 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
     sizeCalculation: ({ sealed }) => rowBytes + sealed.length,
   });
   const sessionRows = new LRUCache<string, SessionRow>({ max: rememberedSessions });
-  /**
-   * The sequences of tombstones that the follower has not read yet. What it brings meanwhile and is older must not come
-   * back to life.
-   */
-  const buried = new Map<string, number>();
+  /** By aggregate, the last of what is in here and was not read yet: what is read up to it is in here already. */
+  const appended = new Map<string, number>();
   /** Few, and asked at every event that brings something of a person. */
   const forgottenAt = new Map(rows.forgotten());
   let mark = rows.mark();
@@ -104,36 +104,40 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
   const findSession = (id: string) => remembered(sessionRows, id, rows.session);
   let applyEvent = prepareApplyEvent(database, linkedIdleMs);
 
+  function apply(entry: ProjectedEntry): void {
+    const { metadata } = entry.event;
+    const aggregate = aggregateOf(metadata);
+    if (entry.sequence > (mark?.sequence ?? 0)) mark = { sequence: entry.sequence, eventId: metadata.id };
+    grantRows.delete(aggregate);
+    sessionRows.delete(aggregate);
+    if (metadata.type === 'UserForgotten') {
+      const { principalKey } = metadata;
+      forgottenAt.set(principalKey, Math.max(entry.sequence, forgottenAt.get(principalKey) ?? 0));
+      dropOf(grantRows, principalKey);
+      dropOf(sessionRows, principalKey);
+    } else if ('principalKey' in metadata) {
+      // The owner may know already what the log is only now telling everybody.
+      if (entry.sequence < (forgottenAt.get(metadata.principalKey) ?? 0)) return;
+    }
+    applyEvent(entry);
+  }
+
   return {
     findGrant: (id) => remembered(grantRows, id, rows.grant),
     findSession,
     forgottenAt: (principalKey) => forgottenAt.get(principalKey) ?? null,
     apply(entry) {
-      const { metadata } = entry.event;
-      const aggregate = aggregateOf(metadata);
-      if (entry.sequence > (mark?.sequence ?? 0)) mark = { sequence: entry.sequence, eventId: metadata.id };
-      grantRows.delete(aggregate);
-      sessionRows.delete(aggregate);
-      if (metadata.type === 'UserForgotten') {
-        const { principalKey } = metadata;
-        forgottenAt.set(principalKey, Math.max(entry.sequence, forgottenAt.get(principalKey) ?? 0));
-        dropOf(grantRows, principalKey);
-        dropOf(sessionRows, principalKey);
-      } else if ('principalKey' in metadata) {
-        // The owner may know already what the log is only now telling everybody.
-        if (entry.sequence < (forgottenAt.get(metadata.principalKey) ?? 0)) return;
-      }
-      if (entry.sequence < (buried.get(aggregate) ?? 0)) return;
-      if (isLast(metadata)) {
-        buried.set(aggregate, entry.sequence);
-      }
-      applyEvent(entry);
+      if (entry.sequence > (appended.get(aggregateOf(entry.event.metadata)) ?? 0)) apply(entry);
+    },
+    applyAppended(entry) {
+      appended.set(aggregateOf(entry.event.metadata), entry.sequence);
+      apply(entry);
     },
     setPosition(stream, sequence, eventAt) {
       rows.setPosition(stream, sequence, eventAt ?? null);
       storeMark();
       if (stream !== streamNames.vault) return;
-      for (const [aggregate, last] of buried) if (last <= sequence) buried.delete(aggregate);
+      for (const [aggregate, last] of appended) if (last <= sequence) appended.delete(aggregate);
     },
     holdingsOf: rows.holdingsOf,
     sessionGrants: rows.sessionGrants,
@@ -156,6 +160,7 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
         })();
       } catch (error) {
         // With what the former one remembers of what is not there.
+        appended.clear();
         applyEvent = prepareApplyEvent(database, linkedIdleMs);
         throw error;
       }
@@ -178,11 +183,6 @@ function remembered<Row extends object>(
   const row = read(id);
   if (row) rows.set(id, row);
   return row ?? null;
-}
-
-/** Nothing of its aggregate is left after it. The tombstones of a person are told apart by `forgottenAt`. */
-function isLast({ type }: EventMetadata): boolean {
-  return type === 'GrantEvicted' || type === 'GrantRevoked' || type === 'SessionEnded';
 }
 
 function aggregateOf(metadata: EventMetadata): string {

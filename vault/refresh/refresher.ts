@@ -33,6 +33,8 @@ export interface RefreshOrder {
 
 /** Gives a refresh to a provider worker. `not-sent` means that nobody has seen the refresh token. */
 export interface ProviderRefreshes {
+  /** Looks for the worker that a refresh will be given to, while the claim is being written. */
+  prepare(provider: string): void;
   start(order: RefreshOrder, client?: RegisteredClient | null): Promise<'accepted' | 'not-sent' | 'unknown'>;
   /** Delivers an outcome to the owner of the partition, which is not this worker any more. Durable when it resolves. */
   forward(partition: number, delivery: RefreshOutcomeDelivery): Promise<void>;
@@ -122,6 +124,7 @@ export function createRefresher(options: Options): Refresher {
     const leave = await limits.enter(held.provider, grantId, urgency);
     let outcome: Promise<void> | undefined;
     try {
+      providers.prepare(held.provider);
       const event = await grants.execute(writerOf(partition), grantId, startCommand(held, need));
       if (event?.type !== 'RefreshStarted') return;
       const grant = grants.find(grantId);
@@ -262,7 +265,8 @@ export function createRefresher(options: Options): Refresher {
         running ?? start(partition, grantId, need, urgency).finally(() => starting.delete(grantId));
       if (!running) starting.set(grantId, begun);
       await begun;
-      const grant = grants.find(grantId);
+      // A thousand may wait for one refresh: they need not open the grant.
+      const grant = grants.findUnopened(grantId);
       if (grant?.refresh.status === 'claimed') await outcomeOf(grantId, grant.refresh.deadlineAt);
     },
 

@@ -229,6 +229,11 @@ export function createProviderRequests(
       await bus.request(deliverRefreshOutcome, target, delivery, { timeoutMs: exchangeTimeoutMs });
     },
 
+    prepare(provider) {
+      // Whoever gives it a refresh hears what became of this.
+      findWorker(provider).catch(() => undefined);
+    },
+
     async start({ claimId, deadlineAt, partition, grant }, client) {
       const { grantId, provider, registration, tokens } = grant;
       if (!tokens.refreshToken) return 'not-sent';

@@ -375,9 +375,9 @@ test('what the follower brings late does not bring back what has gone', async ()
       partition: 0,
       event: { metadata, sealed: Buffer.alloc(0) },
     });
-    projection.apply(entry(5, session));
+    projection.applyAppended(entry(5, session));
     assert.ok(projection.findSession(sessionId));
-    projection.apply(entry(9, ended));
+    projection.applyAppended(entry(9, ended));
     assert.is(projection.findSession(sessionId), null);
     projection.apply(entry(5, session));
     assert.is(projection.findSession(sessionId), null);
