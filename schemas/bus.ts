@@ -16,9 +16,9 @@ import {
   RefusedError,
 } from './failure.ts';
 import {
+  createHeldAnswers,
   firstHoldingMs,
   type HeldAnswers,
-  hold,
   nextHoldingMs,
   type Pending,
   pending,
@@ -230,7 +230,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
     find: (subject: string) => ServedOperation | undefined,
   ): () => Promise<void> {
     const answering = new Set<Promise<void>>();
-    const holding: HeldAnswers = new Map();
+    const holding = createHeldAnswers();
     const subscription = connection.subscribe(subject, {
       queue,
       callback: (error, message) => {
@@ -246,7 +246,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
     return async () => {
       await subscription.drain();
       await turns.taken();
-      for (const { release } of [...holding.values()]) release();
+      holding.release();
       await Promise.all(answering);
     };
   }
@@ -321,7 +321,7 @@ export function createBus({ connection, envelopes, onProblem }: BusOptions): Bus
       }
       if (!operation.holds) return outcome.then(succeed, fail);
       const request = `${subject} ${frame.id}`;
-      return hold(outcome, { request, receivedAt, leftMs: frame.left, holding, succeed, fail, say: respond });
+      return holding.hold(outcome, { request, receivedAt, leftMs: frame.left, succeed, fail, say: respond });
     } catch (error) {
       fail(error);
     }

@@ -26,9 +26,8 @@ export async function holdFor<T>(work: Promise<T>, limitMs: number = holdMs): Pr
 /** A handler that holds its answer is heard of after this time first, and again and again after the next. */
 export const firstHoldingMs = 400;
 export const nextHoldingMs = 500;
-
-/** What is held now, by the request that it answers. */
-export type HeldAnswers = Map<string, { release(): void; drop(): void }>;
+/** They are said together, up to this much later: each by itself would cost a turn of the socket. */
+const roundMs = 100;
 
 interface HeldAnswer {
   /** Of the request, the same for each of its attempts. */
@@ -36,45 +35,68 @@ interface HeldAnswer {
   readonly receivedAt: number;
   /** How long whoever asked still waits. */
   readonly leftMs: number;
-  readonly holding: HeldAnswers;
   readonly succeed: (outcome: unknown) => void;
   readonly fail: (error: unknown) => void;
   readonly say: (frame: string) => void;
 }
 
-/**
- * Resolves when it is answered, or the one who asked has gone or asks again: nobody hears the answer to an attempt that
- * was given up, and a worker that has too much to do must not say everything several times.
- */
-export function hold(
-  outcome: Promise<unknown>,
-  { request, receivedAt, leftMs, holding, succeed, fail, say }: HeldAnswer,
-): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  holding.get(request)?.drop();
-  let timer = setTimeout(sayHolding, Math.max(0, receivedAt + firstHoldingMs - performance.now()));
-  let answered = false;
-  function sayHolding() {
-    if (performance.now() - receivedAt > leftMs) return end();
-    say('{"holding":true}');
-    timer = setTimeout(sayHolding, nextHoldingMs);
+export interface HeldAnswers {
+  /**
+   * Resolves when it is answered, or the one who asked has gone or asks again: nobody hears the answer to an attempt that
+   * was given up, and a worker that has too much to do must not say everything several times.
+   */
+  hold(outcome: Promise<unknown>, answer: HeldAnswer): Promise<void>;
+  /** Answers `pending` to all of them. */
+  release(): void;
+}
+
+export function createHeldAnswers(): HeldAnswers {
+  const held = new Map<string, { dueAt: number; say(now: number): void; release(): void; drop(): void }>();
+  let rounds: NodeJS.Timeout | undefined;
+
+  function round(): void {
+    const now = performance.now();
+    for (const one of [...held.values()]) if (one.dueAt <= now) one.say(now);
+    if (held.size > 0) return;
+    clearInterval(rounds);
+    rounds = undefined;
   }
-  function end() {
-    answered = true;
-    clearTimeout(timer);
-    if (holding.get(request) === held) holding.delete(request);
-    resolve();
-  }
-  function finish(answer: () => void) {
-    if (answered) return;
-    answer();
-    end();
-  }
-  const held = { release: () => finish(() => succeed(pending)), drop: () => !answered && end() };
-  holding.set(request, held);
-  outcome.then(
-    (response) => finish(() => succeed(response)),
-    (error) => finish(() => fail(error)),
-  );
-  return promise;
+
+  return {
+    hold(outcome, { request, receivedAt, leftMs, succeed, fail, say }) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      held.get(request)?.drop();
+      let answered = false;
+      function end() {
+        answered = true;
+        if (held.get(request) === one) held.delete(request);
+        resolve();
+      }
+      function finish(answer: () => void) {
+        if (answered) return;
+        answer();
+        end();
+      }
+      const one = {
+        dueAt: receivedAt + firstHoldingMs,
+        say(now: number) {
+          if (now - receivedAt > leftMs) return end();
+          say('{"holding":true}');
+          one.dueAt = now + nextHoldingMs;
+        },
+        release: () => finish(() => succeed(pending)),
+        drop: end,
+      };
+      held.set(request, one);
+      rounds ??= setInterval(round, roundMs);
+      outcome.then(
+        (response) => finish(() => succeed(response)),
+        (error) => finish(() => fail(error)),
+      );
+      return promise;
+    },
+    release() {
+      for (const one of [...held.values()]) one.release();
+    },
+  };
 }
