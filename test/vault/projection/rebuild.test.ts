@@ -376,7 +376,14 @@ test('what the follower brings late does not bring back what has gone', async ()
       event: { metadata, sealed: Buffer.alloc(0) },
     });
     projection.applyAppended(entry(5, session));
-    assert.ok(projection.findSession(sessionId));
+    const known = projection.findSession(sessionId);
+    assert.ok(known);
+    projection.apply(entry(5, session));
+    assert.is(
+      projection.findSession(sessionId),
+      known,
+      'what was appended is not read from the file once more',
+    );
     projection.applyAppended(entry(9, ended));
     assert.is(projection.findSession(sessionId), null);
     projection.apply(entry(5, session));
