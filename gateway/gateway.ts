@@ -76,6 +76,8 @@ export interface GatewayOptions {
     readonly bodyBytes?: number;
     /** One message of a backend. */
     readonly messageBytes?: number;
+    /** One call may hold up the others on a stream that they share. */
+    readonly holdUpMs?: number;
   };
 }
 
@@ -132,6 +134,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     log,
     ...(limits.listMs === undefined ? {} : { listLimitMs: limits.listMs }),
     ...(limits.messageBytes === undefined ? {} : { maxMessageBytes: limits.messageBytes }),
+    ...(limits.holdUpMs === undefined ? {} : { maxHoldUpMs: limits.holdUpMs }),
     ...(limits.bodyBytes === undefined ? {} : { maxBodyBytes: limits.bodyBytes }),
   });
   options.followEndedSessions(guard.end);

@@ -69,6 +69,8 @@ export interface OpenOptions {
   readonly credentials: Credentials;
   readonly send: BackendFetch;
   readonly maxMessageBytes: number;
+  /** Milliseconds for which one call may hold up the others on a stream that they share. */
+  readonly maxHoldUpMs: number;
 }
 
 export interface BackendConnector {
@@ -78,15 +80,16 @@ export interface BackendConnector {
 export function createBackendConnector(options: {
   sockets: BackendSockets;
   maxMessageBytes?: number;
+  maxHoldUpMs?: number;
 }): BackendConnector {
-  const { sockets, maxMessageBytes = 64 * 1024 * 1024 } = options;
+  const { sockets, maxMessageBytes = 64 * 1024 * 1024, maxHoldUpMs = 5_000 } = options;
   /** Backends that answered the older handshake are not probed for the newer protocol each time. */
   const olderProtocol = new Set<string>();
 
   return {
     async open(backend, client, credentials) {
       const send = createBackendFetch(backend, sockets);
-      const open: OpenOptions = { backend, client, credentials, send, maxMessageBytes };
+      const open: OpenOptions = { backend, client, credentials, send, maxMessageBytes, maxHoldUpMs };
       if (backend.transport === 'sse') return await openSseConnection(open);
       const assumedOlder = olderProtocol.has(backend.name);
       if (!assumedOlder) {

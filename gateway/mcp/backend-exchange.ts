@@ -6,7 +6,7 @@ import { BackendAnswerError } from './backend.ts';
 import type { BackendResponse } from './backend-fetch.ts';
 import { findResult, type JsonObject, type NotificationMessage, type RequestId } from './json-rpc.ts';
 import { type ReceivedMessage, readMessages } from './message-stream.ts';
-import type { ResultPassage } from './message-text.ts';
+import type { FindPassage, ResultPassage } from './message-text.ts';
 import type { WaitLimit } from './wait-limit.ts';
 
 /** An HTTP status that says no, and no JSON-RPC with it. */
@@ -56,12 +56,15 @@ const restMs = 1_000;
  */
 export async function readResult(first: BackendResponse, options: ReadOptions): Promise<JsonObject> {
   const { id, maxMessageBytes, limit, onMessage, room, resume } = options;
-  const passage = passageOf(options);
+  const findPassage = passageOf(options);
   let response = first;
   let lastEventId: string | null = null;
   let retryMs = defaultRetryMs;
   for (;;) {
-    const messages = readMessages(response, { maxMessageBytes, passage: response.ok ? passage : null });
+    const messages = readMessages(response, {
+      maxMessageBytes,
+      findPassage: response.ok ? findPassage : null,
+    });
     try {
       for (;;) {
         const { value, done } = await messages.next();
@@ -92,9 +95,9 @@ export async function readResult(first: BackendResponse, options: ReadOptions): 
 }
 
 /** Each piece is a sign of life, and a client that is slow is no silence of the backend. */
-function passageOf({ id, largeResult, limit }: ReadOptions): ResultPassage | null {
+function passageOf({ id, largeResult, limit }: ReadOptions): FindPassage | null {
   if (largeResult === undefined) return null;
-  return {
+  const passage: ResultPassage = {
     id,
     form: largeResult.form,
     open() {
@@ -111,6 +114,8 @@ function passageOf({ id, largeResult, limit }: ReadOptions): ResultPassage | nul
       );
     },
   };
+  // Nothing else is answered here, so one that does not say its id before is taken for the one that is waited for.
+  return (named) => (named === null || named === id ? passage : null);
 }
 
 function readRest(messages: AsyncGenerator<ReceivedMessage>, limit: WaitLimit): void {

@@ -55,6 +55,7 @@ export function openEventStream(
   timer.unref();
   const stop = () => clearInterval(timer);
   res.once('close', stop);
+  const room = createRoom(res, maxUnreadMs);
   let inEvent = false;
   return {
     send(message) {
@@ -63,7 +64,7 @@ export function openEventStream(
       if (res.writableLength > maxUnreadBytes) res.destroy();
       return true;
     },
-    room: () => roomIn(res, maxUnreadMs),
+    room,
     openEvent() {
       inEvent = true;
       stop();
@@ -76,17 +77,23 @@ export function openEventStream(
   };
 }
 
-function roomIn(res: ServerResponse, maxUnreadMs: number): Promise<void> | null {
-  if (!res.writableNeedDrain || res.destroyed) return null;
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      res.off('drain', done).off('close', done);
-      resolve();
-    };
-    const timer = setTimeout(() => res.destroy(), maxUnreadMs);
-    res.once('drain', done).once('close', done);
-  });
+function createRoom(res: ServerResponse, maxUnreadMs: number): () => Promise<void> | null {
+  /** Asked for again meanwhile, by whoever writes on all the same. */
+  let waiting: Promise<void> | null = null;
+  return () => {
+    if (waiting !== null || !res.writableNeedDrain || res.destroyed) return waiting;
+    waiting = new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        res.off('drain', done).off('close', done);
+        waiting = null;
+        resolve();
+      };
+      const timer = setTimeout(() => res.destroy(), maxUnreadMs);
+      res.once('drain', done).once('close', done);
+    });
+    return waiting;
+  };
 }
 
 export function createClientExchange(options: {
@@ -139,10 +146,11 @@ export function createClientExchange(options: {
       if (isEvent) open().openEvent();
       else beginJson(res, headers);
       res.write(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":`);
+      const room = createRoom(res, longestUnreadMs);
       return {
         write(text) {
           if (!res.destroyed) res.write(text);
-          return roomIn(res, longestUnreadMs);
+          return room();
         },
         end() {
           passing = 'ended';

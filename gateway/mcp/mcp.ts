@@ -53,6 +53,7 @@ export interface McpOptions
   /** Whoever has not listed by then is not in the list. */
   readonly listLimitMs?: number;
   readonly maxMessageBytes?: number;
+  readonly maxHoldUpMs?: number;
   readonly pageSize?: number;
 }
 
@@ -71,6 +72,7 @@ export function createMcp(options: McpOptions): Mcp {
   const connector = createBackendConnector({
     sockets,
     ...(options.maxMessageBytes === undefined ? {} : { maxMessageBytes: options.maxMessageBytes }),
+    ...(options.maxHoldUpMs === undefined ? {} : { maxHoldUpMs: options.maxHoldUpMs }),
   });
   const pool = createConnectionPool({ connector });
   const health = createBackendHealth({ backends, settings: options.health, elapsed });

@@ -6,7 +6,7 @@ import { BackendAnswerError } from './backend.ts';
 import type { BackendResponse } from './backend-fetch.ts';
 import { createEventReader } from './event-stream.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
-import { createMessageText, heldLength, type MessageText, type ResultPassage } from './message-text.ts';
+import { createMessageText, type FindPassage, heldLength, type MessageText } from './message-text.ts';
 
 export interface ReceivedMessage {
   /** null: an event that only names a place to go on from. */
@@ -20,7 +20,7 @@ export interface ReceivedMessage {
 export interface MessageOptions {
   readonly maxMessageBytes: number;
   /** Takes the result of a request as it comes, where it is large. */
-  readonly passage?: ResultPassage | null;
+  readonly findPassage?: FindPassage | null;
   /** Where messages are posted, which servers of 2024-11-05 say in an event of its own. */
   readonly onEndpoint?: (place: string) => void;
 }
@@ -35,7 +35,7 @@ export function readMessages(
 
 async function* readDocument(
   response: BackendResponse,
-  { maxMessageBytes, passage = null }: MessageOptions,
+  { maxMessageBytes, findPassage = null }: MessageOptions,
 ): AsyncGenerator<ReceivedMessage> {
   const { bytes, isWhole } = await response.start(Math.min(heldLength, maxMessageBytes));
   if (isWhole) {
@@ -43,7 +43,7 @@ async function* readDocument(
     return;
   }
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  const text = createMessageText({ maxLength: maxMessageBytes, passage });
+  const text = createMessageText({ maxLength: maxMessageBytes, findPassage });
   await text.add(decoder.decode(bytes, { stream: true }));
   for await (const piece of response.pieces()) {
     const waiting = text.add(decoder.decode(piece, { stream: true }));
@@ -57,7 +57,7 @@ async function* readDocument(
 
 async function* readEvents(
   response: BackendResponse,
-  { maxMessageBytes, passage = null, onEndpoint }: MessageOptions,
+  { maxMessageBytes, findPassage = null, onEndpoint }: MessageOptions,
 ): AsyncGenerator<ReceivedMessage> {
   const reader = createEventReader();
   const decoder = new TextDecoder();
@@ -70,7 +70,10 @@ async function* readEvents(
       if (part.kind === 'retry') retryMs = part.afterMs;
       else if (part.kind === 'data') {
         const isMessage = part.type === messageType;
-        text ??= createMessageText({ maxLength: maxMessageBytes, passage: isMessage ? passage : null });
+        text ??= createMessageText({
+          maxLength: maxMessageBytes,
+          findPassage: isMessage ? findPassage : null,
+        });
         const waiting = text.add(part.text);
         if (waiting !== null) await waiting;
       } else {

@@ -4,8 +4,7 @@
  */
 import { BackendAnswerError } from './backend.ts';
 import type { RequestId } from './json-rpc.ts';
-import type { ResultForm } from './result-form.ts';
-import { createResultText, type ResultText } from './result-text.ts';
+import { createResultText, type ResultRecipient, type ResultText } from './result-text.ts';
 
 /** Takes a result as it comes: its text, without the message around it. */
 export interface ResultSink {
@@ -16,13 +15,13 @@ export interface ResultSink {
 }
 
 /** The way of a large result to the one who waits for it. */
-export interface ResultPassage {
-  /** Of the request, as the backend was sent it. */
-  readonly id: RequestId;
-  readonly form: ResultForm;
+export interface ResultPassage extends ResultRecipient {
   /** null: nobody can take it now, so it is held like any other. */
   open(): ResultSink | null;
 }
+
+/** The way of the result that begins now. `id`: as far as its message has said it; null: it is held like any other. */
+export type FindPassage = (id: RequestId | null) => ResultPassage | null;
 
 export interface MessageText {
   /** Settles when more can be added; null: at once. @throws BackendAnswerError */
@@ -40,10 +39,11 @@ export function createMessageText(options: {
   /** UTF-16 code units. */
   maxLength: number;
   /** null: it is held whatever it is. */
-  passage: ResultPassage | null;
+  findPassage: FindPassage | null;
 }): MessageText {
   const { maxLength } = options;
-  let { passage } = options;
+  let { findPassage } = options;
+  let passage: ResultPassage | null = null;
   let held: string[] = [];
   let length = 0;
   let result: ResultText | null = null;
@@ -51,7 +51,7 @@ export function createMessageText(options: {
   let sink: ResultSink | null = null;
 
   function hold(): null {
-    passage = null;
+    findPassage = null;
     result = null;
     begun = '';
     return null;
@@ -69,14 +69,18 @@ export function createMessageText(options: {
       if (length > maxLength) throw new BackendAnswerError('too-large');
       if (sink !== null) return pass(text);
       held.push(text);
-      if (length <= heldLength || passage === null) return null;
+      if (length <= heldLength || findPassage === null) return null;
       const unread = result === null ? held.join('') : text;
-      result ??= createResultText(passage.id, passage.form);
+      const find = findPassage;
+      result ??= createResultText((id) => {
+        passage = find(id);
+        return passage;
+      });
       const more = result.read(unread);
       if (more === null) return hold();
       begun += more;
       if (!result.hasBegun()) return null;
-      sink = passage.open();
+      sink = passage!.open();
       if (sink === null) return hold();
       held = [];
       return sink.write(begun);

@@ -3,8 +3,15 @@
  * goes on is the result of one request in the form of the client's protocol version, member by member as the backend
  * wrote it. Everything is checked on the way, so text that is no JSON, or no such message, is noticed where it stops to be.
  */
-import type { RequestId } from './json-rpc.ts';
+import { isRequestId, type RequestId } from './json-rpc.ts';
 import type { ResultForm } from './result-form.ts';
+
+/** The one for whom a result is. */
+export interface ResultRecipient {
+  /** Of the request, as the backend was sent it. */
+  readonly id: RequestId;
+  readonly form: ResultForm;
+}
 
 export interface ResultText {
   /**
@@ -37,7 +44,11 @@ const backslash = 0x5c;
 const space = 0x20;
 const simpleEscapes = '"\\/bfnrt';
 
-export function createResultText(id: RequestId, { defaults, omitsComplete }: ResultForm): ResultText {
+/**
+ * `find`: for whom the result is that begins now, by the id of its message where that came before it (some servers write
+ * it last: then null); null: it has to be seen whole.
+ */
+export function createResultText(find: (id: RequestId | null) => ResultRecipient | null): ResultText {
   /** Of what is open: whether it is an object. */
   const open: boolean[] = [];
   let expected: Expected = 'value';
@@ -48,7 +59,10 @@ export function createResultText(id: RequestId, { defaults, omitsComplete }: Res
   let member = '';
   let resultMember = '';
   let state: 'before' | 'in' | 'after' = 'before';
+  let id: RequestId | null = null;
+  let recipient: ResultRecipient | null = null;
   let isOfRequest = false;
+  let form: ResultForm = { defaults: {}, omitsComplete: false };
   const seen = new Set<string>();
   let isEmpty = true;
   /** A token that goes on in the next piece. */
@@ -176,7 +190,7 @@ export function createResultText(id: RequestId, { defaults, omitsComplete }: Res
     expected = 'colon';
     if (open.length === 2) {
       resultMember = key;
-      if (Object.hasOwn(defaults, key)) seen.add(key);
+      if (Object.hasOwn(form.defaults, key)) seen.add(key);
       if (ofQuestions.includes(key)) fail();
       return;
     }
@@ -223,6 +237,13 @@ export function createResultText(id: RequestId, { defaults, omitsComplete }: Res
   /** The message itself, or the result in it. */
   function openResult(): void {
     if (open.length === 1) {
+      recipient = find(id);
+      if (recipient === null) {
+        fail();
+        return;
+      }
+      form = recipient.form;
+      isOfRequest = id !== null;
       state = 'in';
       out += '{';
     }
@@ -234,7 +255,7 @@ export function createResultText(id: RequestId, { defaults, omitsComplete }: Res
     open.pop();
     at += 1;
     if (endsResult) {
-      for (const [key, value] of Object.entries(defaults))
+      for (const [key, value] of Object.entries(form.defaults))
         if (!seen.has(key)) addMember(key, JSON.stringify(value));
       out += '}';
       state = 'after';
@@ -245,9 +266,14 @@ export function createResultText(id: RequestId, { defaults, omitsComplete }: Res
   function readId(isText: boolean): void {
     const start = at;
     if (isText ? readString() === null : !skipScalar()) return;
-    isOfRequest = JSON.parse(text.slice(start, at)) === id;
-    if (isOfRequest) endValue();
-    else fail();
+    const value: unknown = JSON.parse(text.slice(start, at));
+    if (!isRequestId(value) || (recipient !== null && value !== recipient.id)) {
+      fail();
+      return;
+    }
+    id = value;
+    isOfRequest = recipient !== null;
+    endValue();
   }
 
   function readResultValue(begins: string, isNested: boolean): void {
@@ -270,7 +296,7 @@ export function createResultText(id: RequestId, { defaults, omitsComplete }: Res
     const value = readString();
     if (value === null) return;
     if (value === 'input_required') fail();
-    if (!(omitsComplete && value === 'complete')) addMember(resultMember, JSON.stringify(value));
+    if (!(form.omitsComplete && value === 'complete')) addMember(resultMember, JSON.stringify(value));
     endValue();
   }
 

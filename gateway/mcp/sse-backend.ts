@@ -9,14 +9,15 @@ import { BackendHttpError, type ExchangeEvents } from './backend-exchange.ts';
 import { BackendCutOffError, type Credentials } from './backend-fetch.ts';
 import { findResult, isObject, isRequestId, type JsonObject, type RequestId } from './json-rpc.ts';
 import { readMessages } from './message-stream.ts';
+import type { FindPassage } from './message-text.ts';
 import { BackendSessionLostError } from './older-backend.ts';
 import { sseVersions, withoutEnvelope } from './protocol.ts';
 import { hearServer } from './server-messages.ts';
-import { createWaitLimit, type WaitLimit } from './wait-limit.ts';
+import { createSharedStream, type StreamUser } from './shared-stream.ts';
+import { createWaitLimit } from './wait-limit.ts';
 
-interface Call {
+interface Call extends StreamUser {
   readonly events: ExchangeEvents;
-  readonly limit: WaitLimit;
   readonly progressToken: unknown;
   readonly answer: PromiseWithResolvers<JsonObject>;
 }
@@ -27,6 +28,9 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
   const { backend, client, send, maxMessageBytes } = options;
   /** In the order in which they were made. */
   const calls = new Map<RequestId, Call>();
+  /** What the backend may still answer, also where nobody waits for it any more. */
+  const unanswered = new Set<RequestId>();
+  const shared = createSharedStream(options.maxHoldUpMs);
   const listeners = new Set<Listening>();
   const endpoint = Promise.withResolvers<string>();
   const closing = new AbortController();
@@ -44,10 +48,11 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
       response.cancel();
       throw new BackendHttpError(response.status);
     }
-    for await (const { message } of readMessages(response, { maxMessageBytes, onEndpoint })) {
-      const waiting = (message && receive(message)?.events.room?.()) ?? null;
-      // The stream is that of one person, and what else comes by it waits for the same client.
-      if (waiting !== null) await Promise.all([...calls.values()].map(({ limit }) => limit.during(waiting)));
+    for await (const { message } of readMessages(response, { maxMessageBytes, findPassage, onEndpoint })) {
+      const call = message === null ? undefined : receive(message);
+      const room = call?.events.room?.() ?? null;
+      const waiting = call === undefined || room === null ? null : shared.waitFor(call, room);
+      if (waiting !== null) await waiting;
     }
     throw new BackendCutOffError({ cause: new Error('the stream has ended') });
   }
@@ -57,6 +62,36 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
     if (url?.origin !== backend.url.origin) throw new BackendRedirectedError(backend.name);
     endpoint.resolve(`${url.pathname}${url.search}`);
   }
+
+  /** A result that does not say first whose it is can be that of the only request that is not answered yet. */
+  const findPassage: FindPassage = (named) => {
+    const [only] = unanswered.size === 1 ? unanswered : [];
+    const id = named ?? only;
+    const call = id === undefined ? undefined : calls.get(id);
+    const large = call?.events.largeResult;
+    if (id === undefined || call === undefined || large === undefined) return null;
+    return {
+      id,
+      form: large.form,
+      open() {
+        const sink = large.open();
+        return (
+          sink && {
+            write(text) {
+              for (const { limit } of calls.values()) limit.renew();
+              const room = sink.write(text);
+              return room && shared.waitFor(call, room);
+            },
+            end() {
+              sink.end();
+              unanswered.delete(id);
+              call.answer.resolve({});
+            },
+          }
+        );
+      },
+    };
+  };
 
   /** @returns the call that goes on with it */
   function receive(message: JsonObject): Call | undefined {
@@ -77,6 +112,7 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
 
   function settle(id: RequestId, message: JsonObject): void {
     const answer = calls.get(id)?.answer;
+    unanswered.delete(id);
     try {
       const result = findResult(message, id);
       if (result === null) answer?.reject(new BackendAnswerError('not-json-rpc'));
@@ -134,7 +170,10 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
     using limit = createWaitLimit(events.timeoutMs, events.signal);
     const answer = Promise.withResolvers<JsonObject>();
     limit.signal.addEventListener('abort', () => answer.reject(limit.signal.reason), { once: true });
-    calls.set(id, { events, limit, progressToken: progressTokenOf(message.params), answer });
+    const call: Call = { events, limit, progressToken: progressTokenOf(message.params), answer };
+    calls.set(id, call);
+    unanswered.add(id);
+    shared.join(call);
     // The result may come before it is said that the message has arrived.
     post({ id, ...message }, credentials, limit.signal).catch(answer.reject);
     try {
@@ -145,6 +184,7 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
       throw error;
     } finally {
       calls.delete(id);
+      shared.leave(call);
     }
   }
 

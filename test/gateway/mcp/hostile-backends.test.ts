@@ -98,6 +98,30 @@ test('a message that is too large is left in the middle, in one piece as in a st
   }
 });
 
+test('what is held until it is whole has the limit too: notifications, questions, errors', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'b', url: backend.url }],
+    limits: { messageBytes: 200_000 },
+  });
+  const message = 'x'.repeat(300_000);
+  for (const kind of clientKinds) {
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    for (const tooLarge of [
+      () => ({ method: 'notifications/message', params: { level: 'info', data: message } }),
+      () => ({ id: 'asked', method: 'sampling/createMessage', params: { systemPrompt: message } }),
+      (id: unknown) => ({ id, error: { code: -32_050, message } }),
+    ]) {
+      onCall(backend, (res, id) => {
+        events(res).write(`data: ${JSON.stringify({ jsonrpc: '2.0', ...tooLarge(id) })}\n\n`);
+      });
+      assert.match(textOf(await client.callTool({ name: 'b_whoami' })), /larger than this gateway passes on/);
+    }
+    backend.intercept = () => false;
+    assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'nothing');
+  }
+});
+
 test('a backend may be silent for its time limit, and each message begins that anew', async () => {
   await using backend = await startTestBackend();
   await using gateway = await startTestGateway({

@@ -15,7 +15,7 @@ const seed = 20_261_126;
 
 /** null: it is not the result, or cannot be told to be. */
 function readAll(pieces: readonly string[], form: ResultForm): string | null {
-  const result = createResultText(id, form);
+  const result = createResultText((named) => (named === null || named === id ? { id, form } : null));
   let out = '';
   for (const piece of pieces) {
     const more = result.read(piece);
@@ -154,8 +154,26 @@ test('an error that is null, as some servers send it, is none, and nested member
   assert.equal(JSON.parse(readAll([text], forms[0]!)!), result);
 });
 
+test('whose the result is, is asked when it begins, with the id that was said before it', () => {
+  const asked: unknown[] = [];
+  const read = (text: string) => {
+    const result = createResultText((named) => {
+      asked.push(named);
+      return named === 8 ? null : { id, form: forms[0]! };
+    });
+    return [result.read(text), result.isWhole()];
+  };
+  assert.equal(read('{"id":7,"result":{}}'), ['{}', true]);
+  assert.equal(read('{"result":{},"id":7}'), ['{}', true]);
+  assert.equal(read('{"result":{}}'), ['{}', false]);
+  assert.equal(read('{"id":8,"result":{}}'), [null, false]);
+  assert.equal(read('{"id":7,"result":{},"id":8}')[0], null);
+  assert.equal(read('{"id":null,"result":{}}')[0], null);
+  assert.equal(asked, [7, null, null, 8, 7]);
+});
+
 test('a result of any size needs no more than the piece that is read', () => {
-  const result = createResultText(id, forms[1]!);
+  const result = createResultText(() => ({ id, form: forms[1]! }));
   const piece = 'x'.repeat(64 * 1024);
   assert.is(result.read('{"result":{"text":"'), '{"text":"');
   assert.ok(result.hasBegun());
