@@ -4,7 +4,7 @@
  * is passed on as it is: no schema is applied here.
  */
 import { type Backend, BackendAnswerError } from './backend.ts';
-import { BackendHttpError, type ExchangeEvents } from './backend-exchange.ts';
+import { BackendHttpError, type BackendPlace, type ExchangeEvents } from './backend-exchange.ts';
 import {
   type BackendFetch,
   type BackendSockets,
@@ -55,6 +55,15 @@ export interface BackendConnection {
    * @throws BackendSessionLostError, BackendTimeoutError, BackendHttpError, BackendAnswerError
    */
   request(request: BackendRequest, credentials: Credentials): Promise<JsonObject>;
+  /**
+   * The rest of an answer of which the beginning came here or elsewhere; absent: the protocol does not know of it.
+   * @throws as `request`
+   */
+  resume?(
+    place: BackendPlace,
+    events: ExchangeEvents & Pick<BackendRequest, 'signal' | 'timeoutMs'>,
+    credentials: Credentials,
+  ): Promise<JsonObject>;
   /** Only servers of the older protocol are told anything. */
   notify(notification: NotificationMessage, credentials: Credentials): Promise<void>;
   /** Until the stream ends. Resolves with false if the backend offers none. */

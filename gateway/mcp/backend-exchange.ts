@@ -21,8 +21,22 @@ export class BackendHttpError extends Error {
   }
 }
 
+/** A place in the answer of a backend from which it can be asked to go on. */
+export interface BackendPlace {
+  /** Of the request, as the backend was sent it. */
+  readonly id: RequestId;
+  readonly eventId: string;
+  /** The headers of the session at the backend. */
+  readonly session: Readonly<Record<string, string>>;
+}
+
 /** Who hears what the backend says before its result. */
 export interface ExchangeEvents {
+  /**
+   * The message that is heard next has this place. `isAlone`: no message comes with it. True: whoever hears it can come
+   * back for the rest, so that the backend is not to stop when nobody reads.
+   */
+  readonly onPlace?: ((place: BackendPlace, isAlone: boolean, retryMs: number | null) => boolean) | undefined;
   readonly onNotification?: ((notification: NotificationMessage) => void) | undefined;
   /** Settles when more can be heard: until then nothing more is read of the backend. null: at once. */
   readonly room?: (() => Promise<void> | null) | undefined;
@@ -38,6 +52,7 @@ export interface ReadOptions {
   readonly limit: WaitLimit;
   /** Everything that is not the result. */
   readonly onMessage: (message: JsonObject) => void;
+  readonly onEventId?: (eventId: string, isAlone: boolean, retryMs: number | null) => void;
   readonly room: ExchangeEvents['room'];
   readonly largeResult: ExchangeEvents['largeResult'];
   /** Where a stream that ended too early goes on; absent: nowhere. */
@@ -73,6 +88,7 @@ export async function readResult(first: BackendResponse, options: ReadOptions): 
         lastEventId = value.eventId ?? lastEventId;
         retryMs = value.retryMs ?? retryMs;
         if (value.passedOn) return {};
+        if (value.eventId !== null) options.onEventId?.(value.eventId, value.message === null, value.retryMs);
         if (value.message === null) continue;
         const result = findResult(value.message, id, response.status);
         if (result !== null) return result;

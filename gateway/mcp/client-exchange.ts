@@ -14,10 +14,18 @@ export interface MessageSink {
   send(message: JsonObject): boolean;
   /** Settles when whoever reads has made room for more; null: there is room. */
   room(): Promise<void> | null;
+  /** The client has an id with which it can come back for what it has not read. */
+  canBeResumed?(): boolean;
 }
 
 export interface ClientExchange extends MessageSink, Disposable {
   notify(notification: NotificationMessage): void;
+  canBeResumed(): boolean;
+  /**
+   * The next message has this id (MCP 2025-11-25, resumability). `isAlone`: there is none yet, and a client that knows
+   * of such events is told the id at once, and when to come back if the stream ends. False: the client is not told.
+   */
+  place(eventId: string, isAlone: boolean, retryMs: number | null): boolean;
   /**
    * The result goes out as it comes. Until it has ended nothing else does: any other end of the exchange breaks the
    * connection off, so that nobody takes a part for the whole. null: nobody reads any more.
@@ -30,6 +38,10 @@ export interface ClientExchange extends MessageSink, Disposable {
 }
 
 export interface EventStream extends MessageSink, Disposable {
+  /** Of the next message. */
+  nextId(eventId: string): void;
+  /** An event with an id and no message. */
+  prime(eventId: string, retryMs: number | null): void;
   /** The last event begins, and what is written from now on is the data of it. */
   openEvent(): void;
 }
@@ -57,10 +69,19 @@ export function openEventStream(
   res.once('close', stop);
   const room = createRoom(res, maxUnreadMs);
   let inEvent = false;
+  let id = '';
   return {
+    nextId(eventId) {
+      id = `id: ${eventId}\n`;
+    },
+    prime(eventId, retryMs) {
+      if (inEvent || res.destroyed || res.writableEnded) return;
+      res.write(`id: ${eventId}\n${retryMs === null ? '' : `retry: ${retryMs}\n`}data: \n\n`);
+    },
     send(message) {
       if (inEvent || res.destroyed || res.writableEnded) return false;
-      res.write(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
+      res.write(`event: message\n${id}data: ${JSON.stringify(message)}\n\n`);
+      id = '';
       if (res.writableLength > maxUnreadBytes) res.destroy();
       return true;
     },
@@ -105,8 +126,11 @@ export function createClientExchange(options: {
    * servers before 2026-07-28.
    */
   statusOf: ((error: JsonRpcError) => number) | null;
+  /** The client knows of events with an id and no message (2025-11-25). */
+  knowsPriming?: boolean;
 }): ClientExchange {
-  const { res, id, headers = {}, statusOf } = options;
+  const { res, id, headers = {}, statusOf, knowsPriming = false } = options;
+  let hasId = false;
   let stream: EventStream | null = null;
   let passing: 'not' | 'begun' | 'ended' = 'not';
   const open = () => {
@@ -135,6 +159,14 @@ export function createClientExchange(options: {
   return {
     send: (message) => !res.destroyed && open().send(message),
     room: () => stream?.room() ?? null,
+    canBeResumed: () => hasId,
+    place(eventId, isAlone, retryMs) {
+      if (res.destroyed || (isAlone && !knowsPriming)) return false;
+      hasId = true;
+      if (isAlone) open().prime(eventId, retryMs);
+      else open().nextId(eventId);
+      return true;
+    },
     notify: (notification) => {
       if (!res.destroyed) open().send({ jsonrpc: '2.0', ...notification });
     },

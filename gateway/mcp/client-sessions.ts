@@ -7,6 +7,10 @@ import { LRUCache } from 'lru-cache';
 import type { MessageSink } from './client-exchange.ts';
 import { createRpcError, isObject, type JsonObject, JsonRpcError, rpcCodes } from './json-rpc.ts';
 import type { ClientProfile } from './protocol.ts';
+import { isGone } from './running-requests.ts';
+
+/** How long an answer is taken of a client that has gone away and can come back. */
+const leftMs = 10 * 60_000;
 
 export interface ClientSession {
   readonly id: string;
@@ -73,7 +77,13 @@ export function createClientSessions(options: {
         asked += 1;
         const requestId = `${bootId}.${asked}`;
         const answer = Promise.withResolvers<JsonObject>();
+        let timer: NodeJS.Timeout | undefined;
         const giveUp = () => {
+          if (isGone(signal.reason) && sink.canBeResumed?.()) {
+            timer = setTimeout(() => answer.reject(signal.reason), leftMs);
+            timer.unref();
+            return;
+          }
           sink.send({
             jsonrpc: '2.0',
             method: 'notifications/cancelled',
@@ -88,6 +98,7 @@ export function createClientSessions(options: {
           signal.addEventListener('abort', giveUp, { once: true });
           return await answer.promise;
         } finally {
+          clearTimeout(timer);
           signal.removeEventListener('abort', giveUp);
           waiting.delete(requestId);
         }

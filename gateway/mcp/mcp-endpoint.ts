@@ -14,8 +14,9 @@ import { refusalOf } from '../identity/challenge.ts';
 import type { Identities } from '../identity/identity.ts';
 import type { SessionGuard } from '../identity/session-guard.ts';
 import type { Caller } from './caller.ts';
-import type { ClientSessions } from './client-sessions.ts';
+import type { ClientSession, ClientSessions } from './client-sessions.ts';
 import type { ConnectionPool } from './connection-pool.ts';
+import type { EventIds } from './event-ids.ts';
 import { findNotification, findRequest, isObject, type JsonObject, rpcCodes } from './json-rpc.ts';
 import { createMessageRoutes } from './message-route.ts';
 import type { NewerClients } from './newer-clients.ts';
@@ -45,6 +46,7 @@ export interface McpEndpointOptions {
   readonly admit: SessionGuard['admit'];
   readonly identities: Identities;
   readonly sessionIds: SessionIds;
+  readonly eventIds: EventIds;
   readonly sessions: ClientSessions;
   readonly shared: SharedSessions;
   readonly running: RunningRequests;
@@ -63,6 +65,10 @@ const sessionHeaderMissing = {
   code: rpcCodes.refused,
   message: 'Bad Request: Mcp-Session-Id header is required',
 };
+const eventUnknown = {
+  code: rpcCodes.refused,
+  message: 'Bad Request: Last-Event-ID is of no event of this session',
+};
 const sessionUnknown = { code: rpcCodes.sessionNotFound, message: 'Session not found' };
 const notAcceptable = {
   code: rpcCodes.refused,
@@ -71,7 +77,7 @@ const notAcceptable = {
 
 export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   const { mcpUrl, realm, verifier, identities, sessionIds, sessions, shared, running, router, log } = options;
-  const { newerClients, olderClients } = options;
+  const { newerClients, olderClients, eventIds } = options;
   const maxBodyBytes = options.maxBodyBytes ?? 4 * 1024 * 1024;
   const routeOf = createMessageRoutes();
 
@@ -226,6 +232,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
       clientId: token.clientId,
       session,
       headers: begun === null ? {} : { 'mcp-session-id': owner },
+      version: headerOf(req, 'mcp-protocol-version'),
       signal: request.signal,
       res,
     });
@@ -247,6 +254,8 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
     const session = await findSession(req, res, token);
     if (session === null || !isVersionKnown(req, res)) return;
     const find = (need: Need) => findCaller(req, token, session.id, session.client, need);
+    const lastEventId = headerOf(req, 'last-event-id');
+    if (lastEventId !== null) return await resume(req, res, token, session, lastEventId, find);
     await find(nothing);
     using request = running.begin(session.id, null, res);
     await olderClients.stream({
@@ -254,6 +263,28 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
       owner: session.id,
       renew: ({ strategy }) => find({ providers: strategy.providers, isOfOneBackend: true }),
       validMs: validMs(token),
+      signal: request.signal,
+      res,
+    });
+  }
+
+  async function resume(
+    req: IncomingMessage,
+    res: ServerResponse,
+    token: AccessToken,
+    session: ClientSession,
+    lastEventId: string,
+    find: (need: Need) => Promise<Caller>,
+  ): Promise<void> {
+    const place = eventIds.open(lastEventId, session.id);
+    const backend = place === null ? null : router.findBackend(place.backend);
+    const caller = await find({ providers: backend?.strategy.providers ?? [], isOfOneBackend: true });
+    if (place === null || backend === null) return sendJsonRpcError(res, 400, eventUnknown);
+    shared.leave(session.id, place.requestId);
+    using request = running.begin(session.id, place.requestId, res);
+    await olderClients.resume({
+      ...{ caller, clientId: token.clientId, session, place, backend },
+      version: headerOf(req, 'mcp-protocol-version'),
       signal: request.signal,
       res,
     });

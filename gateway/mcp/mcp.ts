@@ -10,6 +10,7 @@ import { createCapabilityLists, listKinds } from './capability-lists.ts';
 import { createChangeListeners } from './change-listeners.ts';
 import { createClientSessions, type SessionStore } from './client-sessions.ts';
 import { createConnectionPool } from './connection-pool.ts';
+import { createEventIds } from './event-ids.ts';
 import { createHealthProbes, type ProbeSettings } from './health-probes.ts';
 import { createHeldCalls } from './held-calls.ts';
 import { createMcpEndpoint, type McpEndpoint, type McpEndpointOptions } from './mcp-endpoint.ts';
@@ -101,11 +102,13 @@ export function createMcp(options: McpOptions): Mcp {
     for (const capability of ['tools', 'prompts', 'resources']) listeners.changed(backend, capability);
   });
   const held = createHeldCalls({ bootId });
+  const eventIds = createEventIds({ keys: sessionIdKeys });
   const relay = createRequestRelay({
     calls,
     held,
     peers,
     states: createRequestStates({ keys: sessionIdKeys, now }),
+    eventIds,
     onChange: (backend, owner, notification) => listeners.heard(backend, owner, notification),
     lists,
   });
@@ -127,6 +130,7 @@ export function createMcp(options: McpOptions): Mcp {
   const endpoint = createMcpEndpoint({
     ...options,
     sessionIds: createSessionIds({ keys: sessionIdKeys, now }),
+    eventIds,
     sessions,
     shared,
     running,

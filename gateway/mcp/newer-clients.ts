@@ -116,6 +116,7 @@ export function createNewerClients(options: {
             caller,
             clientId,
             session: null,
+            requestId: null,
             exchange,
             paramHeaders,
             signal,

@@ -2,13 +2,15 @@
  * Backends of the versions before 2026-07-28: an `initialize` handshake, a session that the server may name, requests
  * of the server in the middle of a call, and one stream beside the calls (MCP 2025-11-25, streamable HTTP).
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { BackendAnswerError } from './backend.ts';
 import type { BackendConnection, Listening, OpenOptions } from './backend-connection.ts';
-import { BackendHttpError, type ExchangeEvents, readResult } from './backend-exchange.ts';
+import { BackendHttpError, type BackendPlace, type ExchangeEvents, readResult } from './backend-exchange.ts';
 import type { BackendResponse, Credentials } from './backend-fetch.ts';
 import { type JsonObject, JsonRpcError, type RequestId } from './json-rpc.ts';
 import { readMessages } from './message-stream.ts';
 import { backendVersions, withoutEnvelope } from './protocol.ts';
+import { isGone } from './running-requests.ts';
 import { hearServer } from './server-messages.ts';
 import { createWaitLimit, type WaitLimit } from './wait-limit.ts';
 
@@ -26,14 +28,24 @@ export class BackendSessionLostError extends Error {
 }
 
 const closeLimitMs = 2_000;
+/** A backend may not have noticed yet that the stream is read by nobody any more. */
+const [conflictPauseMs, maxConflicts] = [200, 10];
+type SessionHeaders = BackendPlace['session'];
 
 export async function openOlderConnection(options: OpenOptions): Promise<BackendConnection> {
   const { backend, client, send, maxMessageBytes } = options;
-  let session: Readonly<Record<string, string>> = {};
+  let ownSession: SessionHeaders = {};
   let latest = options.credentials;
   let nextId = 1;
+  /** Answers for the rest of which a client may come back. */
+  const left = new Set<string>();
 
-  function post(body: JsonObject, credentials: Credentials, signal: AbortSignal): Promise<BackendResponse> {
+  function post(
+    body: JsonObject,
+    credentials: Credentials,
+    signal: AbortSignal,
+    session = ownSession,
+  ): Promise<BackendResponse> {
     latest = credentials;
     return send(
       {
@@ -50,15 +62,15 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     );
   }
 
-  async function tell(body: JsonObject, credentials: Credentials): Promise<void> {
+  async function tell(body: JsonObject, credentials: Credentials, session = ownSession): Promise<void> {
     using limit = createWaitLimit(backend.timeoutMs, null);
-    const response = await post(body, credentials, limit.signal);
+    const response = await post(body, credentials, limit.signal, session);
     response.cancel();
   }
 
   /** What is not told is what the backend would not hear either. */
-  const tellInPassing = (body: JsonObject, credentials: Credentials): void => {
-    tell(body, credentials).catch(() => {});
+  const tellInPassing = (body: JsonObject, credentials: Credentials, session?: SessionHeaders): void => {
+    tell(body, credentials, session).catch(() => {});
   };
 
   const hear = (
@@ -66,9 +78,16 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     events: ExchangeEvents,
     credentials: Credentials,
     limit: WaitLimit | null,
-  ): void => hearServer(message, { events, limit, tell: (body) => tellInPassing(body, credentials) });
+    session?: SessionHeaders,
+  ): void =>
+    hearServer(message, { events, limit, tell: (body) => tellInPassing(body, credentials, session) });
 
-  const openStream = (credentials: Credentials, signal: AbortSignal, lastEventId?: string) =>
+  const openStream = (
+    credentials: Credentials,
+    signal: AbortSignal,
+    lastEventId?: string,
+    session = ownSession,
+  ) =>
     send(
       {
         method: 'GET',
@@ -89,24 +108,66 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     onResponse: (response: BackendResponse) => void = () => {},
   ): Promise<JsonObject> {
     const id: RequestId = nextId++;
+    return await follow(
+      { id, session: () => ownSession, mayCancel: message.method !== 'initialize' },
+      events,
+      credentials,
+      async (signal) => {
+        const response = await post({ id, ...message }, credentials, signal);
+        onResponse(response);
+        return response;
+      },
+    );
+  }
+
+  /** Reads the answer to a request to its end, wherever it begins. */
+  async function follow(
+    { id, session, mayCancel }: { id: RequestId; session: () => SessionHeaders; mayCancel: boolean },
+    events: ExchangeEvents & { signal: AbortSignal | null; timeoutMs: number },
+    credentials: Credentials,
+    open: (signal: AbortSignal) => Promise<BackendResponse>,
+    isRest = false,
+  ): Promise<JsonObject> {
     using limit = createWaitLimit(events.timeoutMs, events.signal);
+    let hasPlace = isRest;
     try {
-      const response = await post({ id, ...message }, credentials, limit.signal);
-      onResponse(response);
-      return await readResult(response, {
+      return await readResult(await open(limit.signal), {
         id,
         maxMessageBytes,
         limit,
         room: events.room,
         largeResult: events.largeResult,
-        onMessage: (other) => hear(other, events, credentials, limit),
-        resume: (lastEventId) => openStream(credentials, limit.signal, lastEventId),
+        onEventId(eventId, isAlone, retryMs) {
+          if (events.onPlace?.({ id, eventId, session: session() }, isAlone, retryMs)) hasPlace = true;
+        },
+        onMessage: (other) => hear(other, events, credentials, limit, session()),
+        resume: (lastEventId) => openStream(credentials, limit.signal, lastEventId, session()),
       });
     } catch (error) {
       if (!limit.signal.aborted) throw error;
-      if (message.method !== 'initialize')
-        tellInPassing({ method: 'notifications/cancelled', params: { requestId: id } }, credentials);
-      throw limit.signal.reason;
+      const { reason } = limit.signal;
+      if (hasPlace && isGone(reason)) left.add(nameOf(id, session()));
+      else if (mayCancel)
+        tellInPassing(
+          { method: 'notifications/cancelled', params: { requestId: id } },
+          credentials,
+          session(),
+        );
+      throw reason;
+    }
+  }
+
+  /** As soon as the backend has noticed that nobody reads it any more. */
+  async function openRest(
+    { eventId, session }: BackendPlace,
+    credentials: Credentials,
+    signal: AbortSignal,
+  ): Promise<BackendResponse> {
+    for (let conflicts = 0; ; conflicts += 1) {
+      const response = await openStream(credentials, signal, eventId, session);
+      if (response.status !== 409 || conflicts === maxConflicts) return response;
+      response.cancel();
+      await pause(conflictPauseMs, undefined, { signal });
     }
   }
 
@@ -123,13 +184,13 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     latest,
     (response) => {
       const id = response.header('mcp-session-id');
-      if (id !== null) session = { 'mcp-session-id': id };
+      if (id !== null) ownSession = { 'mcp-session-id': id };
     },
   );
   const { protocolVersion, capabilities } = initialized;
   if (typeof protocolVersion !== 'string' || !backendVersions.includes(protocolVersion))
     throw new BackendAnswerError('not-json-rpc');
-  session = { ...session, 'mcp-protocol-version': protocolVersion };
+  ownSession = { ...ownSession, 'mcp-protocol-version': protocolVersion };
   await tell({ method: 'notifications/initialized' }, latest);
 
   return {
@@ -143,6 +204,18 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
       } catch (error) {
         throw sessionLoss(error) ?? error;
       }
+    },
+    async resume(place, events, credentials) {
+      const { id, session } = place;
+      const result = await follow(
+        { id, session: () => session, mayCancel: true },
+        events,
+        credentials,
+        (signal) => openRest(place, credentials, signal),
+        true,
+      );
+      left.delete(nameOf(id, session));
+      return result;
     },
     notify: (notification, credentials) => tell({ ...notification }, credentials),
     async listen(listening: Listening, credentials) {
@@ -159,10 +232,11 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
       return true;
     },
     async close() {
-      if (session['mcp-session-id'] === undefined) return;
+      // What is left in it could not be fetched any more.
+      if (ownSession['mcp-session-id'] === undefined || left.size > 0) return;
       using limit = createWaitLimit(closeLimitMs, null);
       try {
-        const response = await send({ method: 'DELETE', headers: session, signal: limit.signal }, latest);
+        const response = await send({ method: 'DELETE', headers: ownSession, signal: limit.signal }, latest);
         response.cancel();
       } catch {
         // It ends there by itself.
@@ -170,6 +244,8 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     },
   };
 }
+
+const nameOf = (id: RequestId, session: SessionHeaders) => JSON.stringify([session['mcp-session-id'], id]);
 
 /** 404 by the specification; 400 by servers that answer so. Either way the request was not worked on. */
 function sessionLoss(error: unknown): BackendSessionLostError | null {

@@ -6,14 +6,16 @@ import type { ServerResponse } from 'node:http';
 import type { Backend } from './backend.ts';
 import type { Caller } from './caller.ts';
 import type { ChangeListeners } from './change-listeners.ts';
-import { createClientExchange, openEventStream } from './client-exchange.ts';
+import { type ClientExchange, createClientExchange, openEventStream } from './client-exchange.ts';
 import type { ClientSession } from './client-sessions.ts';
 import type { ConnectionPool } from './connection-pool.ts';
+import type { CallPlace } from './event-ids.ts';
 import {
   createRpcError,
   type JsonObject,
   JsonRpcError,
   type NotificationMessage,
+  type RequestId,
   type RequestMessage,
   rpcCodes,
 } from './json-rpc.ts';
@@ -27,8 +29,15 @@ export interface OlderRequest {
   readonly session: ClientSession;
   /** Of a new session. */
   readonly headers: Readonly<Record<string, string>>;
+  /** As the client says with the request; null: it does not. */
+  readonly version: string | null;
   readonly signal: AbortSignal;
   readonly res: ServerResponse;
+}
+
+export interface ResumedRequest extends Omit<OlderRequest, 'message' | 'headers'> {
+  readonly place: CallPlace;
+  readonly backend: Backend;
 }
 
 export interface OlderStream {
@@ -43,6 +52,8 @@ export interface OlderStream {
 
 export interface OlderClients {
   serve(request: OlderRequest): Promise<void>;
+  /** The rest of the answer to a request. */
+  resume(request: ResumedRequest): Promise<void>;
   /** Until either side ends it. */
   stream(stream: OlderStream): Promise<void>;
   /** To the backends with which the session speaks. */
@@ -74,29 +85,51 @@ export function createOlderClients(options: {
     };
   }
 
+  async function answer(
+    { version, signal, res }: Pick<OlderRequest, 'version' | 'signal' | 'res'>,
+    id: RequestId,
+    headers: OlderRequest['headers'],
+    work: (exchange: ClientExchange) => Promise<JsonObject> | JsonObject,
+  ): Promise<void> {
+    const knowsPriming = version === olderVersions[0];
+    using exchange = createClientExchange({ res, id, headers, statusOf: null, knowsPriming });
+    try {
+      exchange.finish(await work(exchange));
+    } catch (error) {
+      // A request that its client has cancelled is not answered.
+      if (signal.aborted) return exchange.end();
+      if (!(error instanceof JsonRpcError)) throw error;
+      exchange.fail(error);
+    }
+  }
+
   return {
-    async serve({ message, caller, clientId, session, headers, signal, res }) {
-      using exchange = createClientExchange({ res, id: message.id, headers, statusOf: null });
-      try {
-        exchange.finish(
-          message.method === 'initialize'
-            ? initialize(message.params)
-            : await router.handle({
-                ...message,
-                caller,
-                clientId,
-                session,
-                exchange,
-                paramHeaders: {},
-                signal,
-              }),
-        );
-      } catch (error) {
-        // A request that its client has cancelled is not answered.
-        if (signal.aborted) return exchange.end();
-        if (!(error instanceof JsonRpcError)) throw error;
-        exchange.fail(error);
-      }
+    async serve(request) {
+      const { message, caller, clientId, session, signal } = request;
+      const requestId = message.id;
+      await answer(request, requestId, request.headers, (exchange) =>
+        message.method === 'initialize'
+          ? initialize(message.params)
+          : router.handle({
+              ...message,
+              ...{ caller, clientId, session, requestId, exchange, paramHeaders: {}, signal },
+            }),
+      );
+    },
+
+    async resume(request) {
+      const { caller, clientId, session, place, backend, signal } = request;
+      const { method, requestId } = place;
+      await answer(request, requestId, {}, (exchange) =>
+        router.resume(
+          {
+            ...{ method, params: {}, caller, clientId, session, requestId, exchange },
+            ...{ paramHeaders: {}, signal },
+          },
+          backend,
+          place,
+        ),
+      );
     },
 
     async stream({ session, owner, renew, validMs, signal: closed, res }) {

@@ -8,11 +8,13 @@ import { LOG_LEVEL_META_KEY } from '@modelcontextprotocol/server';
 import type { Backend } from './backend.ts';
 import type { BackendCalls, BackendLink } from './backend-call.ts';
 import type { BackendConnection } from './backend-connection.ts';
+import type { BackendPlace } from './backend-exchange.ts';
 import type { Caller } from './caller.ts';
 import type { CapabilityLists } from './capability-lists.ts';
 import type { ClientExchange } from './client-exchange.ts';
 import type { ClientSession } from './client-sessions.ts';
 import { failureAnswer } from './error-result.ts';
+import type { EventIds } from './event-ids.ts';
 import { type HeldCalls, invalidState, type Outcome, type Round } from './held-calls.ts';
 import {
   createRpcError,
@@ -20,6 +22,7 @@ import {
   type JsonObject,
   JsonRpcError,
   type NotificationMessage,
+  type RequestId,
   rpcCodes,
 } from './json-rpc.ts';
 import type { Target } from './names.ts';
@@ -36,7 +39,12 @@ export interface ClientRequest {
   readonly clientId: string;
   /** null: the client speaks 2026-07-28. */
   readonly session: ClientSession | null;
-  readonly exchange: Pick<ClientExchange, 'send' | 'notify' | 'room' | 'openResult'>;
+  /** The client's own, which its answers to us do not name. null: 2026-07-28 has no use for it. */
+  readonly requestId: RequestId | null;
+  readonly exchange: Pick<
+    ClientExchange,
+    'send' | 'notify' | 'room' | 'openResult' | 'place' | 'canBeResumed'
+  >;
   /** `Mcp-Param-*` as the client sent them. */
   readonly paramHeaders: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
@@ -45,6 +53,8 @@ export interface ClientRequest {
 export interface RequestRelay {
   /** `params`: with the backend's own names. @throws JsonRpcError, and what the call throws */
   relay(request: ClientRequest, target: Target, params: JsonObject): Promise<JsonObject>;
+  /** The rest of an answer, from the place on that the client has read last. @throws as `relay` */
+  resume(request: ClientRequest, backend: Backend, place: BackendPlace): Promise<JsonObject>;
 }
 
 export interface RelayOptions {
@@ -52,6 +62,7 @@ export interface RelayOptions {
   readonly held: HeldCalls;
   readonly peers: Peers;
   readonly states: RequestStates;
+  readonly eventIds: EventIds;
   /** Of lists and resources: told to whoever listens, wherever it was heard. False: nobody does. */
   readonly onChange: (backend: Backend, owner: string, notification: NotificationMessage) => boolean;
   readonly lists: CapabilityLists;
@@ -65,7 +76,7 @@ const changes = /^notifications\/(?:(?:tools|prompts|resources)\/list_changed|re
 const headerMismatch = -32020;
 
 export function createRequestRelay(options: RelayOptions): RequestRelay {
-  const { calls, held, peers, states, onChange, lists } = options;
+  const { calls, held, peers, states, eventIds, onChange, lists } = options;
   const levels = new WeakMap<BackendConnection, string>();
 
   function hear(backend: Backend, { caller, exchange, session }: ClientRequest, level: string | null) {
@@ -120,17 +131,34 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
       : invalidState();
   }
 
+  /** What a client of the older protocol hears of its call, from its beginning or from a place on. */
+  function toOlder(session: ClientSession, request: ClientRequest, backend: Backend) {
+    const { method, exchange, signal, requestId } = request;
+    return {
+      signal,
+      timeoutMs: backend.timeoutMs,
+      onNotification: hear(backend, request, session.logLevel),
+      room: exchange.room,
+      largeResult: { form: formOf(method, false), open: exchange.openResult },
+      onRequest: (asked: string, questions: JsonObject) => session.ask(exchange, asked, questions, signal),
+      onPlace(place: BackendPlace, isAlone: boolean, retryMs: number | null) {
+        if (requestId === null) return false;
+        const id = eventIds.seal({ ...place, backend: backend.name, method, requestId }, session.id);
+        return id !== null && exchange.place(id, isAlone, retryMs);
+      },
+    };
+  }
+
   async function relayOlder(
     session: ClientSession,
     request: ClientRequest,
     target: Target,
     params: JsonObject,
   ): Promise<JsonObject> {
-    const { method, caller, exchange, signal } = request;
+    const { method, caller } = request;
     const { backend } = target;
     const { timeoutMs } = backend;
-    const ask = (asked: string, questions: JsonObject) => session.ask(exchange, asked, questions, signal);
-    const onNotification = hear(backend, request, session.logLevel);
+    const events = toOlder(session, request, backend);
 
     return await calls.run(backend, caller, async (link) => {
       await setLevel(link, session.logLevel, timeoutMs);
@@ -140,12 +168,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
         link.request({
           method,
           params: { ...asked, ...more },
-          signal,
-          timeoutMs,
-          onNotification,
-          room: exchange.room,
-          largeResult: { form: formOf(method, false), open: exchange.openResult },
-          onRequest: ask,
+          ...events,
           paramHeaders: headers,
         });
       let headers = isNewer ? paramHeaders(target, request, lists.peek('tools/list', backend, caller)) : {};
@@ -158,7 +181,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
           return await once(more, headers);
         });
         if (result.resultType !== 'input_required') return result;
-        more = await answersTo(result, ask);
+        more = await answersTo(result, events.onRequest);
       }
       throw createRpcError(rpcCodes.internalError, 'The backend asks again and again');
     });
@@ -229,6 +252,12 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
       request.session === null
         ? relayNewer(request, target, params)
         : relayOlder(request.session, request, target, params),
+    resume: (request, backend, place) =>
+      calls.run(backend, request.caller, ({ connection, credentials }) => {
+        if (request.session === null || connection.resume === undefined)
+          throw createRpcError(rpcCodes.internalError, 'The backend does not go on with this answer');
+        return connection.resume(place, toOlder(request.session, request, backend), credentials);
+      }),
   };
 }
 

@@ -6,6 +6,7 @@ import { SERVER_INFO_META_KEY, UriTemplate } from '@modelcontextprotocol/server'
 import type { Log } from '../../schemas/log.ts';
 import type { Backend } from './backend.ts';
 import { BackendAuthorizationError, type BackendCalls } from './backend-call.ts';
+import type { BackendPlace } from './backend-exchange.ts';
 import { type CapabilityLists, type ListMethod, listKinds } from './capability-lists.ts';
 import type { ClientSession } from './client-sessions.ts';
 import { describeFailure, failureAnswer } from './error-result.ts';
@@ -28,6 +29,10 @@ export interface Router {
   needOf(method: string, params: JsonObject): Need;
   /** @throws JsonRpcError */
   handle(request: ClientRequest): Promise<JsonObject>;
+  /** null: no backend has this name. */
+  findBackend(name: string): Backend | null;
+  /** The rest of the answer to a request. @throws JsonRpcError */
+  resume(request: ClientRequest, backend: Backend, place: BackendPlace): Promise<JsonObject>;
   /** Whose resource it is; null: nobody's. */
   findResource(uri: string, request: Pick<ClientRequest, 'caller' | 'signal'>): Promise<Target | null>;
 }
@@ -143,10 +148,16 @@ export function createRouter(options: RouterOptions): Router {
     throw createRpcError(code, 'Resource not found', { uri });
   }
 
-  async function handTo(request: ClientRequest, target: Target, params: JsonObject): Promise<JsonObject> {
-    const { backend } = target;
+  const handTo = (request: ClientRequest, target: Target, params: JsonObject) =>
+    answered(request, target.backend, () => relay.relay(request, target, params));
+
+  async function answered(
+    request: ClientRequest,
+    backend: Backend,
+    ask: () => Promise<JsonObject>,
+  ): Promise<JsonObject> {
     try {
-      return await relay.relay(request, target, params);
+      return await ask();
     } catch (error) {
       if (error instanceof JsonRpcError || request.signal.aborted) throw error;
       if (!(error instanceof BackendAuthorizationError))
@@ -240,6 +251,13 @@ export function createRouter(options: RouterOptions): Router {
       const target = method === 'tools/call' ? names.findTool(params.name) : names.findPrompt(params.name);
       if (target === undefined) return ofAll;
       return { providers: target?.backend.strategy.providers ?? [], isOfOneBackend: true };
+    },
+
+    findBackend: (wanted) => backends.find(({ name }) => name === wanted) ?? null,
+
+    async resume(request, backend, place) {
+      const result = await answered(request, backend, () => relay.resume(request, backend, place));
+      return inForm(result, formOf(request.method, false));
     },
 
     async handle(request) {

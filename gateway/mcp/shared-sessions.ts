@@ -16,6 +16,8 @@ export interface SharedSessions {
   /** The client's answer to what this or another gateway asked. */
   answer(session: ClientSession, message: JsonObject): Promise<void>;
   cancel(owner: string, requestId: unknown): void;
+  /** The client comes for the rest of an answer: whoever still sends it to nobody stops. */
+  leave(owner: string, requestId: unknown): void;
   changed(session: ClientSession): Promise<void>;
   end(id: string): Promise<void>;
   used(owner: string, backend: Backend): void;
@@ -44,6 +46,10 @@ export function createSharedSessions(options: {
   }));
   peers.serve('cancel', ({ owner, requestId }) => {
     running.cancel(String(owner), requestId);
+    return {};
+  });
+  peers.serve('leave', ({ owner, requestId }) => {
+    running.leave(String(owner), requestId);
     return {};
   });
   peers.serve('session', ({ id, state }) => {
@@ -75,6 +81,10 @@ export function createSharedSessions(options: {
     cancel(owner, requestId) {
       running.cancel(owner, requestId);
       peers.tell('cancel', { owner, requestId });
+    },
+    leave(owner, requestId) {
+      running.leave(owner, requestId);
+      peers.tell('leave', { owner, requestId });
     },
     async changed(session) {
       const { id, logLevel, watched } = session;
