@@ -37,6 +37,8 @@ export interface ChangeListeners {
   open(listening: ClientListening): Promise<void>;
   /** This client uses this backend from now on. */
   used(owner: string, backend: Backend): void;
+  /** As `used`; and its lists were asked for without a token, so the client is told when there is one. */
+  lacks(owner: string, backend: Backend): void;
   /** What the client wants to hear of this backend has changed. */
   restart(owner: string, backend: Backend): void;
   /** Heard in the middle of a call. False: nobody listens. */
@@ -49,6 +51,8 @@ interface Feeding {
   readonly listening: ClientListening;
   /** By backend: ends the stream that is open, so that the next is opened. */
   readonly feeds: Map<string, AbortController>;
+  /** Backends for which there was no token when they were asked last. */
+  readonly lacking: Set<string>;
 }
 
 const capabilityOf: Readonly<Record<string, string>> = {
@@ -138,9 +142,11 @@ export function createChangeListeners(options: {
   }
 
   async function feed(backend: Backend, feeding: Feeding, onReady: () => void): Promise<void> {
-    const { listening, feeds } = feeding;
+    const { listening, feeds, lacking } = feeding;
     let pauseMs = firstPauseMs;
-    let wasWithoutToken = false;
+    const tellIfLacking = () => {
+      if (lacking.delete(backend.name)) tellAll(backend, feeding);
+    };
     while (!listening.signal.aborted) {
       const abort = new AbortController();
       feeds.set(backend.name, abort);
@@ -149,13 +155,11 @@ export function createChangeListeners(options: {
         const end = await listenOnce(backend, feeding, signal, () => {
           pauseMs = firstPauseMs;
           onReady();
-          if (wasWithoutToken) tellAll(backend, feeding);
-          wasWithoutToken = false;
+          tellIfLacking();
         });
         if (end === 'not-offered') {
           onReady();
-          if (wasWithoutToken) tellAll(backend, feeding);
-          wasWithoutToken = false;
+          tellIfLacking();
           // Until the client wants something else.
           await pause(longestPauseMs * 10, signal);
           continue;
@@ -163,7 +167,7 @@ export function createChangeListeners(options: {
       } catch (error) {
         onReady();
         if (isEnded(error)) return listening.end();
-        wasWithoutToken ||= isWithoutToken(error);
+        if (isWithoutToken(error)) lacking.add(backend.name);
       }
       if (abort.signal.aborted) continue;
       await pause(pauseMs * (0.75 + Math.random() / 2), signal);
@@ -179,9 +183,16 @@ export function createChangeListeners(options: {
     });
   }
 
+  function use(owner: string, backend: Backend, isLacking: boolean): void {
+    for (const feeding of byOwner.get(owner) ?? []) {
+      if (isLacking) feeding.lacking.add(backend.name);
+      start(backend, feeding).catch(() => {});
+    }
+  }
+
   return {
     async open(listening) {
-      const feeding: Feeding = { listening, feeds: new Map() };
+      const feeding: Feeding = { listening, feeds: new Map(), lacking: new Set() };
       const { owner, signal } = listening;
       const all = byOwner.get(owner) ?? new Set();
       byOwner.set(owner, all.add(feeding));
@@ -195,9 +206,8 @@ export function createChangeListeners(options: {
       const ready = Promise.all(backends.map((backend) => start(backend, feeding)));
       await Promise.race([ready, pause(readyLimitMs, signal)]);
     },
-    used(owner, backend) {
-      for (const feeding of byOwner.get(owner) ?? []) start(backend, feeding).catch(() => {});
-    },
+    used: (owner, backend) => use(owner, backend, false),
+    lacks: (owner, backend) => use(owner, backend, true),
     restart(owner, backend) {
       for (const { feeds } of byOwner.get(owner) ?? []) feeds.get(backend.name)?.abort();
     },

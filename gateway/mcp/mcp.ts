@@ -93,7 +93,7 @@ export function createMcp(options: McpOptions): Mcp {
     log,
     connectTool: options.showConnectTool ? names.connectTool : null,
     // From now on whoever listens waits for the account to be connected, or for its token to come.
-    onWithoutToken: (owner, backend) => listeners.used(owner, backend),
+    onWithoutToken: (owner, backend) => listeners.lacks(owner, backend),
     ...(options.listLimitMs === undefined ? {} : { listLimitMs: options.listLimitMs }),
   });
   const listeners = createChangeListeners({ backends, calls, lists, health });
