@@ -16,7 +16,9 @@ import type { ProviderLogouts } from './session/upstream-logout.ts';
 
 /** How the partitions that this worker owns come to be answered for. */
 export interface Serving {
-  serve(partition: number): unknown;
+  /** What is asked of this partition waits from now on, until it is served or released. */
+  expect(partition: number): void;
+  serve(partition: number): void;
   /** Resolves when no request of this partition is taken any more. */
   release(partition: number): Promise<void>;
 }

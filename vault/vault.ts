@@ -2,7 +2,6 @@
  * The vault of one worker, put together: streams and local files, the log with its projection and outbox, sessions and
  * grants with all that happens to them, and the partitions that the worker owns.
  */
-import type { NatsConnection } from 'nats';
 import { RefusedError } from '../schemas/failure.ts';
 import { realmOf } from '../schemas/identity.ts';
 import { sessionIdOf } from '../schemas/ids.ts';
@@ -129,16 +128,26 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     openJetStreamEventLog({ connection, incarnation: streams.incarnations.log }),
   );
   const leases = await whenItAnswers(() => openJetStreamLeaseStore(connection));
+  const manager = await whenItAnswers(() => connection.jetstreamManager());
+  const lastSequenceOf = async (stream: string) => (await manager.streams.info(stream)).state.last_seq;
 
   const until = {
     log: await whenItAnswers(log.lastSequence),
-    keys: (await whenItAnswers(() => lastSequencesOf(connection))).keys,
+    keys: await whenItAnswers(() => lastSequenceOf(streamNames.keys)),
+  };
+  let isSound = true;
+  const onFatal = (error: VaultError) => {
+    isSound = false;
+    options.onFatal(error);
   };
   const files = await openLocalFiles({
     ...{ connection, folder, log, keyStore, until, now, linkedIdleMs },
-    onDamaged: options.onFatal,
+    onDamaged: onFatal,
     incarnations: streams.incarnations,
-    lastSequences: () => lastSequencesOf(connection),
+    lastSequences: async () => ({
+      log: await lastSequenceOf(streamNames.vault),
+      keys: await lastSequenceOf(streamNames.keys),
+    }),
   });
   const { projection, keyTable } = files;
   const outbox = createOutboxWrites(files.outbox, onProblem);
@@ -150,7 +159,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     ...{ worker, log, projection, claimMs, now },
     signal: stop.signal,
     onLost(partition, error) {
-      if (error.code !== 'ownership-lost') options.onFatal(error);
+      if (error.code !== 'ownership-lost') onFatal(error);
       ownership?.lose(partition);
     },
   });
@@ -181,14 +190,13 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       ),
     // A lease says it first; the log is what counts.
     onOwner(partition, owner) {
-      if (owner !== worker && held.has(partition)) ownership?.lose(partition);
+      if (owner === worker) return;
+      if (held.has(partition)) ownership?.lose(partition);
+      ownership?.taken(partition);
     },
     onBroken(cause) {
-      if (cause instanceof VaultError) options.onFatal(cause);
-      else
-        options.onFatal(
-          new VaultError('projection-failed', 'the projection cannot follow the log', { cause }),
-        );
+      if (cause instanceof VaultError) onFatal(cause);
+      else onFatal(new VaultError('projection-failed', 'the projection cannot follow the log', { cause }));
     },
   });
   // Before that it would take partitions that it cannot answer for.
@@ -206,7 +214,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     if (!(await lostMarkers()) && !(await files.areAhead())) return;
     const message =
       'the streams of this NATS lack what this worker has read there before: start again, so that it reads them anew';
-    options.onFatal(new VaultError('stream-cut-off', message));
+    onFatal(new VaultError('stream-cut-off', message));
   };
   checkAfterReconnect(connection, assertNothingLost, stop.signal);
 
@@ -307,8 +315,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     endConsents: consents.end,
   });
   const caughtUp = async () => {
-    const last = await lastSequencesOf(connection);
-    await follower.caughtUp({ log: 0, keys: last.keys });
+    await follower.caughtUp({ log: 0, keys: await lastSequenceOf(streamNames.keys) });
   };
   const operator = createOperatorCommands({
     ...{ worker, realm, keyRing, index, dataKeys, forgetting, caughtUp, assertOurs, signingKeys, consents },
@@ -451,19 +458,20 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
     own(serving) {
       ownership = startOwnership({
-        ...{ worker, log, onProblem },
+        ...{ worker, log, onProblem, isSound: () => isSound },
         partitions: streams.partitions,
         leases,
         clock: options.leaseClock ?? createLeaseClock({ monotonic: () => performance.now(), wall: now }),
         ...(options.ownershipTimes && { times: options.ownershipTimes }),
         handlers: {
           async take(ownerships) {
-            const { keys } = await lastSequencesOf(connection);
+            const keys = await lastSequenceOf(streamNames.keys);
             await follower.caughtUp({ log: Math.max(...ownerships.map(({ epoch }) => epoch)), keys });
             for (const taken of ownerships) held.take(taken);
             await refresher.recover(ownerships.map(({ partition }) => partition));
           },
-          serve: (partition) => void serving.serve(partition),
+          expect: serving.expect,
+          serve: serving.serve,
           async release(partition) {
             await serving.release(partition);
             await held.release(partition);
@@ -489,13 +497,4 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       files[Symbol.dispose]();
     },
   };
-}
-
-async function lastSequencesOf(connection: NatsConnection): Promise<{ log: number; keys: number }> {
-  const manager = await connection.jetstreamManager();
-  const [vault, keys] = await Promise.all([
-    manager.streams.info(streamNames.vault),
-    manager.streams.info(streamNames.keys),
-  ]);
-  return { log: vault.state.last_seq, keys: keys.state.last_seq };
 }

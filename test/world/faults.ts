@@ -5,7 +5,7 @@
 import { ErrorCode, type Msg, type NatsConnection, NatsError, type Subscription } from 'nats';
 
 /**
- * `before:<fact>` and `after:<fact>`: around the batch with this fact. `reply:<operation>`: before an answer
+ * `before:<fact>` and `after:<fact>`: around the batch with this fact. `before:marker`: before that of an owner. `reply:<operation>`: before an answer
  * leaves. Other names are those that the process gives to its ports.
  */
 export interface Fault {
@@ -65,6 +65,7 @@ export function withFaults<Connection extends NatsConnection>(
   };
   const request: NatsConnection['request'] = async (subject, payload, options) => {
     const [, kind, partition, fact] = subject.split('.');
+    if (kind === 'log' && fact === 'owner') await faults.reach('before:marker');
     if (kind !== 'fact') return connection.request(subject, payload, options);
     const batch = options?.headers?.get('Nats-Batch-Id') ?? '';
     const facts = [...(open.get(batch) ?? []), { fact, partition: Number(partition) }];

@@ -189,7 +189,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
   });
   // This worker owns every partition, and is told by itself.
   providers.onLogout = (...told) => vault.upstreamLogouts.end(...told);
-  const ownership = vault.own({ serve: () => {}, release: async () => {} });
+  const ownership = vault.own({ expect: () => {}, serve: () => {}, release: async () => {} });
   await ownership.settled();
   let closed: Promise<void> | undefined;
   const close = () => {

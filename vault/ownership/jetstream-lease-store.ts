@@ -18,6 +18,14 @@ export async function openJetStreamLeaseStore(
   const stream = `KV_${bucketNames.leases}`;
   const prefix = `$KV.${bucketNames.leases}.`;
 
+  let known: readonly string[] = [];
+
+  async function readAll(subjects: readonly string[]): Promise<Map<string, LeaseEntry | null>> {
+    return new Map(
+      await Promise.all(subjects.map(async (subject) => [subject, await read(subject)] as const)),
+    );
+  }
+
   async function read(subject: string): Promise<LeaseEntry | null> {
     try {
       const { data, seq } = await manager.streams.getMessage(stream, { last_by_subj: subject });
@@ -31,9 +39,16 @@ export async function openJetStreamLeaseStore(
 
   return {
     async list() {
-      const { state } = await manager.streams.info(stream, { subjects_filter: `${prefix}>` });
-      const entries = await Promise.all(Object.keys(state.subjects ?? {}).map(read));
-      return entries.filter((entry) => entry !== null);
+      // Those of the last time are read while the names are asked for: a hand-over waits for this.
+      const [{ state }, entries] = await Promise.all([
+        manager.streams.info(stream, { subjects_filter: `${prefix}>` }),
+        readAll(known),
+      ]);
+      known = Object.keys(state.subjects ?? {});
+      const late = await readAll(known.filter((subject) => !entries.has(subject)));
+      return known
+        .map((subject) => entries.get(subject) ?? late.get(subject))
+        .filter((entry) => entry != null);
     },
     async write(lease, expected) {
       const head = headers();

@@ -6,6 +6,8 @@ export const leaseSchema = z.object({
   worker: bootIdSchema,
   /** `dead`: a contender saw no renewal for too long. Its worker must not answer any more. */
   status: z.enum(['live', 'dead']),
+  /** The worker stops, and takes nothing more: what it still holds goes to others as it gives it up. */
+  leaving: z.boolean().default(false),
   /** The partitions that the worker holds or is about to take: nobody else may take them while it lives. */
   owns: z.array(z.int().min(0)),
   /**

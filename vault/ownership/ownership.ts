@@ -11,6 +11,7 @@ import { VaultError } from '../errors.ts';
 import type { EventLog, PartitionOwnership } from '../log/event-log.ts';
 import { readableFormats } from '../log/stored-event.ts';
 import { assignPartitions } from './assignment.ts';
+import { createHandOver } from './hand-over.ts';
 import type { LeaseClock, LeaseMark } from './lease-clock.ts';
 import type { Lease, LeaseEntry, LeaseStore } from './lease-store.ts';
 
@@ -24,6 +25,9 @@ export interface OwnershipTimes {
 
 /** Clocks of two machines do not run equally fast. */
 const clockMarginMs = 50;
+
+/** A worker that stops gives up then what nobody has taken yet: its process has only so long to end. */
+const handAllOverMs = 1000;
 
 export const ownershipTimes: OwnershipTimes = {
   leaseMs: 2500,
@@ -41,6 +45,8 @@ export interface Ownership extends AsyncDisposable {
   serving(): number[];
   /** The log refused an append: somebody else has this partition. */
   lose(partition: number): void;
+  /** The log has the marker of another worker. */
+  taken(partition: number): void;
   /** Resolves when every partition has a live owner, this worker or another. */
   settled(): Promise<void>;
 }
@@ -48,6 +54,8 @@ export interface Ownership extends AsyncDisposable {
 export interface OwnershipHandlers {
   /** The markers are in the log: read up to them and make ready. Nothing is answered until it resolves. */
   take(ownerships: readonly PartitionOwnership[]): Promise<void>;
+  /** It is about to be taken. What is asked of it from now on waits until it is served or released. */
+  expect(partition: number): void;
   serve(partition: number): void;
   /** Answer nothing more, and let what is being written come to its end. */
   release(partition: number): Promise<void>;
@@ -66,11 +74,14 @@ interface Options {
   readonly clock: LeaseClock;
   readonly handlers: OwnershipHandlers;
   readonly onProblem: (error: unknown) => void;
+  /** False: what this worker knows is not to be answered from any more, and it gives up everything at once. */
+  readonly isSound?: () => boolean;
   readonly times?: OwnershipTimes;
 }
 
 export function startOwnership(options: Options): Ownership {
-  const { worker, partitions, leases, log, clock, handlers, onProblem, times = ownershipTimes } = options;
+  const { worker, partitions, leases, log, clock, handlers, onProblem } = options;
+  const { times = ownershipTimes, isSound = () => true } = options;
   const owned = new Map<number, 'taking' | 'serving'>();
   /** Given up, but not to its end: until then it is not taken again, or its end would be that of the new taking. */
   const leavingStill = new Set<number>();
@@ -87,6 +98,7 @@ export function startOwnership(options: Options): Ownership {
   let running: Promise<void> | null = null;
   let again = false;
   let renewals: Promise<unknown> = Promise.resolve();
+  const handOver = createHandOver({ patienceMs: times.deadAfterMs, onSettled: wake });
 
   const leaseLeftMs = () => (renewedAt === null ? 0 : times.leaseMs - clock.since(renewedAt));
 
@@ -109,13 +121,10 @@ export function startOwnership(options: Options): Ownership {
     if (leaseLeftMs() < times.leaseMs - times.renewMs / 2) await renew();
     if (affirmedLapses !== lapses) await whileRenewing(reaffirmAll);
     const others = await liveOthers();
-    const holders = new Map(others.map(({ lease }) => [lease.worker, lease.owns]));
+    const staying = others.filter(({ lease }) => !lease.leaving);
+    const holders = new Map(staying.map(({ lease }) => [lease.worker, lease.owns]));
     const assignment = assignPartitions(holders.set(worker, [...owned.keys()]), partitions);
-    const leaving = [...owned.keys()].filter((partition) => assignment.get(partition) !== worker);
-    if (leaving.length > 0) {
-      await giveUp(leaving);
-      await renew();
-    }
+    await handOverNext([...owned.keys()].filter((partition) => assignment.get(partition) !== worker));
     const held = ownedByOthers(others);
     const coming = [...assignment]
       .filter(([, owner]) => owner === worker)
@@ -129,6 +138,13 @@ export function startOwnership(options: Options): Ownership {
     if (complete) for (const resolve of settledWaiters.splice(0)) resolve();
   }
 
+  async function handOverNext(leaving: readonly number[]): Promise<void> {
+    const few = handOver.next(leaving);
+    if (few.length === 0) return;
+    await giveUp(few);
+    await renew();
+  }
+
   /** One after another: each is under the revision of the one before. */
   function renew(): Promise<void> {
     const next = renewals.then(writeLease);
@@ -140,7 +156,8 @@ export function startOwnership(options: Options): Ownership {
     for (;;) {
       const ended = renewedAt !== null && leaseLeftMs() <= 0;
       const mark = clock.mark();
-      const lease: Lease = { worker, status: 'live', owns: [...owned.keys()], reads: readableFormats };
+      const owns = [...owned.keys()];
+      const lease: Lease = { worker, status: 'live', leaving: stopping, owns, reads: readableFormats };
       const written = await leases.write(lease, revision);
       if (written !== null) {
         if (ended) {
@@ -223,29 +240,34 @@ export function startOwnership(options: Options): Ownership {
   async function takeAll(coming: readonly number[]): Promise<void> {
     for (const partition of coming) owned.set(partition, 'taking');
     try {
-      // Into the lease first: whoever sees our marker then sees this too.
-      await renew();
-      const ownerships = await takeMarkers(coming);
+      const inLease = renew();
+      const markers = takeMarkers(coming, inLease);
+      await inLease;
+      for (const partition of coming) handlers.expect(partition);
+      const ownerships = await markers;
       if (ownerships.length > 0) await handlers.take(ownerships);
       for (const { partition } of ownerships) {
-        if (owned.has(partition)) {
-          owned.set(partition, 'serving');
-          handlers.serve(partition);
-        } else {
-          // The lease was lost meanwhile.
-          await release(partition);
-        }
+        // The lease was lost meanwhile.
+        if (!owned.has(partition)) continue;
+        owned.set(partition, 'serving');
+        handlers.serve(partition);
       }
     } finally {
-      for (const partition of coming) if (owned.get(partition) === 'taking') owned.delete(partition);
+      const missed = coming.filter((partition) => owned.get(partition) !== 'serving');
+      for (const partition of missed) owned.delete(partition);
+      await Promise.all(missed.map(release));
     }
   }
 
   /**
    * The leases are read once for all, after every last marker was read: whoever took a partition before that stands in
-   * its lease, whoever takes it after makes our marker fail.
+   * its lease, whoever takes it after makes our marker fail. No marker is appended before our own lease says so: whoever
+   * sees the marker then sees that too.
    */
-  async function takeMarkers(coming: readonly number[]): Promise<PartitionOwnership[]> {
+  async function takeMarkers(
+    coming: readonly number[],
+    inLease: Promise<void>,
+  ): Promise<PartitionOwnership[]> {
     const { promise: allRead, resolve } = Promise.withResolvers<void>();
     let left = coming.length;
     const arrive = () => {
@@ -259,6 +281,7 @@ export function startOwnership(options: Options): Ownership {
         const mayTake = async () => {
           arrived = true;
           arrive();
+          await inLease;
           return !(await heldByOthers).has(partition);
         };
         try {
@@ -272,6 +295,15 @@ export function startOwnership(options: Options): Ownership {
       }),
     );
     return taken.filter((ownership) => ownership !== null);
+  }
+
+  /** As long as there is somebody who takes them, and this worker may speak for them. */
+  async function handAllOver(): Promise<void> {
+    const others = (await leases.list()).filter(({ lease }) => lease.worker !== worker);
+    if (!others.some(({ lease }) => lease.status === 'live' && !lease.leaving)) return;
+    const late = new Promise<false>((resolve) => setTimeout(resolve, handAllOverMs, false).unref());
+    while (owned.size > 0 && isSound() && (await Promise.race([handOver.settled(), late])))
+      await handOverNext([...owned.keys()]);
   }
 
   function ownedByOthers(entries: readonly LeaseEntry[]): Set<number> {
@@ -300,7 +332,7 @@ export function startOwnership(options: Options): Ownership {
   /** A mere renewal is no news: everybody would wake everybody. */
   function hear(name: string, lease: Lease | null): void {
     if (name === worker && lease?.status !== 'dead') return;
-    const text = lease && `${lease.status} ${lease.owns.join()}`;
+    const text = lease && `${lease.status} ${lease.leaving} ${lease.owns.join()}`;
     if (told.get(name) === text) return;
     if (text === null) told.delete(name);
     else told.set(name, text);
@@ -321,6 +353,7 @@ export function startOwnership(options: Options): Ownership {
     lose(partition) {
       void giveUp([partition]);
     },
+    taken: handOver.taken,
     settled: () => new Promise((resolve) => settledWaiters.push(resolve)),
     async [Symbol.asyncDispose]() {
       stopping = true;
@@ -328,6 +361,8 @@ export function startOwnership(options: Options): Ownership {
       stopListening();
       await running;
       await renewals;
+      await handAllOver().catch(onProblem);
+      handOver[Symbol.dispose]();
       await giveUp([...owned.keys()]);
       if (renewedAt !== null) await leases.remove(worker).catch(onProblem);
     },

@@ -84,8 +84,10 @@ export function createProjectionFollower({
     for (const { name } of keys) onKey(name);
   }
 
+  const isAwaited = () => waiting.some((target) => read.log >= target.log && read.keys >= target.keys);
+
   function schedule(): void {
-    if (entries.length + keys.length >= maxBatch) {
+    if (entries.length + keys.length >= maxBatch || isAwaited()) {
       flush();
     } else if (!scheduled) {
       scheduled = true;

@@ -70,6 +70,7 @@ import type { Chain } from '../../vault/authorization/chain.ts';
 import type { Ownership } from '../../vault/ownership/ownership.ts';
 import type { IntrospectToken } from '../../vault/token-introspection.ts';
 import type { Vault } from '../../vault/vault.ts';
+import { createDoor, type Door } from './door.ts';
 import { askProviderStatuses } from './provider-statuses.ts';
 import { toRefusal } from './refusal.ts';
 
@@ -109,7 +110,7 @@ export function startVaultWorker({
 }): VaultWorker {
   const signedInAt = issuerKeys === null ? providers : [];
   const stops: Stop[] = [];
-  const stopsOf = new Map<number, Stop[]>();
+  const taken = new Map<number, { door: Door; stops: Stop[] }>();
   const queue = 'vault';
 
   function serveAny<Request, Response>(
@@ -124,6 +125,7 @@ export function startVaultWorker({
   /** An answer, also a refusal, leaves only while the lease runs: asked after the last await, just before it is sealed. */
   function asOwner<Request, Response>(
     partition: number,
+    door: Door,
     handle: Handle<Request, Response>,
   ): Handle<Request, Response> {
     const assertOwner = () => {
@@ -139,26 +141,33 @@ export function startVaultWorker({
       assertOwner();
       throw error;
     };
-    return toRefusal((request: Request, context: RequestContext) => {
+    const handleNow: Handle<Request, Response> = (request, context) => {
       try {
         const response = handle(request, context);
         return response instanceof Promise ? response.then(checked, refused) : checked(response);
       } catch (error) {
         return refused(error);
       }
+    };
+    return toRefusal((request: Request, context: RequestContext) => {
+      const askedAt = performance.now();
+      return door.pass(() => {
+        const remainingMs = context.remainingMs - (performance.now() - askedAt);
+        return handleNow(request, { ...context, remainingMs });
+      });
     });
   }
 
   const once = <Response>({ commandId, subject }: RequestContext, work: () => Promise<Response>) =>
     holdFor(vault.commands.once(`${subject} ${commandId}`, work));
 
-  function servePartition(partition: number): Stop[] {
+  function servePartition(partition: number, door: Door): Stop[] {
     /** Only while this worker owns the partition. */
     const owned = <Request, Response>(
       operation: Operation<Request, Response>,
       handle: Handle<Request, Response>,
       options?: { holds: boolean },
-    ) => served(operation, asOwner(partition, handle), options);
+    ) => served(operation, asOwner(partition, door, handle), options);
     const { operator } = vault;
     const ofOperators = [
       owned(loadKeyRing, ({ sealWith }, context) => once(context, () => operator.loadKeyRing(sealWith))),
@@ -222,7 +231,7 @@ export function startVaultWorker({
             return {};
           });
         const target = { ...owner, subject: upstreamLogoutSubject(partition, provider), pair };
-        return bus.serve(endUpstreamSessions, target, asOwner(partition, endSessions));
+        return bus.serve(endUpstreamSessions, target, asOwner(partition, door, endSessions));
       }),
       ...providers.map((provider) => {
         const target = {
@@ -240,7 +249,7 @@ export function startVaultWorker({
             await vault.recordRefreshOutcome(partition, provider, delivery);
             return {};
           });
-        return bus.serve(deliverRefreshOutcome, target, asOwner(partition, record));
+        return bus.serve(deliverRefreshOutcome, target, asOwner(partition, door, record));
       }),
     ];
   }
@@ -318,10 +327,15 @@ export function startVaultWorker({
   }));
 
   const ownership = vault.own({
-    serve: (partition) => stopsOf.set(partition, servePartition(partition)),
+    expect(partition) {
+      const door = createDoor();
+      taken.set(partition, { door, stops: servePartition(partition, door) });
+    },
+    serve: (partition) => taken.get(partition)?.door.open(),
     async release(partition) {
-      const ending = stopsOf.get(partition) ?? [];
-      stopsOf.delete(partition);
+      const { door, stops: ending } = taken.get(partition) ?? { stops: [] };
+      taken.delete(partition);
+      door?.close();
       await Promise.all(ending.map((stop) => stop()));
     },
   });

@@ -5,6 +5,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createBootId } from '../../../schemas/ids.ts';
+import { openNatsConnection } from '../../../schemas/nats-connection.ts';
+import { vaultSubjects } from '../../../schemas/subjects.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
 import {
   openVaultCluster,
@@ -124,6 +127,48 @@ test('a worker that is paused past its lease and goes on answers nothing, and wr
   assert.is(new Set([...mine, ...theirs]).size, 64);
   assert.is(mine.length + theirs.length, 64, 'no partition has two owners');
   assert.is(before.length, 32);
+});
+
+test('who asks while a partition is being taken is heard by the new owner, and answered when it has read the log', async () => {
+  await using nats = await openNatsServer();
+  await using cluster = await openVaultCluster({ url: nats.url });
+  const former = await cluster.addWorker();
+  const person = await cluster.signIn('person-who-waits');
+  const next = await cluster.addWorker();
+  await untilShared([former, next]);
+  const [owner, successor] = (await former.serving()).includes(person.partition)
+    ? [former, next]
+    : [next, former];
+  await successor.arm({ at: 'before:marker', act: 'hold' });
+  await owner.kill();
+  await successor.reached();
+  await using stack = new AsyncDisposableStack();
+  const connection = await openNatsConnection({
+    servers: [nats.url],
+    role: 'operator',
+    bootId: createBootId(),
+  });
+  stack.defer(() => connection.close());
+  let asked = 0;
+  connection.subscribe(vaultSubjects(person.partition), {
+    callback: () => {
+      asked += 1;
+    },
+  });
+  await connection.flush();
+  const { principal, accessToken } = person;
+  const request = { accessToken, providers: ['gitlab'], minValidSeconds: 30 };
+  let answered = false;
+  const answers = cluster.client.findUpstreamTokens(principal, request, 60_000).then((found) => {
+    answered = true;
+    return found;
+  });
+  // Longer than two of the pauses in which who is refused asks again.
+  await sleep(500);
+  assert.is(answered, false, 'its marker is not in the log');
+  successor.child.send('go-on');
+  assert.is((await answers).get('gitlab')?.status, 'ok');
+  assert.is(asked, 1);
 });
 
 test.run();

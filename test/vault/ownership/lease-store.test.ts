@@ -25,7 +25,13 @@ test('a lease is changed only under the revision that was read', async () => {
   await using opened = await openStore(nats.url);
   const { connection, store } = opened;
   await openStreams(connection, createInstanceId(), 1);
-  const lease: Lease = { worker: createBootId(), status: 'live', owns: [1, 2], reads: readableFormats };
+  const lease: Lease = {
+    worker: createBootId(),
+    status: 'live',
+    leaving: false,
+    owns: [1, 2],
+    reads: readableFormats,
+  };
   const revision = await store.write(lease, 0);
   assert.type(revision, 'number');
   assert.is(await store.write({ ...lease, owns: [1] }, 0), null);
@@ -43,7 +49,13 @@ test('a lease that does not say what its worker reads is of one that reads the f
   const worker = createBootId();
   const text = JSON.stringify({ worker, status: 'live', owns: [7] });
   await connection.jetstream().publish(`$KV.LEASES.${worker}`, Buffer.from(text));
-  assert.equal((await store.list())[0]?.lease, { worker, status: 'live', owns: [7], reads: [1] });
+  assert.equal((await store.list())[0]?.lease, {
+    worker,
+    status: 'live',
+    leaving: false,
+    owns: [7],
+    reads: [1],
+  });
 });
 
 test('the lease of a running worker says which formats it reads', async () => {

@@ -3,34 +3,11 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createBootId } from '../../../schemas/ids.ts';
 import { createLeaseClock } from '../../../vault/ownership/lease-clock.ts';
-import type { Lease, LeaseEntry, LeaseStore } from '../../../vault/ownership/lease-store.ts';
+import type { Lease } from '../../../vault/ownership/lease-store.ts';
 import { type Ownership, startOwnership } from '../../../vault/ownership/ownership.ts';
+import { openMemoryLeases } from './memory-leases.ts';
 
 const test = suite('ownership');
-
-/** Without others the worker is alone, and whatever it gives up is its own again. */
-function openLeases(others: readonly Lease[] = []): LeaseStore & { tell(lease: Lease): void } {
-  let revision = others.length;
-  const entries = new Map<string, LeaseEntry>(
-    others.map((lease, place) => [lease.worker, { lease, revision: place + 1 }]),
-  );
-  const listeners = new Set<Parameters<LeaseStore['onWrite']>[0]>();
-  return {
-    tell: (lease) => listeners.forEach((listener) => void listener(lease.worker, lease)),
-    list: async () => [...entries.values()],
-    async write(lease: Lease, expected) {
-      if ((entries.get(lease.worker)?.revision ?? 0) !== expected) return null;
-      revision += 1;
-      entries.set(lease.worker, { lease, revision });
-      return revision;
-    },
-    remove: async (worker) => void entries.delete(worker),
-    onWrite(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-  };
-}
 
 const moment = () => new Promise((resolve) => setTimeout(resolve, 30));
 
@@ -40,12 +17,13 @@ test('a partition that is given up is taken again when that has come to its end,
   await using ownership: Ownership = startOwnership({
     worker: createBootId(),
     partitions: 2,
-    leases: openLeases(),
+    leases: openMemoryLeases(),
     log: { takePartition: async (partition: number) => ({ partition, epoch: 1 }) } as never,
     clock: { mark: () => ({ monotonic: 0, wall: 0 }), since: () => 0 },
     handlers: {
       take: async (ownerships) =>
         void steps.push(`take ${ownerships.map(({ partition }) => partition).sort()}`),
+      expect: () => undefined,
       serve: (partition) => void steps.push(`serve ${partition}`),
       async release(partition) {
         steps.push(`release ${partition}`);
@@ -78,7 +56,7 @@ test('a partition that is lost while it is being taken is let go of, and taken a
   await using ownership: Ownership = startOwnership({
     worker: createBootId(),
     partitions: 1,
-    leases: openLeases(),
+    leases: openMemoryLeases(),
     log: { takePartition: async (partition: number) => ({ partition, epoch: 1 }) } as never,
     clock: { mark: () => ({ monotonic: 0, wall: 0 }), since: () => 0 },
     handlers: {
@@ -87,6 +65,7 @@ test('a partition that is lost while it is being taken is let go of, and taken a
         begun.resolve();
         if (++takings === 1) await reading.promise;
       },
+      expect: () => undefined,
       serve: () => void steps.push('serve'),
       release: async () => void steps.push('release'),
       reaffirm: async () => undefined,
@@ -102,8 +81,8 @@ test('a partition that is lost while it is being taken is let go of, and taken a
 });
 
 test('a worker that has died is noticed when its time is over, and not in the next round', async () => {
-  const dead: Lease = { worker: createBootId(), status: 'live', owns: [0], reads: [1] };
-  const leases = openLeases([dead]);
+  const dead: Lease = { worker: createBootId(), status: 'live', leaving: false, owns: [0], reads: [1] };
+  const leases = openMemoryLeases([dead]);
   const served = Promise.withResolvers<string>();
   await using _ = startOwnership({
     worker: createBootId(),
@@ -113,6 +92,7 @@ test('a worker that has died is noticed when its time is over, and not in the ne
     clock: createLeaseClock({ monotonic: () => performance.now(), wall: Date.now }),
     handlers: {
       take: async () => undefined,
+      expect: () => undefined,
       serve: () => served.resolve('taken'),
       release: async () => undefined,
       reaffirm: async () => undefined,
@@ -121,7 +101,7 @@ test('a worker that has died is noticed when its time is over, and not in the ne
     times: { leaseMs: 600_000, renewMs: 60_000, deadAfterMs: 200, answerMarginMs: 0 },
   });
   await moment();
-  leases.tell({ worker: createBootId(), status: 'live', owns: [], reads: [1] });
+  leases.tell({ worker: createBootId(), status: 'live', leaving: false, owns: [], reads: [1] });
   const late = setTimeout(() => served.resolve('left alone'), 20_000);
   assert.is(await served.promise, 'taken');
   clearTimeout(late);
