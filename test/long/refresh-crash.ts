@@ -3,9 +3,11 @@
  * sent twice that could still be in use, none that the provider gave is lost but in the one gap that is documented.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { UpstreamTokenAnswer } from '../../schemas/messages/find-upstream-tokens.ts';
+import { factSubject, streamNames } from '../../schemas/subjects.ts';
 import type { Fault } from '../world/faults.ts';
 import {
   type OneTimeTokens,
@@ -108,6 +110,10 @@ test('the provider worker is killed at each step: tried again, or to be signed i
   await using provider = await openOneTimeTokens();
   await using cluster = await openVaultCluster({ url: nats.url, ...clusterOptions });
   await cluster.addWorker();
+  await using stack = new AsyncDisposableStack();
+  const connection = await connect({ servers: nats.url });
+  stack.defer(() => connection.close());
+  const manager = await connection.jetstreamManager();
   let worker: Member = await cluster.addProviderWorker(oneTimeSettings(provider), clientSecret);
   for (const [at, ends] of [
     ['before-call', 'ok'],
@@ -125,8 +131,15 @@ test('the provider worker is killed at each step: tried again, or to be signed i
     await worker.reached();
     worker = await cluster.addProviderWorker(oneTimeSettings(provider), clientSecret);
     assert.is((await found).status, ends, name);
-    if (ends === 'ok') await assertKept(provider, cluster, name, person, 1);
-    else assert.is(provider.calls(name), 2, name);
+    if (ends === 'ok') {
+      await assertKept(provider, cluster, name, person, 1);
+      continue;
+    }
+    assert.is(provider.calls(name), 2, name);
+    const fact = await manager.streams.getMessage(streamNames.vault, {
+      last_by_subj: factSubject(person.partition, 'reauth-required', 'gitlab'),
+    });
+    assert.is(fact.json<{ reason: string }>().reason, 'invalid-grant', name);
   }
 });
 

@@ -1,6 +1,6 @@
 /**
- * Pauses one of two vault workers past its lease, again and again, under look-ups: in each round once anywhere, and once
- * exactly between the decision to write and the write, on a grant that nobody else touches.
+ * Pauses one of two vault workers past its lease, again and again, under look-ups: each time exactly between the decision
+ * to write and the write, on a grant that nobody else touches, and with whatever answers are on their way just then.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeadlineExceededError } from '../../schemas/failure.ts';

@@ -145,6 +145,7 @@ export interface TestVaultOptions {
   readonly providers?: PlayedProviders;
   /** A clock that the test can move. */
   readonly now?: () => number;
+  readonly random?: () => number;
 }
 
 export async function openTestVault(options: TestVaultOptions): Promise<TestVault> {
@@ -178,7 +179,7 @@ export async function openTestVault(options: TestVaultOptions): Promise<TestVaul
     now,
     // What the test does to time is nothing to the lease.
     leaseClock: createLeaseClock({ monotonic: () => performance.now(), wall: Date.now }),
-    random: Math.random,
+    random: options.random ?? Math.random,
     onProblem: (error) => problems.push(error),
     onRevocationFailed: (failure) => problems.push(failure),
     onFatal: (error) => problems.push(error),

@@ -136,6 +136,35 @@ test('Retry-After is kept to: until then nothing is sent, the living token is se
   assert.ok(dead.status === 'refresh-failed' && dead.retryAfterSeconds >= 30 && dead.retryAfterSeconds <= 33);
 });
 
+test('a provider that stays away is asked less and less often, at a random moment of each pause', async () => {
+  await using nats = await openNatsServer();
+  let random = 0.999;
+  const { world, clock, providers } = await openWorld(nats.url, {
+    chain: ['corporate'],
+    random: () => random,
+  });
+  await using _world = world;
+  providers.tokens.set('corporate', tokenSet('corporate', Date.now() - 1000));
+  const alice = await signIn(world, 'interaction-of-alice');
+  const fail = async (time: number) => {
+    await lookUp(world, alice, 'corporate');
+    await until(() => providers.refreshes.length === time);
+    await deliver(world, providers.refreshes[time - 1]!, failed('provider-unavailable', null));
+  };
+  const pauses: number[] = [];
+  for (let time = 1; time <= 6; time++) {
+    await fail(time);
+    const answer = await lookUp(world, alice, 'corporate');
+    if (answer.status !== 'refresh-failed') return assert.unreachable(answer.status);
+    pauses.push(answer.retryAfterSeconds);
+    clock.ahead += 1000 * 2 ** (time - 1) + 1;
+  }
+  assert.equal(pauses, [1, 2, 4, 8, 16, 32]);
+  random = 0;
+  await fail(7);
+  await fail(8);
+});
+
 test('what an operator must mend keeps the grant; invalid_grant ends it, and the living token is served to its end', async () => {
   await using nats = await openNatsServer();
   const { world, clock, providers } = await openWorld(nats.url);

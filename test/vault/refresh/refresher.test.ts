@@ -242,6 +242,22 @@ test('a claim that nobody answered is taken over after its deadline, and the lat
   assert.is(tokenIn(await w.lookUp()), newToken);
 });
 
+test('a claim of a former owner is taken over after its whole time anew: the clocks of two machines differ', async () => {
+  await using w = await openRefreshWorld();
+  await w.lookUp();
+  await w.order(1);
+  // By the clock of the next one it has been over for long.
+  w.clock.aheadMs = 300_000;
+  await w.restart();
+  assert.equal(await w.lookUp(), { status: 'pending' });
+  w.clock.aheadMs = 325_000;
+  assert.equal(await w.lookUp(), { status: 'pending' });
+  assert.is(w.t.providers.refreshes.length, 1, 'the refresh token may still be under way');
+  w.clock.aheadMs = 335_000;
+  await w.lookUp();
+  await w.order(2);
+});
+
 test('who asked and left does not cancel a refresh', async () => {
   await using w = await openRefreshWorld();
   void w.lookUp();
