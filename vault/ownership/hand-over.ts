@@ -21,7 +21,7 @@ interface Options {
   readonly onSettled: () => void;
 }
 
-export function createHandOver({ atOnce = 8, patienceMs, onSettled }: Options): HandOver {
+export function createHandOver({ atOnce = 4, patienceMs, onSettled }: Options): HandOver {
   const underWay = new Set<number>();
   let waiters: ((taken: boolean) => void)[] = [];
   let patience: NodeJS.Timeout | undefined;

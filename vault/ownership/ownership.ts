@@ -27,7 +27,7 @@ export interface OwnershipTimes {
 const clockMarginMs = 50;
 
 /** A worker that stops gives up then what nobody has taken yet: its process has only so long to end. */
-const handAllOverMs = 1000;
+const handAllOverMs = 2000;
 
 export const ownershipTimes: OwnershipTimes = {
   leaseMs: 2500,
