@@ -8,6 +8,7 @@ import { createTurns } from '../../schemas/turns.ts';
 export interface Door {
   /** Done at once where the door is open. @throws RefusedError `not-owner` it does not open */
   pass<Result>(work: () => Result): Result | Promise<Awaited<Result>>;
+  isOpen(): boolean;
   open(): void;
   /** For good. */
   close(): void;
@@ -49,6 +50,7 @@ export function createDoor(): Door {
         waiting.push({ enter, refuse: reject });
       });
     },
+    isOpen: () => state === 'open',
     open() {
       const turns = createTurns({ turnMs, maxWaitMs: Number.POSITIVE_INFINITY });
       for (const { enter } of leave('open')) turns.take(enter);

@@ -150,6 +150,7 @@ export function startVaultWorker({
       }
     };
     return toRefusal((request: Request, context: RequestContext) => {
+      if (door.isOpen()) return handleNow(request, context);
       const askedAt = performance.now();
       return door.pass(() => {
         const remainingMs = context.remainingMs - (performance.now() - askedAt);
