@@ -83,3 +83,37 @@ export async function openTestBus({ spy = false } = {}): Promise<TestBus> {
     },
   };
 }
+
+/** What the work fails with. */
+export async function failureOf(work: Promise<unknown>): Promise<unknown> {
+  try {
+    await work;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('it did not fail');
+}
+
+/** @param delayMs of each answer, between its sealing and its way */
+export function answersLate(connection: InboxConnection, delayMs: () => number): InboxConnection {
+  const subscribe: InboxConnection['subscribe'] = (subject, options) =>
+    connection.subscribe(subject, {
+      ...options,
+      callback(error, message) {
+        const respond: typeof message.respond = (data) => {
+          const ms = delayMs();
+          if (ms === 0) return message.respond(data);
+          if (Number.isFinite(ms)) setTimeout(() => message.respond(data), ms);
+          return true;
+        };
+        const { subject, data, reply } = message;
+        options!.callback!(error, { subject, data, reply, respond } as typeof message);
+      },
+    });
+  return new Proxy(connection, {
+    get(of, name) {
+      const value: unknown = name === 'subscribe' ? subscribe : Reflect.get(of, name);
+      return typeof value === 'function' ? value.bind(of) : value;
+    },
+  });
+}

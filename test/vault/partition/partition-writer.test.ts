@@ -251,12 +251,12 @@ test('a projection that cannot be written ends the partition: nothing is decided
   await using w = await openTestWriter();
   const writer = await w.open('worker-a');
   await writer.execute(grant(w.projection, 'a'));
-  const apply = w.projection.apply;
-  w.projection.apply = () => {
+  const { applyAppended } = w.projection;
+  w.projection.applyAppended = () => {
     throw new Error('disk full');
   };
   assert.is(await codeOf(writer.execute(grant(w.projection, 'a'))), 'projection-failed');
-  w.projection.apply = apply;
+  w.projection.applyAppended = applyAppended;
   assert.is(await codeOf(writer.execute(grant(w.projection, 'a'))), 'projection-failed');
   assert.equal(
     w.losses.map(({ code }) => code),
