@@ -134,6 +134,7 @@ export async function openVaultCluster(options: VaultClusterOptions): Promise<Va
 
   function memberOf(child: ChildProcess): Member {
     const end = async (signal: NodeJS.Signals) => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit');
       child.kill(signal);
       await exited;

@@ -275,6 +275,8 @@ export function startOwnership(options: Options): Ownership {
       if (left === 0) resolve();
     };
     const heldByOthers = allRead.then(() => leases.list()).then(ownedByOthers);
+    // Nobody asks for it where the markers could not be read, or our own lease not written.
+    heldByOthers.catch(() => undefined);
     const taken = await Promise.all(
       coming.map(async (partition) => {
         let arrived = false;

@@ -71,6 +71,33 @@ function withOutages(leases: LeaseStore) {
   };
 }
 
+test('a bucket that refuses while partitions are taken ends that round and nothing else', async () => {
+  const leases = openMemoryLeases();
+  let writes = 0;
+  let refused = 0;
+  const answered = <Result>(work: () => Promise<Result>) => {
+    if (writes < 2 || refused >= 20) return work();
+    refused += 1;
+    return moment().then(() => Promise.reject(new Error('TIMEOUT')));
+  };
+  const refusing: LeaseStore = {
+    ...leases,
+    list: () => answered(leases.list),
+    write(lease, expected) {
+      writes += 1;
+      return answered(() => leases.write(lease, expected));
+    },
+  };
+  const asking: TakePartition = async (partition, _worker, { mayTake }) => {
+    if (!(await mayTake())) throw partitionLost(partition);
+    return { partition, epoch: 1 };
+  };
+  const { ownership } = start(refusing, { takePartition: asking });
+  await until(() => ownership.serving().length === 2);
+  assert.is(refused, 20);
+  await ownership[Symbol.asyncDispose]();
+});
+
 test('an answer leaves only while the lease runs for its way and a little more', async () => {
   const bucket = withOutages(openMemoryLeases());
   const { ownership, time } = start(bucket.leases);
