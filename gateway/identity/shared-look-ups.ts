@@ -21,7 +21,7 @@ interface Waiting {
 interface Question {
   readonly answers: Promise<Answers>;
   readonly timeoutMs: number;
-  isSent(): boolean;
+  isSent: boolean;
   /** null as long as nobody waits. */
   next: Waiting | null;
 }
@@ -40,15 +40,13 @@ export function shareLookUps(find: Find): Find {
   ): Promise<Answers> {
     const ofToken = questions.get(token) ?? new Map<string, Question>();
     questions.set(token, ofToken);
-    const answers = send();
-    let sent = false;
-    const question: Question = { answers, timeoutMs, isSent: () => sent, next: null };
+    const question: Question = { answers: send(), timeoutMs, isSent: false, next: null };
     ofToken.set(need, question);
-    return answers;
+    return question.answers;
 
     async function send(): Promise<Answers> {
       await new Promise((resolve) => setImmediate(resolve));
-      sent = true;
+      question.isSent = true;
       try {
         return await find(principal, request, timeoutMs);
       } finally {
@@ -63,7 +61,7 @@ export function shareLookUps(find: Find): Find {
     const place = [request.accessToken.reveal(), needOf(request)] as const;
     const question = questions.get(place[0])?.get(place[1]);
     if (!question) return begin(principal, request, timeoutMs, place);
-    if (!question.isSent() && timeoutMs === question.timeoutMs) return question.answers;
+    if (!question.isSent && timeoutMs === question.timeoutMs) return question.answers;
     if (question.next) {
       question.next.timeoutMs = Math.max(question.next.timeoutMs, timeoutMs);
     } else {

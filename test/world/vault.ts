@@ -38,6 +38,8 @@ export interface PlayedProviders
   /** The subject at every provider. */
   subject: string;
   readonly refreshes: RefreshOrder[];
+  /** The providers of which a worker was looked for ahead of a refresh. */
+  readonly prepared: string[];
   readonly revoked: string[];
   /** By logout token, what a provider's worker reads in it. */
   readonly logoutTokens: Map<string, LogoutTokenContent>;
@@ -64,6 +66,7 @@ export function createPlayedProviders(): PlayedProviders {
     tokens: new Map(),
     subject: 'alice@corporate.example',
     refreshes: [],
+    prepared: [],
     revoked: [],
     logoutTokens: new Map(),
     onLogout: async () => {},
@@ -98,7 +101,7 @@ export function createPlayedProviders(): PlayedProviders {
     endUpstreamSessions: (...told) => played.onLogout(...told),
     exchangeToken: (provider, request) => played.onExchange(provider, request),
     async forward() {},
-    prepare() {},
+    prepare: (provider) => void played.prepared.push(provider),
     async start(order) {
       played.refreshes.push(order);
       return played.onStart(order);

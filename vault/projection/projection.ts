@@ -104,9 +104,8 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
   const findSession = (id: string) => remembered(sessionRows, id, rows.session);
   let applyEvent = prepareApplyEvent(database, linkedIdleMs);
 
-  function apply(entry: ProjectedEntry): void {
+  function applyTo(aggregate: string, entry: ProjectedEntry): void {
     const { metadata } = entry.event;
-    const aggregate = aggregateOf(metadata);
     if (entry.sequence > (mark?.sequence ?? 0)) mark = { sequence: entry.sequence, eventId: metadata.id };
     grantRows.delete(aggregate);
     sessionRows.delete(aggregate);
@@ -127,11 +126,13 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
     findSession,
     forgottenAt: (principalKey) => forgottenAt.get(principalKey) ?? null,
     apply(entry) {
-      if (entry.sequence > (appended.get(aggregateOf(entry.event.metadata)) ?? 0)) apply(entry);
+      const aggregate = aggregateOf(entry.event.metadata);
+      if (entry.sequence > (appended.get(aggregate) ?? 0)) applyTo(aggregate, entry);
     },
     applyAppended(entry) {
-      appended.set(aggregateOf(entry.event.metadata), entry.sequence);
-      apply(entry);
+      const aggregate = aggregateOf(entry.event.metadata);
+      appended.set(aggregate, entry.sequence);
+      applyTo(aggregate, entry);
     },
     setPosition(stream, sequence, eventAt) {
       rows.setPosition(stream, sequence, eventAt ?? null);

@@ -6,9 +6,12 @@ import { RefusedError } from '../../schemas/failure.ts';
 import { createTurns } from '../../schemas/turns.ts';
 
 export interface Door {
-  /** Done at once where the door is open. @throws RefusedError `not-owner` it does not open */
-  pass<Result>(work: () => Result): Result | Promise<Awaited<Result>>;
-  isOpen(): boolean;
+  /**
+   * Done at once where the door is open.
+   * @param work is told how long it waited, milliseconds
+   * @throws RefusedError `not-owner` it does not open
+   */
+  pass<Result>(work: (waitedMs: number) => Result): Result | Promise<Awaited<Result>>;
   open(): void;
   /** For good. */
   close(): void;
@@ -36,13 +39,14 @@ export function createDoor(): Door {
   }
 
   return {
-    pass<Result>(work: () => Result) {
-      if (state === 'open') return work();
+    pass<Result>(work: (waitedMs: number) => Result) {
+      if (state === 'open') return work(0);
       if (state === 'closed') throw notOwner();
+      const since = performance.now();
       return new Promise<Awaited<Result>>((resolve, reject) => {
         const enter = () => {
           try {
-            resolve(work() as Awaited<Result>);
+            resolve(work(performance.now() - since) as Awaited<Result>);
           } catch (error) {
             reject(error);
           }
@@ -50,7 +54,6 @@ export function createDoor(): Door {
         waiting.push({ enter, refuse: reject });
       });
     },
-    isOpen: () => state === 'open',
     open() {
       const turns = createTurns({ turnMs, maxWaitMs: Number.POSITIVE_INFINITY });
       for (const { enter } of leave('open')) turns.take(enter);

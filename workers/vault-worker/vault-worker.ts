@@ -149,14 +149,11 @@ export function startVaultWorker({
         return refused(error);
       }
     };
-    return toRefusal((request: Request, context: RequestContext) => {
-      if (door.isOpen()) return handleNow(request, context);
-      const askedAt = performance.now();
-      return door.pass(() => {
-        const remainingMs = context.remainingMs - (performance.now() - askedAt);
-        return handleNow(request, { ...context, remainingMs });
-      });
-    });
+    const left = (context: RequestContext, waitedMs: number) =>
+      waitedMs === 0 ? context : { ...context, remainingMs: context.remainingMs - waitedMs };
+    return toRefusal((request: Request, context: RequestContext) =>
+      door.pass((waitedMs) => handleNow(request, left(context, waitedMs))),
+    );
   }
 
   const once = <Response>({ commandId, subject }: RequestContext, work: () => Promise<Response>) =>

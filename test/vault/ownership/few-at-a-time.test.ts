@@ -49,24 +49,31 @@ const partitions = 64;
 const times = { leaseMs: 600_000, renewMs: 60_000, deadAfterMs: 600_000, answerMarginMs: 0 };
 const moment = () => new Promise((resolve) => setTimeout(resolve, 5));
 
-/** One that holds everything. */
-async function startOwner({ isSound = (): boolean => true } = {}) {
-  const leases = openMemoryLeases();
-  const given: number[] = [];
-  const worker = createBootId();
-  const ownership = startOwnership({
-    ...{ worker, partitions, leases, times, isSound },
+type Given = Pick<Parameters<typeof startOwnership>[0], 'worker' | 'partitions' | 'leases' | 'isSound'>;
+
+/** Whose lease never ends. */
+function start(given: Given, onRelease: (partition: number) => void = () => undefined) {
+  return startOwnership({
+    ...{ ...given, times },
     log: { takePartition: async (partition: number) => ({ partition, epoch: 1 }) } as never,
     clock: { mark: () => ({ monotonic: 0, wall: 0 }), since: () => 0 },
     handlers: {
       take: async () => undefined,
       expect: () => undefined,
       serve: () => undefined,
-      release: async (partition) => void given.push(partition),
+      release: async (partition) => onRelease(partition),
       reaffirm: async () => undefined,
     },
     onProblem: (error) => assert.unreachable(String(error)),
   });
+}
+
+/** One that holds everything. */
+async function startOwner({ isSound = (): boolean => true } = {}) {
+  const leases = openMemoryLeases();
+  const given: number[] = [];
+  const worker = createBootId();
+  const ownership = start({ worker, partitions, leases, isSound }, (partition) => given.push(partition));
   await ownership.settled();
   assert.is(ownership.serving().length, partitions);
   const lease = async (name = worker) =>
@@ -143,19 +150,7 @@ test('a worker that stops alone, or may not speak for what it holds, gives up ev
 test('what a worker that stops still holds is nobody else’s, and it gets nothing more', async () => {
   const leaving = { ...comer(), leaving: true, owns: [0, 1, 2] };
   const leases = openMemoryLeases([leaving]);
-  await using ownership = startOwnership({
-    ...{ worker: createBootId(), partitions: 8, leases, times },
-    log: { takePartition: async (partition: number) => ({ partition, epoch: 1 }) } as never,
-    clock: { mark: () => ({ monotonic: 0, wall: 0 }), since: () => 0 },
-    handlers: {
-      take: async () => undefined,
-      expect: () => undefined,
-      serve: () => undefined,
-      release: async () => undefined,
-      reaffirm: async () => undefined,
-    },
-    onProblem: (error) => assert.unreachable(String(error)),
-  });
+  await using ownership = start({ worker: createBootId(), partitions: 8, leases });
   const serves = async (count: number) => {
     for (let wait = 0; wait < 2000 && ownership.serving().length !== count; wait++) await moment();
     return ownership.serving().sort();

@@ -48,6 +48,19 @@ test('a thousand look-ups at once on one expired grant: one order to the provide
   assert.equal(w.t.problems, []);
 });
 
+test('the worker of the provider is looked for before it is given the refresh', async () => {
+  await using w = await openRefreshWorld();
+  const prepared: string[][] = [];
+  w.t.providers.onStart = async () => {
+    prepared.push([...w.t.providers.prepared]);
+    return 'accepted';
+  };
+  await w.lookUp();
+  await w.order(1);
+  while (prepared.length === 0) await sleep(5);
+  assert.equal(prepared, [['gitlab']]);
+});
+
 test('the claim is in the log before the provider is asked', async () => {
   await using w = await openRefreshWorld();
   const manager = await w.t.connection.jetstreamManager();

@@ -80,6 +80,23 @@ test('a refresh goes to one worker under its own name, with all that it needs', 
   assert.equal(seen, [{ ...expected, refreshToken: 'refresh-old' }]);
 });
 
+test('a worker that was looked for ahead is not looked for again', async () => {
+  await using w = await openWorld();
+  const { bus, bootId, connection } = await w.openWorker();
+  let asked = 0;
+  connection.subscribe(providerSubject('gitlab', 'find-worker'), {
+    callback() {
+      asked += 1;
+    },
+  });
+  await connection.flush();
+  bus.serve(refreshAtProvider, own(bootId, 'refresh'), () => ({}));
+  w.requests.prepare('gitlab');
+  assert.is(await w.requests.start(order), 'accepted');
+  await connection.flush();
+  assert.is(asked, 1);
+});
+
 test('nobody there, or a refusal: the refresh token was not used', async () => {
   await using w = await openWorld();
   assert.is(await w.requests.start(order), 'not-sent');
