@@ -7,7 +7,7 @@ import { DeadlineExceededError } from '../../schemas/failure.ts';
 import { oneTimeSettings, openOneTimeTokens } from './identity-providers/one-time-tokens.ts';
 import { recordLog } from './log-recorder.ts';
 import { keepLookingUp } from './look-up-load.ts';
-import { openVaultCluster, type SignedInPerson, type Worker } from './vault-cluster.ts';
+import { openVaultCluster, ownerOf, type SignedInPerson, type Worker } from './vault-cluster.ts';
 
 /** Within this time a worker comes to the write that it was asked for. */
 const reachMs = 5000;
@@ -49,7 +49,7 @@ export async function pauseWorkers(options: {
   const stopped: string[] = [];
   for (let round = 0; round < rounds; round++) {
     const { name, person } = await signInApart(`stopped-${round}`);
-    const paused = await ownerOf(workers, person);
+    const paused = await ownerOf(workers, person.partition);
     await paused.arm({ at: 'before:refresh-started', act: 'pause', partition: person.partition });
     // Asked once and given up: it is not asked for again before the pause is over.
     cluster.client.findUpstreamTokens(person.principal, requestOf(person), 200).catch(() => undefined);
@@ -106,13 +106,6 @@ async function settled(
       .findUpstreamTokens(person.principal, requestOf(person), 10_000)
       .catch(() => null);
     if (answers?.get('gitlab')?.status === 'ok') return;
-    await sleep(50);
-  }
-}
-
-async function ownerOf(workers: readonly Worker[], { partition }: SignedInPerson): Promise<Worker> {
-  for (;;) {
-    for (const worker of workers) if ((await worker.serving()).includes(partition)) return worker;
     await sleep(50);
   }
 }

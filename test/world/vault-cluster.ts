@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createVaultClient, fetchInstanceDescription, type VaultClient } from '../../gateway/vault-client.ts';
 import { createBus } from '../../schemas/bus.ts';
 import type { OAuth2ProviderSettings } from '../../schemas/config/provider-config.ts';
@@ -24,6 +23,7 @@ import { createKeyRingFile } from '../../vault/sealing/key-ring.ts';
 import type { Fault } from './faults.ts';
 import type { GatewayOrder, LookUpsOrder, LookUpsReport } from './gateway-process.ts';
 import type { ProviderWorkerOrder } from './provider-worker-process.ts';
+import { untilShared } from './shared-partitions.ts';
 import { accessTokenClaims, signingInput } from './vault.ts';
 import type { VaultWorkerOrder } from './vault-worker-process.ts';
 
@@ -277,12 +277,10 @@ export async function openVaultCluster(options: VaultClusterOptions): Promise<Va
   };
 }
 
-/** The one of the workers that owns the partition, as soon as one does. */
+/** The one of the workers that owns the partition, when none goes from one to another any more. */
 export async function ownerOf(workers: readonly Worker[], partition: number): Promise<Worker> {
-  for (;;) {
-    for (const worker of workers) if ((await worker.serving()).includes(partition)) return worker;
-    await sleep(50);
-  }
+  const shares = await untilShared(workers);
+  return workers[shares.findIndex((share) => share.includes(partition))]!;
 }
 
 /** The played provider puts the state into the address, as a real one would put it into the callback. */

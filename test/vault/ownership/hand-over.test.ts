@@ -9,6 +9,7 @@ import { createBootId } from '../../../schemas/ids.ts';
 import { openNatsConnection } from '../../../schemas/nats-connection.ts';
 import { vaultSubjects } from '../../../schemas/subjects.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
+import { untilShared } from '../../world/shared-partitions.ts';
 import {
   openVaultCluster,
   type SignedInPerson,
@@ -62,17 +63,6 @@ async function untilServing(worker: Worker, partitions: number): Promise<void> {
     await sleep(100);
   }
   assert.unreachable(`it does not come to serve ${partitions} partitions`);
-}
-
-/** All partitions, at most an even share each. */
-async function untilShared(workers: readonly Worker[]): Promise<number[][]> {
-  const share = Math.ceil(64 / workers.length);
-  for (let wait = 0; wait < 300; wait++) {
-    const shares = await Promise.all(workers.map((worker) => worker.serving()));
-    if (shares.flat().length === 64 && shares.every(({ length }) => length <= share)) return shares;
-    await sleep(100);
-  }
-  throw new Error(`${workers.length} workers do not come to share the partitions evenly`);
 }
 
 test('joining, an orderly stop and kill -9: no look-up fails, and the load is even', async () => {

@@ -9,6 +9,7 @@ import type { RefusedError } from '../../../schemas/failure.ts';
 import { streamNames } from '../../../schemas/subjects.ts';
 import { startNatsServer } from '../../../workers/nats-server/nats-server-process.ts';
 import { findTestNatsServer, openNatsServer } from '../../world/nats-server.ts';
+import { untilShared } from '../../world/shared-partitions.ts';
 import { openTestVault, type SignedIn, signIn, type TestVault } from '../../world/vault.ts';
 
 const test = suite('forget user');
@@ -40,6 +41,7 @@ async function openTwo(url: string) {
   providers.subject = 'the subject of bob';
   const bob = await signIn(first, 'interaction-of-bob');
   const second = await openTestVault({ url, keyRing, providers });
+  await untilShared([first.ownership, second.ownership]);
   return {
     ...{ first, second, ada, bob },
     /** By whom of the two owns the partition, as soon as one does. */

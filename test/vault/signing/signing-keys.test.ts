@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openNatsServer } from '../../world/nats-server.ts';
+import { untilShared } from '../../world/shared-partitions.ts';
 import { openTestVault, signedToken, signIn, type TestVault } from '../../world/vault.ts';
 import { eventually, refusalOf } from '../linking/link-world.ts';
 
@@ -17,6 +18,7 @@ async function openWorld() {
   const options = { url: nats.url, chain: ['corporate'], now, signingKeyMs: 90 * 24 * 60 * minute };
   const one = await openTestVault(options);
   const other = await openTestVault({ ...options, keyRing: one.keyRing });
+  await untilShared([one.ownership, other.ownership]);
   return {
     ...{ clock, one, other },
     async [Symbol.asyncDispose]() {
