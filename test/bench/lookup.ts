@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: the look-up of two providers' tokens beside a bare NATS echo of the same size, between the same two
- * processes, in turns of one run. What counts is the ratio; the machine sets the rest.
+ * processes, in turns of one run, when both are warm. What counts is the ratio; the machine sets the rest.
  */
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -16,10 +16,12 @@ import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { Secret } from '../../schemas/secret.ts';
 import { vaultSubject } from '../../schemas/subjects.ts';
 import { openNatsServer } from '../world/nats-server.ts';
-import { median, medianLatencyMs, ratePerSecond, sizesOf } from './measure.ts';
+import { latenciesInTurn, median, ratePerSecond, sizesOf } from './measure.ts';
 
 const people = 500;
-const rounds = 7;
+const rounds = 30;
+const warmUpCalls = 20_000;
+const callsInFlight = 1500;
 const inFlight = 64;
 
 await using nats = await openNatsServer();
@@ -49,27 +51,27 @@ async function lookUp(): Promise<void> {
   if (answers.gitlab?.status !== 'ok') throw new Error(`the vault answers ${answers.gitlab?.status}`);
 }
 const sizes = await sizesOf(nats.url, lookUp);
-for (let warm = 0; warm < 3 * people; warm++) await lookUp();
 
 const echoHeaders = headers();
 echoHeaders.set('Reply-Size', String(sizes.reply));
 const payload = new Uint8Array(sizes.request);
 const echo = async () =>
   void (await connection.request('bench.echo', payload, { headers: echoHeaders, timeout: 5000 }));
-for (let warm = 0; warm < 3 * people; warm++) await echo();
+for (const call of [echo, lookUp]) await ratePerSecond(call, warmUpCalls, inFlight);
 
 const results = { echo: emptySeries(), lookUp: emptySeries() };
 for (let round = 0; round < rounds; round++) {
+  const took = await latenciesInTurn({ echo, lookUp }, 250);
   for (const [name, call] of [
     ['echo', echo],
     ['lookUp', lookUp],
   ] as const) {
-    results[name].latency.push(await medianLatencyMs(call, 1000));
+    results[name].latency.push(...took[name]);
     const before = await cpuMicroseconds();
-    results[name].rate.push(await ratePerSecond(call, 6000, inFlight));
+    results[name].rate.push(await ratePerSecond(call, callsInFlight, inFlight));
     const after = await cpuMicroseconds();
-    results[name].requester.push((after.requester - before.requester) / 6000);
-    results[name].vault.push((after.vault - before.vault) / 6000);
+    results[name].requester.push((after.requester - before.requester) / callsInFlight);
+    results[name].vault.push((after.vault - before.vault) / callsInFlight);
   }
 }
 
@@ -78,7 +80,9 @@ const rate = { echo: median(results.echo.rate), lookUp: median(results.lookUp.ra
 console.log(
   `look-up of two tokens, ${2 * people} grants, request ${sizes.request} bytes, reply ${sizes.reply} bytes`,
 );
-console.log(`medians of ${rounds} rounds in one run\n`);
+console.log(
+  `medians of one run; latencies call by call in turn, rates in ${rounds} turns of ${callsInFlight} calls\n`,
+);
 console.log('                    NATS echo     look-up     ratio      aim');
 console.log(
   `median latency   ${cell(latency.echo.toFixed(3))} ms ${cell(latency.lookUp.toFixed(3))} ms ${cell((latency.lookUp / latency.echo).toFixed(2))}  <= 1.50`,

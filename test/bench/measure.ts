@@ -20,6 +20,25 @@ export async function medianLatencyMs(call: Call, times: number): Promise<number
   return median(took);
 }
 
+/**
+ * Milliseconds of several ways, each in its turn call by call: the speed of a machine that others use too changes within
+ * seconds, and two ways measured one after the other would be compared by their moments.
+ */
+export async function latenciesInTurn<Way extends string>(
+  ways: Readonly<Record<Way, Call>>,
+  times: number,
+): Promise<Record<Way, number[]>> {
+  const took = Object.fromEntries(Object.keys(ways).map((way) => [way, [] as number[]]));
+  for (let time = 0; time < times; time++) {
+    for (const [way, call] of Object.entries<Call>(ways)) {
+      const began = performance.now();
+      await call();
+      took[way]!.push(performance.now() - began);
+    }
+  }
+  return took as Record<Way, number[]>;
+}
+
 export async function ratePerSecond(call: Call, times: number, inFlight: number): Promise<number> {
   let left = times;
   const began = performance.now();

@@ -1,6 +1,6 @@
 /**
  * A tool call by its way: straight to the backend, through a bare `node:http` proxy that makes the same look-up, and
- * through the gateway, in turns of one run. And what the gateway takes for large results, a long list, and sessions.
+ * through the gateway, in turns of one run, when all are warm. And what the gateway takes for large results, a long list, and sessions.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -9,10 +9,17 @@ import { Agent, type ClientRequest, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { openNatsServer } from '../world/nats-server.ts';
 import type { FrontOrder } from './front-process.ts';
-import { median, medianLatencyMs, ratePerSecond, resetPeak, residentMiB } from './measure.ts';
+import {
+  latenciesInTurn,
+  median,
+  medianLatencyMs,
+  ratePerSecond,
+  resetPeak,
+  residentMiB,
+} from './measure.ts';
 
-const rounds = 5;
-const [calls, manyCalls, inFlight] = [500, 3000, 64];
+const [warmUpRounds, rounds] = [6, 20];
+const [calls, manyCalls, inFlight] = [100, 640, 64];
 const megabytes = 10;
 
 await using nats = await openNatsServer();
@@ -106,21 +113,20 @@ const ways = {
 type Way = keyof typeof ways;
 const latency: Record<Way, number[]> = { direct: [], proxy: [], gateway: [] };
 const rate: Record<Way, number[]> = { direct: [], proxy: [], gateway: [] };
-for (let round = 0; round <= rounds; round++) {
+for (let round = 0; round < warmUpRounds + rounds; round++) {
+  const took = await latenciesInTurn(ways, calls);
   for (const way of ['direct', 'proxy', 'gateway'] as const) {
-    const [took, perSecond] = [
-      await medianLatencyMs(ways[way], calls),
-      await ratePerSecond(ways[way], manyCalls, inFlight),
-    ];
-    // The first round is a warm-up.
-    if (round === 0) continue;
-    latency[way].push(took);
+    const perSecond = await ratePerSecond(ways[way], manyCalls, inFlight);
+    if (round < warmUpRounds) continue;
+    latency[way].push(...took[way]);
     rate[way].push(perSecond);
   }
 }
 const above = median(latency.gateway) - median(latency.proxy);
 const share = median(rate.gateway) / median(rate.proxy);
-console.log(`a tool call, medians of ${rounds} rounds in one run\n`);
+console.log(
+  `a tool call, medians of one run; latencies call by call in turn, rates in ${rounds} turns of ${manyCalls} calls\n`,
+);
 console.log('                   direct   bare proxy    gateway');
 console.log(
   `median latency  ${line(latency, 3)}   ${above.toFixed(3)} ms above the bare proxy, aim <= 0.5 ms`,
