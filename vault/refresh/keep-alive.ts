@@ -5,13 +5,9 @@
  */
 import type { Projection } from '../projection/projection.ts';
 import type { KeepAlivePlace, KeptAliveGrant } from '../projection/row-queries.ts';
+import { type Rounds, startRounds } from '../rounds.ts';
 import type { LastUses } from './last-uses.ts';
 import type { Refresher } from './refresher.ts';
-
-export interface KeepAlive extends Disposable {
-  /** One round, as it is made by itself every minute. */
-  round(): void;
-}
 
 interface Options {
   readonly projection: Pick<Projection, 'keptAliveGrants'>;
@@ -29,7 +25,7 @@ interface Options {
 
 const beginning: KeepAlivePlace = { from: 0, row: 0 };
 
-export function startKeepAlive(options: Options): KeepAlive {
+export function startKeepAlive(options: Options): Rounds<void> {
   const { projection, lastUses, refresher, partitions, linkedIdleMs, now, onProblem } = options;
   const { everyMs = 60_000, limit = 200 } = options;
   const places = new Map<number, KeepAlivePlace>();
@@ -58,20 +54,12 @@ export function startKeepAlive(options: Options): KeepAlive {
     }
   }
 
-  const timer = setInterval(() => {
-    try {
-      round();
-    } catch (error) {
-      onProblem(error);
-    }
-  }, everyMs);
-  timer.unref();
-
+  const rounds = startRounds(round, everyMs, onProblem);
   return {
     round,
     [Symbol.dispose]() {
       stopped = true;
-      clearInterval(timer);
+      rounds[Symbol.dispose]();
     },
   };
 }

@@ -6,13 +6,9 @@
 import { refreshableFrom } from '../grant/expiry.ts';
 import type { Projection } from '../projection/projection.ts';
 import type { ExpiringGrant, ExpiryPlace } from '../projection/row-queries.ts';
+import { type Rounds, startRounds } from '../rounds.ts';
 import type { LastUses } from './last-uses.ts';
 import type { Refresher } from './refresher.ts';
-
-export interface RefreshSchedule extends Disposable {
-  /** One round, as it is made by itself every second. */
-  round(): void;
-}
 
 interface Options {
   readonly projection: Pick<Projection, 'expiringGrants'>;
@@ -38,7 +34,7 @@ interface Due {
   readonly dueAt: number;
 }
 
-export function startRefreshSchedule(options: Options): RefreshSchedule {
+export function startRefreshSchedule(options: Options): Rounds<void> {
   const { projection, lastUses, refresher, partitions, aheadMs, usedWithinMs, now, random } = options;
   const { onProblem, everyMs = 1000, limit = 200 } = options;
   const places = new Map<number, ExpiryPlace>();
@@ -86,20 +82,12 @@ export function startRefreshSchedule(options: Options): RefreshSchedule {
     }
   }
 
-  const timer = setInterval(() => {
-    try {
-      round();
-    } catch (error) {
-      onProblem(error);
-    }
-  }, everyMs);
-  timer.unref();
-
+  const rounds = startRounds(round, everyMs, onProblem);
   return {
     round,
     [Symbol.dispose]() {
       stopped = true;
-      clearInterval(timer);
+      rounds[Symbol.dispose]();
     },
   };
 }

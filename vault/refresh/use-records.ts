@@ -5,12 +5,8 @@
 import type { GrantStore } from '../grant/grant-store.ts';
 import type { PartitionWriter } from '../partition/partition-writer.ts';
 import type { Projection } from '../projection/projection.ts';
+import { type Rounds, startRounds } from '../rounds.ts';
 import type { LastUses } from './last-uses.ts';
-
-export interface UseRecords extends Disposable {
-  /** One round, as it is made by itself every so often. @returns how many uses were written */
-  round(): Promise<number>;
-}
 
 interface Options {
   readonly projection: Pick<Projection, 'findGrant'>;
@@ -23,7 +19,8 @@ interface Options {
   readonly limit?: number;
 }
 
-export function startUseRecords(options: Options): UseRecords {
+/** @returns rounds that say how many uses were written */
+export function startUseRecords(options: Options): Rounds<Promise<number>> {
   const { projection, lastUses, grants, writerOf, now, onProblem } = options;
   const { everyMs = 10_000, limit = 1000 } = options;
 
@@ -41,12 +38,5 @@ export function startUseRecords(options: Options): UseRecords {
     return outcomes.filter((outcome) => outcome.status === 'fulfilled' && outcome.value).length;
   }
 
-  const timer = setInterval(() => round().catch(onProblem), everyMs);
-  timer.unref();
-  return {
-    round,
-    [Symbol.dispose]() {
-      clearInterval(timer);
-    },
-  };
+  return startRounds(round, everyMs, onProblem);
 }

@@ -2,6 +2,7 @@
  * Rotates the signing keys by their age. Every worker may try, and the owner of the first partition does: of two at once
  * one wins in KEYS, and the other finds a key that is young.
  */
+import { type Rounds, startRounds } from '../rounds.ts';
 import type { RotatingSigningKeys } from './signing-keys.ts';
 
 interface Options {
@@ -12,23 +13,16 @@ interface Options {
   readonly everyMs?: number;
 }
 
-export interface TimedRotation extends Disposable {
-  /** One round, as it is made by itself every minute. */
-  round(): Promise<void>;
-}
-
 export function startTimedRotation({
   keys,
   ageMs,
   isResponsible,
   onProblem,
   everyMs = 60_000,
-}: Options): TimedRotation {
+}: Options): Rounds<Promise<void>> {
   async function round(): Promise<void> {
     if (isResponsible()) await keys.rotateOlderThan(ageMs);
   }
 
-  const timer = setInterval(() => round().catch(onProblem), everyMs);
-  timer.unref();
-  return { round, [Symbol.dispose]: () => clearInterval(timer) };
+  return startRounds(round, everyMs, onProblem);
 }
