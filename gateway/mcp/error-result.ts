@@ -58,8 +58,9 @@ function describeAuthorization(
       return `The backend ${backend} is called with ${account}, and none is connected. ${signInAgain}, and sign in at ${JSON.stringify(provider)} when you are led there.`;
     case 'reauth-required':
       return `The backend ${backend} is called with ${account}, which no longer accepts the stored sign-in. ${signInAgain}, and sign in at ${JSON.stringify(provider)} when you are led there.`;
-    case 'refresh-failed':
     case 'pending':
+      return `The backend ${backend} is called with ${account}, whose token is being renewed, which takes longer than usual. Try again later.`;
+    case 'refresh-failed':
       return `The backend ${backend} is called with ${account}, whose token could not be renewed because ${JSON.stringify(provider)} does not answer at the moment. Try again${cause.retryAfterSeconds === null ? ' later' : ` in ${Math.max(1, cause.retryAfterSeconds)} s`}.`;
     case 'exchange-refused':
       return `The backend ${backend} is called with a token that is exchanged for that of ${account}, and the token service refuses the exchange${cause.error === null ? '' : ` (${cause.error})`}. Tell the operator: the token service has to allow it, for you or for this gateway.`;

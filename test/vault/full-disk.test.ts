@@ -58,6 +58,26 @@ test('VAULT is full: no claim, so the provider is not asked; a session is refuse
   await signIn(w.t, 'interaction-of-a-third', 'a-third');
 });
 
+test('VAULT is full: however often a token is asked for, its claim is tried once a second', async () => {
+  await using w = await openRefreshWorld();
+  const makeRoom = await fill(w.t, 'VAULT');
+  let claims = 0;
+  w.t.connection.subscribe('latchkey.fact.*.refresh-started.>', { callback: () => (claims += 1) });
+  const began = performance.now();
+  while (performance.now() - began < 700) {
+    const answers = await Promise.all(Array.from({ length: 20 }, () => w.lookUp({ waits: false })));
+    assert.equal(new Set(answers.map(({ status }) => status)), new Set(['pending']));
+  }
+  assert.is(claims, 1);
+  await makeRoom();
+  while (w.t.providers.refreshes.length === 0) {
+    await w.lookUp();
+    await sleep(20);
+  }
+  await w.deliver(await w.order(1), refreshedTo('new'));
+  assert.is(tokenIn(await w.lookUp()), newToken);
+});
+
 test('VAULT is full when a provider has given tokens: acknowledged from the outbox, and in the log with room again', async () => {
   await using w = await openRefreshWorld();
   await w.lookUp();

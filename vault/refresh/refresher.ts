@@ -2,6 +2,8 @@
  * One refresh token is sent once: the claim is in the log before the provider is asked, whoever asks for the token
  * meanwhile waits for the one outcome, and tokens that a provider gave are on disk before anything else can fail.
  */
+
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RefreshTokenReuse } from '../../schemas/config/refresh-token-reuse.ts';
 import { RefusedError } from '../../schemas/failure.ts';
 import { holdFor, pending } from '../../schemas/held-answers.ts';
@@ -97,6 +99,8 @@ const firstBackOffMs = 1000;
 const longestBackOffMs = 5 * 60_000;
 /** Longer than a log takes that works; the provider worker gives a delivery 2 s. */
 const logPatienceMs = 1000;
+/** A log that refuses a claim is asked once in this time, however many wait and ask again. */
+const refusedPauseMs = 1000;
 
 export function createRefresher(options: Options): Refresher {
   const { writerOf, grants, dataKeys, outbox, sequenceOf, providers, limits } = options;
@@ -140,6 +144,12 @@ export function createRefresher(options: Options): Refresher {
       if (outcome) void outcome.then(leave);
       else leave();
     }
+  }
+
+  async function waitAfterRefusal(error: unknown): Promise<never> {
+    if (error instanceof VaultError && error.code === 'append-refused')
+      await sleep(refusedPauseMs, undefined, { ref: false });
+    throw error;
   }
 
   function startCommand({ provider }: HeldGrant, need: RefreshNeed): StartRefresh {
@@ -262,7 +272,10 @@ export function createRefresher(options: Options): Refresher {
       const running = starting.get(grantId);
       if (running && urgency === 'on-demand') limits.hurry(grantId);
       const begun =
-        running ?? start(partition, grantId, need, urgency).finally(() => starting.delete(grantId));
+        running ??
+        start(partition, grantId, need, urgency)
+          .catch(waitAfterRefusal)
+          .finally(() => starting.delete(grantId));
       if (!running) starting.set(grantId, begun);
       await begun;
       // A thousand may wait for one refresh: they need not open the grant.
