@@ -200,7 +200,10 @@ export function createChain(options: ChainOptions): Chain {
     try {
       return await vault.beginLeg(uid);
     } catch (error) {
-      if (!(error instanceof RefusedError) || error.code !== 'upstream-unavailable') throw error;
+      if (!(error instanceof RefusedError)) throw error;
+      // Its last leg has come back meanwhile, or too many were begun.
+      if (error.code === 'invalid-request') throw new errors.SessionNotFound(error.message);
+      if (error.code !== 'upstream-unavailable') throw error;
       log.warn('a sign-in provider cannot be reached');
       return null;
     }

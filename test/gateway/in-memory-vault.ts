@@ -67,6 +67,8 @@ export type InMemoryVault = VaultClient & {
   readonly optional: Set<string>;
   /** Providers at which everybody has a linked account. */
   readonly linked: Set<string>;
+  /** Whether sign-ins take a further leg. */
+  takesLegs: boolean;
   /** The next so many requests of this kind find nobody. */
   failNext(name: Name, times?: number): void;
   /** A new key signs; the former ones still verify. */
@@ -166,6 +168,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     clientDocuments: new Map(),
     logoutTokens: new Map(),
     failNext: (name, times = 1) => void failures.set(name, times),
+    takesLegs: true,
     endSessions: () => sessions.clear(),
     forgetChains: () => chains.clear(),
 
@@ -223,7 +226,8 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       overTheBus(beginLeg, { interactionUid });
       const chain = chainOf(interactionUid);
       let provider = nextOf(chain);
-      if (provider === undefined) throw new RefusedError('invalid-request', 'no open leg');
+      if (provider === undefined || !vault.takesLegs)
+        throw new RefusedError('invalid-request', 'no open leg');
       while (unreachable.has(provider)) {
         fail(chain, provider, 'temporarily_unavailable');
         const next = nextOf(chain);

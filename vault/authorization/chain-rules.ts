@@ -2,6 +2,7 @@
  * How a sign-in goes from provider to provider: each once, in order. A failure at an optional provider, or an account
  * that is linked there, leaves it out; a failure at a required one ends the sign-in. Pure.
  */
+import type { FailureCode } from '../../schemas/failure.ts';
 import type { Principal } from '../../schemas/identity.ts';
 import type { Chain, ChainFailure, Collected, CompleteChain, OpenChain } from './chain.ts';
 
@@ -77,4 +78,16 @@ export function statusOf({ status }: Chain): LegStatus {
     default:
       return status satisfies never;
   }
+}
+
+/** @param error of the provider's answer at its callback (RFC 6749 section 4.1.2.1) */
+export function errorOfCallback(error: string): ChainFailure['error'] {
+  return error === 'access_denied' || error === 'temporarily_unavailable' ? error : 'server_error';
+}
+
+/** @param code why the code could not be exchanged */
+export function errorOfFailure(code: FailureCode | string | undefined): ChainFailure['error'] {
+  return code === 'upstream-refused' || code === 'invalid-request'
+    ? 'server_error'
+    : 'temporarily_unavailable';
 }

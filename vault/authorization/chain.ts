@@ -12,6 +12,9 @@ import { timestampSchema, tokenSetSchema } from '../../schemas/token.ts';
 
 export const legLifetimeMs = 10 * 60_000;
 
+/** Of one sign-in or link: tabs and back buttons need some, and a browser that begins on and on fills the store. */
+export const maxLegs = 50;
+
 const collectedSchema = z.object({
   provider: providerNameSchema,
   tokens: tokenSetSchema,
@@ -45,6 +48,8 @@ export const chainSchema = z.discriminatedUnion('status', [
     principal: principalSchema.nullable(),
     collected: z.array(collectedSchema),
     skipped,
+    /** How many legs were begun, whether they came back or not. */
+    legs: z.int().default(0),
   }),
   z.object({
     status: z.literal('complete'),

@@ -4,16 +4,16 @@
  * state, belongs to one provider and one browser, and is used once (RFC 9700 sections 2.1 and 4.4); the code is
  * exchanged by the provider worker, and the tokens are kept before anything else can fail.
  */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import * as z from 'zod';
-import { type FailureCode, RefusedError } from '../../schemas/failure.ts';
+import { RefusedError } from '../../schemas/failure.ts';
 import type { Principal, UpstreamAccount } from '../../schemas/identity.ts';
 import { createLinkId, legIdOf, linkIdSchema } from '../../schemas/ids.ts';
 import type { LegSecrets } from '../../schemas/messages/provider-requests.ts';
 import type { ClientRegistration, RegisteredClient } from '../../schemas/provider.ts';
-import { Secret } from '../../schemas/secret.ts';
+import type { Secret } from '../../schemas/secret.ts';
 import type { TokenSet } from '../../schemas/token.ts';
 import type { AuthStore } from './auth-store.ts';
+import { createBrowserBinding, isBrowserBinding } from './browser-binding.ts';
 import {
   type Chain,
   type ChainFailure,
@@ -23,9 +23,18 @@ import {
   type LinkedChain,
   legLifetimeMs,
   legSchema,
+  maxLegs,
   type OpenChain,
 } from './chain.ts';
-import { createChainRules, isChainOf, isPassed, type LegStatus, statusOf } from './chain-rules.ts';
+import {
+  createChainRules,
+  errorOfCallback,
+  errorOfFailure,
+  isChainOf,
+  isPassed,
+  type LegStatus,
+  statusOf,
+} from './chain-rules.ts';
 
 /** What a provider worker does for a sign-in. `client`: as in the messages to it, where Latchkey registered itself. */
 export interface ProviderSignIns {
@@ -95,7 +104,10 @@ interface Options {
 const keepPatienceMs = 20_000;
 const keepPauseMs = 250;
 
-const emptyChain: OpenChain = { status: 'open', link: null, principal: null, collected: [], skipped: [] };
+const emptyChain: OpenChain = {
+  ...{ status: 'open', link: null, principal: null },
+  ...{ collected: [], skipped: [], legs: 0 },
+};
 
 export function createSignIn({
   store,
@@ -263,6 +275,7 @@ export function createSignIn({
     const provider = nextOf(chain);
     if (provider === undefined)
       throw new RefusedError('invalid-request', 'this sign-in or link has no open leg');
+    assertTakesLeg(chain);
     try {
       return { chain, revision, provider, ...(await providers.authorize(provider)) };
     } catch (error) {
@@ -273,27 +286,37 @@ export function createSignIn({
     }
   }
 
+  /** With it the chain lives on: as long as its last leg. */
+  async function countLeg(uid: string, read: { chain: Chain; revision: number }): Promise<void> {
+    for (let { chain, revision } = read; chain.status === 'open'; ) {
+      assertTakesLeg(chain);
+      try {
+        return await writeChain(uid, { ...chain, legs: chain.legs + 1 }, revision);
+      } catch (error) {
+        if (!isConflict(error)) throw error;
+        ({ chain, revision } = await readChain(uid));
+      }
+    }
+  }
+
   return {
     async beginLeg(interactionUid) {
       const { chain, revision, provider, authorizationUrl, leg } = await authorizeNext(interactionUid);
-      const binding = randomBytes(32).toString('base64url');
+      await countLeg(interactionUid, { chain, revision });
+      const { binding, hash } = createBrowserBinding();
       await writeLeg({
         interactionUid,
         provider,
         secrets: leg,
-        bindingHash: hashOf(binding),
+        bindingHash: hash,
         claimedBy: null,
         outcome: null,
-      });
-      // A chain lives as long as its last leg.
-      await writeChain(interactionUid, chain, revision).catch((error) => {
-        if (!isConflict(error)) throw error;
       });
       return {
         provider,
         authorizationUrl,
         legId: legIdOf(leg.state.reveal()),
-        browserBinding: new Secret(binding),
+        browserBinding: binding,
       };
     },
 
@@ -306,7 +329,7 @@ export function createSignIn({
       if (!called.includes(provider)) {
         throw new RefusedError('invalid-request', 'the answer came to the callback of another provider');
       }
-      if (!browserBinding || !matches(browserBinding.reveal(), leg.bindingHash)) {
+      if (!browserBinding || !isBrowserBinding(browserBinding, leg.bindingHash)) {
         throw new RefusedError('invalid-request', 'this browser did not begin the sign-in');
       }
       const { chain, revision } = await readChain(interactionUid);
@@ -348,29 +371,16 @@ export function createSignIn({
   };
 }
 
+function assertTakesLeg(chain: Chain): void {
+  if (chain.status === 'open' && chain.legs >= maxLegs)
+    throw new RefusedError('invalid-request', `${maxLegs} legs of this sign-in or link were begun`);
+}
+
 function unknownLeg(): RefusedError {
   return new RefusedError(
     'not-found',
     'this step of the sign-in or link is unknown, was used, or took longer than 10 minutes',
   );
-}
-
-function errorOfCallback(error: string): ChainFailure['error'] {
-  return error === 'access_denied' || error === 'temporarily_unavailable' ? error : 'server_error';
-}
-
-function errorOfFailure(code: FailureCode | string | undefined): ChainFailure['error'] {
-  return code === 'upstream-refused' || code === 'invalid-request'
-    ? 'server_error'
-    : 'temporarily_unavailable';
-}
-
-function hashOf(binding: string): string {
-  return createHash('sha256').update(binding).digest('base64url');
-}
-
-function matches(binding: string, hash: string): boolean {
-  return timingSafeEqual(Buffer.from(hashOf(binding)), Buffer.from(hash));
 }
 
 function isUnavailable(error: unknown): boolean {

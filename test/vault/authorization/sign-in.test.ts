@@ -104,7 +104,7 @@ function loseNextAnswer({ t }: World, kind: string): void {
 test('the chain leads through its providers in order, and the first one gives the identity', async () => {
   await using w = await openWorld();
   assert.equal(await w.t.vault.signIn.findChain(uid), {
-    ...{ status: 'open', link: null, principal: null, collected: [], skipped: [] },
+    ...{ status: 'open', link: null, principal: null, collected: [], skipped: [], legs: 0 },
   });
   const first = await w.begin();
   assert.is(first.provider, 'corporate');
@@ -162,6 +162,21 @@ test('of two who complete a leg at once one does', async () => {
   const both = await Promise.allSettled([w.complete(leg), w.complete(leg), w.complete(leg)]);
   assert.is(both.filter(({ status }) => status === 'fulfilled').length, 1);
   assert.is(exchanges, 1);
+});
+
+test('a sign-in begins fifty legs at the most, also at once, and those that were begun come to their end', async () => {
+  await using w = await openWorld();
+  const first = await w.begin();
+  for (let more = 2; more <= 45; more++) await w.begin();
+  const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => w.begin()));
+  const refused = outcomes.filter((outcome) => outcome.status === 'rejected').map(({ reason }) => reason);
+  assert.is(refused.length, 5);
+  for (const error of refused) assert.is(error.code, 'invalid-request');
+  const manager = await w.t.connection.jetstreamManager();
+  const { state } = await manager.streams.info('KV_AUTH', { subjects_filter: '$KV.AUTH.leg.*' });
+  assert.is(Object.keys(state.subjects!).length, 50);
+  assert.is(await w.complete(first), 'next-leg');
+  assert.is((await w.begin('interaction-uid-0002')).provider, 'corporate');
 });
 
 test('a leg lives ten minutes, and its chain as long as its last leg', async () => {
