@@ -1,6 +1,7 @@
 /**
- * Pages of a list (MCP, pagination) whose cursors any gateway understands: a cursor names the last entry that was seen,
- * so entries that come or go meanwhile move nothing; where that entry is gone, its place counts.
+ * Pages of a list (MCP, pagination) whose cursors any gateway understands, whatever comes or goes between two of them: a
+ * list of several pages is in the order of its names, and a cursor is the name after which its page begins. So what a
+ * backend adds, takes away, or does not tell for a while moves nothing of the others.
  */
 import { createRpcError, type JsonObject, rpcCodes } from './json-rpc.ts';
 
@@ -9,37 +10,35 @@ export interface Page {
   readonly nextCursor: string | null;
 }
 
-/** @throws JsonRpcError the cursor is none of ours */
+/**
+ * `key`: the member with the name, which each entry has and no two share.
+ * @throws JsonRpcError the cursor is none of ours
+ */
 export function pageOf(items: readonly JsonObject[], key: string, cursor: unknown, size: number): Page {
-  const start = cursor === undefined ? 0 : placeAfter(items, key, cursor);
-  const page = items.slice(start, start + size);
-  const end = start + page.length;
-  return { items: page, nextCursor: end < items.length ? toCursor(items[end - 1]!, key, end) : null };
+  if (cursor === undefined && items.length <= size) return { items, nextCursor: null };
+  const nameOf = (item: JsonObject) => item[key] as string;
+  const after = cursor === undefined ? null : nameIn(cursor);
+  const rest = items
+    .filter((item) => after === null || nameOf(item) > after)
+    .sort((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1));
+  const page = rest.slice(0, size);
+  return { items: page, nextCursor: rest.length > size ? toCursor(nameOf(page.at(-1)!)) : null };
 }
 
-function toCursor(last: JsonObject, key: string, end: number): string {
-  return Buffer.from(JSON.stringify([end, last[key]])).toString('base64url');
+function toCursor(name: string): string {
+  return Buffer.from(JSON.stringify([name])).toString('base64url');
 }
 
-function placeAfter(items: readonly JsonObject[], key: string, cursor: unknown): number {
-  const parsed = parseCursor(cursor);
-  if (parsed === null) throw createRpcError(rpcCodes.invalidParams, 'Invalid params: unknown cursor');
-  const [end, name] = parsed;
-  const index = items.findIndex((item) => item[key] === name);
-  return index === -1 ? Math.min(end, items.length) : index + 1;
+function nameIn(cursor: unknown): string {
+  const parsed = typeof cursor === 'string' ? parseJson(Buffer.from(cursor, 'base64url').toString()) : null;
+  if (!Array.isArray(parsed) || parsed.length !== 1 || typeof parsed[0] !== 'string')
+    throw createRpcError(rpcCodes.invalidParams, 'Invalid params: unknown cursor');
+  return parsed[0];
 }
 
-function parseCursor(cursor: unknown): [number, string] | null {
-  if (typeof cursor !== 'string') return null;
+function parseJson(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
-    return Array.isArray(value) &&
-      value.length === 2 &&
-      Number.isSafeInteger(value[0]) &&
-      value[0] > 0 &&
-      typeof value[1] === 'string'
-      ? [value[0], value[1]]
-      : null;
+    return JSON.parse(text);
   } catch {
     return null;
   }

@@ -25,11 +25,19 @@ test('a cursor stays where it was, whatever comes and goes before it', () => {
   const { nextCursor } = pageOf(of(...'abcd'), 'name', undefined, 2);
   assert.is(namesOf(pageOf(of(...'Xabcd'), 'name', nextCursor, 2)), 'cd');
   assert.is(namesOf(pageOf(of(...'bcd'), 'name', nextCursor, 2)), 'cd');
-  assert.is(namesOf(pageOf(of(...'acd'), 'name', nextCursor, 2)), 'd', 'its entry is gone, its place counts');
+  assert.is(namesOf(pageOf(of(...'acd'), 'name', nextCursor, 2)), 'cd', 'its own entry is gone');
+  assert.is(namesOf(pageOf(of(...'d'), 'name', nextCursor, 2)), 'd', 'and all before it');
+});
+
+test('what is one page is in the order in which it is given, what is more in that of the names', () => {
+  assert.is(namesOf(pageOf(of(...'cab'), 'name', undefined, 3)), 'cab');
+  const { items, nextCursor } = pageOf(of(...'dcab'), 'name', undefined, 3);
+  assert.is(namesOf({ items }), 'abc');
+  assert.is(namesOf(pageOf(of(...'dc'), 'name', nextCursor, 3)), 'd');
 });
 
 test('a cursor that is none of ours is -32602', () => {
-  for (const cursor of ['', 'x', 7, null, 'W10', Buffer.from('[-1,"a"]').toString('base64url')]) {
+  for (const cursor of ['', 'x', 7, null, 'W10', Buffer.from('[1,"a"]').toString('base64url')]) {
     try {
       pageOf(of('a'), 'name', cursor, 1);
       assert.unreachable();
