@@ -1,15 +1,15 @@
 /**
  * What each backend offers, asked in parallel and remembered for a short while. A list that depends on who asks is
  * remembered for that person alone, and only while the same accounts are connected. Where an account is not connected,
- * the backend is listed if it lists to everybody. Whoever does not answer in time costs the others nothing: it is listed
- * when it has answered, and then whoever watches is told.
+ * the backend is listed if it lists to everybody. Whoever does not answer in time, or fails, costs the others nothing: it
+ * is listed when it answers, and then whoever watches is told.
  */
 import { LRUCache } from 'lru-cache';
 import type { Identity } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
 import { type Backend, BackendAnswerError } from './backend.ts';
 import {
-  type BackendAuthorizationError,
+  BackendAuthorizationError,
   type BackendCalls,
   type BackendLink,
   isWithoutToken,
@@ -18,6 +18,7 @@ import { type BackendHealth, BackendUnavailableError } from './backend-health.ts
 import type { Caller } from './caller.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
 import type { BackendItems } from './names.ts';
+import { declaresParamHeadersWell } from './param-headers.ts';
 
 /** The methods of MCP that list, what each calls its list, and the capability that a server has for it. */
 export const listKinds = {
@@ -42,7 +43,9 @@ export interface CapabilityLists {
   ): Promise<readonly JsonObject[]>;
   /** What a backend says has changed is asked for anew. */
   forget(backend: Backend, capability: string): void;
-  /** Tells of lists that came too late for the one who asked. */
+  /** The backend is there. Where a list lacks it because it had failed, it is to be asked again. */
+  answered(backend: Backend): void;
+  /** Tells of lists that came too late for the one who asked, or that somebody got without what the backend has. */
   onLate(listener: (backend: Backend, method: ListMethod) => void): void;
 }
 
@@ -78,11 +81,24 @@ export function createCapabilityLists(options: {
   /** Backends that told nobody what they have, and until when they are not asked again. */
   const closedUntilMs = new Map<string, number>();
   const lateListeners: ((backend: Backend, method: ListMethod) => void)[] = [];
+  /** By backend and method: lists that somebody got without the backend, and how often it has answered since. */
+  const leftOut = new Map<string, number>();
+
+  function tellLate(backend: Backend, method: ListMethod): void {
+    for (const listener of lateListeners) listener(backend, method);
+  }
+
+  function leaveOut(backend: Backend, method: ListMethod): void {
+    const list = startOf(backend.name, method);
+    if (!leftOut.has(list)) leftOut.set(list, 0);
+  }
 
   async function ask(key: string, method: ListMethod, backend: Backend, caller: Caller): Promise<Listed> {
-    const list = (link: BackendLink) => allPages(link, method, backend);
+    const list = (link: BackendLink) => pagesOf(link, method, backend);
     try {
-      return remember(key, await calls.run(backend, caller, list, { repeatable: true }));
+      const listed = remember(key, await calls.run(backend, caller, list, { repeatable: true }));
+      if (leftOut.delete(startOf(backend.name, method))) tellLate(backend, method);
+      return listed;
     } catch (error) {
       if (!isNotConnected(error) || elapsed() < (closedUntilMs.get(backend.name) ?? 0)) throw error;
       const open = await calls.runAsNobody(backend, caller, list).catch(() => null);
@@ -93,6 +109,18 @@ export function createCapabilityLists(options: {
       onWithoutToken(caller.owner, backend);
       return remember(key, open);
     }
+  }
+
+  async function pagesOf(link: BackendLink, method: ListMethod, backend: Backend) {
+    const listed = await allPages(link, method, backend);
+    // Towards a backend of 2026-07-28 the gateway is the client that has to leave such tools out.
+    if (method !== 'tools/list' || link.connection.protocol === 'older') return listed;
+    const isTool = ({ inputSchema }: JsonObject) => declaresParamHeadersWell(inputSchema);
+    const wrong = listed.items.filter((item) => !isTool(item)).map(({ name }) => name);
+    if (wrong.length === 0) return listed;
+    const message = 'tools are not listed, for their schemas declare headers against the rules';
+    log.warn({ backend: backend.name, tools: wrong.slice(0, 20) }, message);
+    return { ...listed, items: listed.items.filter(isTool) };
   }
 
   function remember(key: string, { items, freshMs }: { items: JsonObject[]; freshMs: number }): Listed {
@@ -121,17 +149,19 @@ export function createCapabilityLists(options: {
     const known = remembered.get(key);
     if (known !== undefined && elapsed() < known.untilMs) return known.items;
     // Half open circuits are tried by whoever lists, too, but nobody waits for a list that was there before.
-    if (!health.isAvailable(backend)) return [];
+    if (!health.isAvailable(backend)) {
+      leaveOut(backend, method);
+      return [];
+    }
     const asking = askOnce(key, method, backend, caller);
     try {
       const inTime = await within(asking, Math.min(backend.timeoutMs, listLimitMs), signal);
       if (inTime !== null) return inTime.items;
       asking.then(
-        () => {
-          for (const listener of lateListeners) listener(backend, method);
-        },
+        () => tellLate(backend, method),
         (error) => {
           if (isWithoutToken(error)) onWithoutToken(caller.owner, backend);
+          if (isOfBackend(error)) leaveOut(backend, method);
         },
       );
       if (!signal.aborted) log.warn({ backend: backend.name, method }, 'a backend is slow and not listed');
@@ -142,6 +172,7 @@ export function createCapabilityLists(options: {
         return method === 'tools/list' && connectTool !== null
           ? [describeConnect(connectTool(backend), backend, error)]
           : [];
+      if (isOfBackend(error)) leaveOut(backend, method);
       if (!signal.aborted && !(error instanceof BackendUnavailableError))
         log.warn({ backend: backend.name, method, error }, 'a backend is not listed');
       return [];
@@ -156,7 +187,7 @@ export function createCapabilityLists(options: {
     },
     peek: (method, backend, caller) => remembered.get(keyOf(backend, method, caller))?.items ?? [],
     async learn(method, backend, caller, link) {
-      return remember(keyOf(backend, method, caller), await allPages(link, method, backend)).items;
+      return remember(keyOf(backend, method, caller), await pagesOf(link, method, backend)).items;
     },
     forget({ name }, capability) {
       for (const [method, kind] of Object.entries(listKinds)) {
@@ -167,6 +198,17 @@ export function createCapabilityLists(options: {
             remembered.delete(key);
             asked.delete(key);
           }
+      }
+    },
+    answered(backend) {
+      if (!health.isAvailable(backend)) return;
+      for (const method of Object.keys(listKinds) as ListMethod[]) {
+        const list = startOf(backend.name, method);
+        const times = leftOut.get(list);
+        if (times === undefined) continue;
+        leftOut.set(list, times + 1);
+        // One that is there and does not list is asked more and more seldom.
+        if (Number.isInteger(Math.log2(times + 1))) tellLate(backend, method);
       }
     },
     onLate: (listener) => {
@@ -227,6 +269,11 @@ async function allPages(link: BackendLink, method: ListMethod, { timeoutMs }: Ba
 
 function isNotConnected(error: unknown): error is BackendAuthorizationError {
   return isWithoutToken(error) && ['missing', 'reauth-required'].includes(error.cause.reason);
+}
+
+/** Not what one person may or has. */
+function isOfBackend(error: unknown): boolean {
+  return !(error instanceof BackendAuthorizationError) && !(error instanceof DOMException);
 }
 
 function describeConnect(

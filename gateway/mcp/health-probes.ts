@@ -24,8 +24,10 @@ export function createHealthProbes(options: {
   health: BackendHealth;
   gateway: { readonly name: string; readonly version: string };
   settings: ProbeSettings;
+  /** Told of each backend that is there. */
+  onAnswer: (backend: Backend) => void;
 }): HealthProbes {
-  const { backends, connector, health, gateway, settings } = options;
+  const { backends, connector, health, gateway, settings, onAnswer } = options;
   const client = { info: { ...gateway }, capabilities: {} };
   let running: Promise<void> | null = null;
 
@@ -46,7 +48,9 @@ export function createHealthProbes(options: {
   async function probeAll(): Promise<void> {
     await Promise.all(
       backends.map(async (backend) => {
-        health.probed(backend, await isThere(backend));
+        const answered = await isThere(backend);
+        health.probed(backend, answered);
+        if (answered) onAnswer(backend);
       }),
     );
   }

@@ -77,7 +77,14 @@ export function createMcp(options: McpOptions): Mcp {
   });
   const pool = createConnectionPool({ connector });
   const health = createBackendHealth({ backends, settings: options.health, elapsed });
-  const probes = createHealthProbes({ backends, connector, health, gateway, settings: options.probes });
+  const probes = createHealthProbes({
+    backends,
+    connector,
+    health,
+    gateway,
+    settings: options.probes,
+    onAnswer: (backend) => lists.answered(backend),
+  });
   const calls = createBackendCalls({
     pool,
     health,

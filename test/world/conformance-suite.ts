@@ -64,13 +64,18 @@ function readResults(folder: string): ConformanceResults {
   return results;
 }
 
-/** The suite plays the server; `client` is the program that is to use it. Resolves with null, or with what failed. */
+const clientProgram = fileURLToPath(new URL('./conformance-client-process.ts', import.meta.url));
+
+/**
+ * The suite plays the server, and a gateway is to use it for a client of the version.
+ * Resolves with null, or with what failed.
+ */
 export async function runClientConformance(
-  client: string,
   scenario: string,
   revision: Revision,
+  clientVersion: Revision,
 ): Promise<string | null> {
-  const command = `"${process.execPath}" "${client}"`;
+  const command = `"${process.execPath}" "${clientProgram}" ${clientVersion}`;
   const child = spawn(
     process.execPath,
     [program, 'client', '--command', command, '--scenario', scenario, '--spec-version', revision],
