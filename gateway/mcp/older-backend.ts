@@ -80,7 +80,12 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     limit: WaitLimit | null,
     session?: SessionHeaders,
   ): void =>
-    hearServer(message, { events, limit, tell: (body) => tellInPassing(body, credentials, session) });
+    hearServer(message, {
+      events,
+      capabilities: client.capabilities,
+      limit,
+      tell: (body) => tellInPassing(body, credentials, session),
+    });
 
   const openStream = (
     credentials: Credentials,

@@ -19,6 +19,7 @@ import {
   type RequestMessage,
   rpcCodes,
 } from './json-rpc.ts';
+import { isBelow } from './log-levels.ts';
 import { olderVersions } from './protocol.ts';
 import { offered, type Router } from './router.ts';
 
@@ -151,6 +152,7 @@ export function createOlderClients(options: {
           }),
           renew,
           deliver: (notification) => {
+            if (session.logLevel !== null && isBelow(session.logLevel, notification)) return;
             // One message goes on one stream.
             if ([...session.streams].at(-1) === stream) stream.send({ jsonrpc: '2.0', ...notification });
           },

@@ -25,6 +25,7 @@ import {
   type RequestId,
   rpcCodes,
 } from './json-rpc.ts';
+import { isBelow, logLevels } from './log-levels.ts';
 import type { Target } from './names.ts';
 import { paramHeadersOf } from './param-headers.ts';
 import type { Peers } from './peers.ts';
@@ -79,7 +80,8 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
   const { calls, held, peers, states, eventIds, onChange, lists } = options;
   const levels = new WeakMap<BackendConnection, string>();
 
-  function hear(backend: Backend, { caller, exchange, session }: ClientRequest, level: string | null) {
+  /** `level`: of a request of 2026-07-28. */
+  function hear(backend: Backend, { caller, exchange, session }: ClientRequest, level: string | null = null) {
     return (notification: NotificationMessage): void => {
       const { method } = notification;
       if (changes.test(method)) {
@@ -88,17 +90,33 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
       }
       // It names a request of the backend, which has another id on this side.
       if (method === 'notifications/cancelled') return;
-      if (method === 'notifications/message' && session === null && level === null) return;
-      exchange.notify(notification);
+      const wanted = session === null ? level : session.logLevel;
+      if (method === 'notifications/message' && session === null && wanted === null) return;
+      if (wanted === null || !isBelow(wanted, notification)) exchange.notify(notification);
     };
   }
 
-  /** A server of the older protocol keeps the level for its session; the newer is told with each request. */
-  async function setLevel({ connection, request }: BackendLink, level: string | null, timeoutMs: number) {
-    if (level === null || connection.protocol === 'newer' || levels.get(connection) === level) return;
+  /**
+   * A server of the older protocol keeps the level for its session; the newer is told with each request. `isAtLeast`: others
+   * that use the connection at the same time may want more, and each hears what it wants.
+   */
+  async function setLevel(
+    { connection, request }: BackendLink,
+    { level, isAtLeast }: { level: string | null; isAtLeast: boolean },
+    timeoutMs: number,
+  ) {
+    if (level === null || connection.protocol === 'newer') return;
     if (!isObject(connection.capabilities.logging)) return;
+    const known = levels.get(connection);
+    if (known === level) return;
+    if (isAtLeast && known !== undefined && logLevels.indexOf(known) <= logLevels.indexOf(level)) return;
+    try {
+      await request({ method: 'logging/setLevel', params: { level }, signal: null, timeoutMs });
+    } catch (error) {
+      // It has no such level, which is no reason not to work.
+      if (!(error instanceof JsonRpcError)) throw error;
+    }
     levels.set(connection, level);
-    await request({ method: 'logging/setLevel', params: { level }, signal: null, timeoutMs });
   }
 
   peers.serve('go-on', async ({ call, owner, inputResponses }) => {
@@ -137,7 +155,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
     return {
       signal,
       timeoutMs: backend.timeoutMs,
-      onNotification: hear(backend, request, session.logLevel),
+      onNotification: hear(backend, request),
       room: exchange.room,
       largeResult: { form: formOf(method, false), open: exchange.openResult },
       onRequest: (asked: string, questions: JsonObject) => session.ask(exchange, asked, questions, signal),
@@ -161,7 +179,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
     const events = toOlder(session, request, backend);
 
     return await calls.run(backend, caller, async (link) => {
-      await setLevel(link, session.logLevel, timeoutMs);
+      await setLevel(link, { level: session.logLevel, isAtLeast: false }, timeoutMs);
       const isNewer = link.connection.protocol === 'newer';
       const asked = isNewer && session.logLevel !== null ? withLevel(params, session.logLevel) : params;
       const once = (more: JsonObject, headers: Record<string, string>) =>
@@ -207,7 +225,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
     const run = (params: JsonObject) =>
       held.begin(round, (hooks) =>
         calls.run(backend, caller, async (link) => {
-          await setLevel(link, level, timeoutMs);
+          await setLevel(link, { level, isAtLeast: true }, timeoutMs);
           return await link.request({
             method,
             params,

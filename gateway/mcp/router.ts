@@ -11,6 +11,7 @@ import { type CapabilityLists, type ListMethod, listKinds } from './capability-l
 import type { ClientSession } from './client-sessions.ts';
 import { describeFailure, failureAnswer } from './error-result.ts';
 import { createRpcError, isObject, type JsonObject, JsonRpcError, rpcCodes } from './json-rpc.ts';
+import { logLevels } from './log-levels.ts';
 import type { BackendItems, Names, Resolved, Target } from './names.ts';
 import { pageOf } from './pages.ts';
 import { newerVersion } from './protocol.ts';
@@ -183,7 +184,7 @@ export function createRouter(options: RouterOptions): Router {
 
   /** Backends are told with the next request to each. */
   async function setLevel({ params: { level } }: ClientRequest, session: ClientSession): Promise<JsonObject> {
-    if (typeof level !== 'string' || !levels.includes(level))
+    if (typeof level !== 'string' || !logLevels.includes(level))
       throw createRpcError(rpcCodes.invalidParams, 'Invalid params: unknown level');
     session.logLevel = level;
     await onSessionChange(session);
@@ -270,7 +271,6 @@ export function createRouter(options: RouterOptions): Router {
 
 const isOwn = (method: string) => Object.hasOwn(listKinds, method) || method === 'server/discover';
 
-const levels = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
 const providerless = ['initialize', 'ping', 'logging/setLevel', 'server/discover'];
 
 function matches(template: string, uri: string): boolean {

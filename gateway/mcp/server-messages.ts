@@ -1,12 +1,13 @@
 /**
- * What a backend of the older protocol says that is no result: its notifications are heard, its requests answered, and
- * whoever cannot be asked is no fault of the backend (MCP 2025-11-25, base protocol).
+ * What a backend of the older protocol says that is no result: its notifications are heard, its requests answered. A
+ * client is not asked for what it has not announced (MCP 2025-11-25, lifecycle, operation).
  */
 import type { ExchangeEvents } from './backend-exchange.ts';
 import {
   createRpcError,
   findNotification,
   findRequest,
+  isObject,
   type JsonObject,
   JsonRpcError,
   type RequestMessage,
@@ -16,11 +17,20 @@ import type { WaitLimit } from './wait-limit.ts';
 
 export interface ServerMessageContext {
   readonly events: ExchangeEvents;
+  /** What the client has said that it can be asked for. */
+  readonly capabilities: JsonObject;
   /** Of the call to which the message belongs: it does not run while the client is asked. */
   readonly limit: WaitLimit | null;
   /** Sends the answer to a request. */
   readonly tell: (body: JsonObject) => void;
 }
+
+/** What a client must have announced to be asked so. */
+const capabilityOf: Readonly<Record<string, string>> = {
+  'sampling/createMessage': 'sampling',
+  'elicitation/create': 'elicitation',
+  'roots/list': 'roots',
+};
 
 export function hearServer(message: JsonObject, context: ServerMessageContext): void {
   const request = findRequest(message);
@@ -31,13 +41,15 @@ export function hearServer(message: JsonObject, context: ServerMessageContext): 
 
 async function answer(
   { id, method, params }: RequestMessage,
-  { events, limit, tell }: ServerMessageContext,
+  { events, capabilities, limit, tell }: ServerMessageContext,
 ): Promise<void> {
   try {
+    const capability = Object.hasOwn(capabilityOf, method) ? capabilityOf[method]! : null;
+    const canAsk = capability === null || isObject(capabilities[capability]);
     const work =
       method === 'ping'
         ? Promise.resolve({})
-        : (events.onRequest?.(method, params) ??
+        : ((canAsk ? events.onRequest?.(method, params) : undefined) ??
           Promise.reject(createRpcError(rpcCodes.methodNotFound, 'Method not found')));
     tell({ id, result: await (limit === null ? work : limit.during(work)) });
   } catch (error) {

@@ -104,6 +104,7 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
     call?.limit.renew();
     hearServer(message, {
       events: call?.events ?? [...listeners].at(-1) ?? {},
+      capabilities: client.capabilities,
       limit: call?.limit ?? null,
       tell: tellInPassing,
     });

@@ -157,6 +157,7 @@ export interface TestClient extends AsyncDisposable {
   callTool(
     params: { name: string; arguments?: Record<string, unknown> },
     onprogress?: (progress: { progress: number; message?: string | undefined }) => void,
+    signal?: AbortSignal,
   ): Promise<ToolResult>;
   readonly sessionId: string | undefined;
   readonly statuses: number[];
@@ -194,8 +195,11 @@ export async function connectClient(kind: ClientKind, url: string, token: string
     return {
       ...common,
       listTools: () => client.listTools(),
-      callTool: async (params, onprogress) =>
-        (await client.callTool(params, undefined, onprogress && { onprogress })) as ToolResult,
+      callTool: async (params, onprogress, signal) =>
+        (await client.callTool(params, undefined, {
+          ...(onprogress && { onprogress }),
+          ...(signal && { signal }),
+        })) as ToolResult,
       get sessionId() {
         return transport.sessionId;
       },
@@ -210,8 +214,11 @@ export async function connectClient(kind: ClientKind, url: string, token: string
   return {
     ...common,
     listTools: () => client.listTools(),
-    callTool: async (params, onprogress) =>
-      (await client.callTool(params, onprogress && { onprogress })) as ToolResult,
+    callTool: async (params, onprogress, signal) =>
+      (await client.callTool(params, {
+        ...(onprogress && { onprogress }),
+        ...(signal && { signal }),
+      })) as ToolResult,
     get sessionId() {
       return transport.sessionId;
     },
