@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import { NoRespondersError, RefusedError } from '../../../schemas/failure.ts';
 import type { UpstreamTokenAnswer } from '../../../schemas/messages/find-upstream-tokens.ts';
 import { okAnswer } from '../fake-vault.ts';
+import { newerToolCall } from '../newer-call.ts';
 import { startTestBackend, type TestBackend } from '../test-backend.ts';
 import {
   clientKinds,
@@ -106,6 +107,28 @@ test('a backend that forbids (403) is not asked twice, and its scope challenge g
   assert.match(textOf(result), /"git" does not allow this to your account at "gitlab"/);
   assert.is(backend.requests.length, 1);
   assert.is(gateway.facts.length, 0);
+});
+
+test('what a backend rejects is counted and shown, and nothing of its answer gets through', async () => {
+  await using world = await startWorld();
+  const { backend, gateway } = world;
+  const { body, ...request } = newerToolCall('git_whoami', await gateway.signer.sign());
+  for (const [status, rejections] of [
+    [401, 2],
+    [403, 3],
+  ] as const) {
+    gateway.vault.hold('usr_anna', 'gitlab', okAnswer('token', 1), okAnswer('renewed', 2));
+    rejectToken(backend, null, status);
+    const response = await fetch(gateway.url, { ...request, body });
+    assert.is(response.status, 200);
+    for (const name of ['www-authenticate', 'location', 'set-cookie', 'x-upstream-text'])
+      assert.is(response.headers.get(name), null, name);
+    assert.not.match(await response.text(), /secret words|evil|insufficient_scope|resource_metadata/);
+    const { backends } = (await (await fetch(new URL('/status', gateway.url))).json()) as {
+      backends: object;
+    };
+    assert.equal(backends, [{ name: 'git', status: 'healthy', failuresInARow: 0, rejections }]);
+  }
 });
 
 for (const [answer, text, fact] of [

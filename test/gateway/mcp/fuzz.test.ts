@@ -1,5 +1,7 @@
 /** Two thousand requests that are wrong in some way, the same ones each time: no crash, specified answers, no leak. */
 import { Agent, type IncomingMessage, request } from 'node:http';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createRandom } from '../../world/random.ts';
@@ -175,34 +177,56 @@ async function openSession({ url }: TestGateway, token: string): Promise<string>
 }
 
 const isOpen = (kind: string) => /TCP|Pipe|HTTP/.test(kind) && !/Server/.test(kind);
+setFlagsFromString('--expose-gc');
+const collectGarbage: () => void = runInNewContext('gc');
+
+/** MiB that live, when all that could be let go has been. */
+async function heapMiB(): Promise<number> {
+  for (let time = 0; time < 3; time += 1) {
+    collectGarbage();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return process.memoryUsage().heapUsed / 2 ** 20;
+}
+
 const openHandles = () => process.getActiveResourcesInfo().filter(isOpen).length;
+
+/** How the requests of this seed were answered. */
+async function sendAll(
+  gateway: TestGateway,
+  agent: Agent,
+  { token, session: first }: { token: string; session: string },
+): Promise<ReadonlyMap<number, number>> {
+  let session = first;
+  const random = createRandom(20_260_728);
+  const statuses = new Map<number, number>();
+  for (let round = 0; round < rounds; round += 8) {
+    const create = createFuzzer(random, token, session);
+    const batch = Array.from({ length: 8 }, create);
+    const answers = await Promise.all(batch.map((fuzzed) => send(gateway.url, agent, fuzzed)));
+    for (const [index, answer] of answers.entries()) {
+      if (answer === null) continue;
+      const { status, text } = answer;
+      const what = `${JSON.stringify(batch[index])} -> ${status} ${text.slice(0, 300)}`;
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      assert.ok(status < 500, what);
+      const code = /"error":\{[^}]*"code":(-?\d+)/.exec(text)?.[1];
+      if (code !== undefined) assert.ok(knownCodes.includes(Number(code)), what);
+      assert.not.match(text, /node_modules|\.ts:\d|TypeError|RangeError/);
+      // Some of them end the session, as they may.
+      if (batch[index]!.method === 'DELETE') session = await openSession(gateway, token);
+    }
+  }
+  return statuses;
+}
 
 test('each gets an answer that says what is wrong, and the gateway goes on', async () => {
   await using backend = await startTestBackend();
   await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
   const token = await gateway.signer.sign();
-  let session = await openSession(gateway, token);
   const agent = new Agent({ keepAlive: true, maxSockets: 8 });
-  const random = createRandom(20_260_728);
-  const statuses = new Map<number, number>();
   try {
-    for (let round = 0; round < rounds; round += 8) {
-      const create = createFuzzer(random, token, session);
-      const batch = Array.from({ length: 8 }, create);
-      const answers = await Promise.all(batch.map((fuzzed) => send(gateway.url, agent, fuzzed)));
-      for (const [index, answer] of answers.entries()) {
-        if (answer === null) continue;
-        const { status, text } = answer;
-        const what = `${JSON.stringify(batch[index])} -> ${status} ${text.slice(0, 300)}`;
-        statuses.set(status, (statuses.get(status) ?? 0) + 1);
-        assert.ok(status < 500, what);
-        const code = /"error":\{[^}]*"code":(-?\d+)/.exec(text)?.[1];
-        if (code !== undefined) assert.ok(knownCodes.includes(Number(code)), what);
-        assert.not.match(text, /node_modules|\.ts:\d|TypeError|RangeError/);
-        // Some of them end the session, as they may.
-        if (batch[index]!.method === 'DELETE') session = await openSession(gateway, token);
-      }
-    }
+    const statuses = await sendAll(gateway, agent, { token, session: await openSession(gateway, token) });
     assert.equal(
       gateway
         .logged()
@@ -240,6 +264,30 @@ test('each gets an answer that says what is wrong, and the gateway goes on', asy
   }
   // What was opened for the requests is closed or reused, however many there were.
   while (openHandles() > 60) await new Promise((resolve) => setTimeout(resolve, 20));
+});
+
+test('the same ones again and again take no more memory and no more handles', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+  const token = await gateway.signer.sign();
+  const session = await openSession(gateway, token);
+  const heap: number[] = [];
+  const handles: number[] = [];
+  for (let time = 0; time < 4; time += 1) {
+    const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+    await sendAll(gateway, agent, { token, session });
+    agent.destroy();
+    // This test's own.
+    backend.requests.length = 0;
+    backend.tokens.length = 0;
+    gateway.vault.asked.length = 0;
+    heap.push(await heapMiB());
+    handles.push(openHandles());
+  }
+  // The first time fills what is remembered on purpose.
+  const [, before = 0, , after = 0] = heap;
+  assert.ok(after - before < 1, `${heap.map((mib) => mib.toFixed(1))} MiB`);
+  assert.ok(handles.at(-1)! <= handles[1]! + 5, `${handles} handles`);
 });
 
 test.run();

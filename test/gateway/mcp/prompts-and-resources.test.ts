@@ -1,0 +1,165 @@
+/** Prompts, resources, templates and completions of several backends as one: whose a name is, and that no other is asked. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { GatewaySettings } from '../../../schemas/config/gateway-config.ts';
+import { newerRequest } from '../newer-call.ts';
+import { startTestBackend, type TestBackend } from '../test-backend.ts';
+import { startTestGateway, type TestGateway } from '../test-gateway.ts';
+
+const test = suite('gateway/mcp prompts and resources');
+
+/** Both have the prompt `p` and the resource `x://1`, and each has one of its own, and a template. */
+function serve(backend: TestBackend, own: string): string[] {
+  const asked: string[] = [];
+  const lists: Record<string, object> = {
+    'prompts/list': { prompts: [{ name: 'p' }, { name: own }] },
+    'resources/list': {
+      resources: [
+        { uri: 'x://1', name: 'one' },
+        { uri: `x://${own}`, name: own },
+      ],
+    },
+    'resources/templates/list': { resourceTemplates: [{ uriTemplate: `x://${own}/{id}`, name: own }] },
+    'server/discover': {
+      supportedVersions: ['2026-07-28'],
+      capabilities: { prompts: {}, resources: {}, completions: {} },
+    },
+  };
+  backend.intercept = (_req, res, body) => {
+    const { id, method, params } = JSON.parse(body);
+    if (lists[method] === undefined)
+      asked.push(`${method} ${params.name ?? params.uri ?? params.ref.name ?? params.ref.uri}`);
+    const result = lists[method] ?? { messages: [], contents: [], completion: { values: [own] } };
+    res.writeHead(200, { 'content-type': 'application/json' });
+    res.end(JSON.stringify({ jsonrpc: '2.0', id, result: { resultType: 'complete', ...result } }));
+    return true;
+  };
+  return asked;
+}
+
+interface World extends AsyncDisposable {
+  readonly gateway: TestGateway;
+  /** What was asked of the backends `a` and `b` beside lists. */
+  readonly asked: { a: string[]; b: string[] };
+  /** The result, or the code of the error. */
+  ask(method: string, params?: Record<string, unknown>): Promise<Record<string, unknown> | number>;
+}
+
+async function openWorld(aggregation: GatewaySettings['aggregation']): Promise<World> {
+  const stack = new AsyncDisposableStack();
+  const a = stack.use(await startTestBackend());
+  const b = stack.use(await startTestBackend());
+  const asked = { a: serve(a, 'of-a'), b: serve(b, 'of-b') };
+  const gateway = stack.use(
+    await startTestGateway({
+      backends: [
+        { name: 'a', url: a.url },
+        { name: 'b', url: b.url },
+      ],
+      settings: { aggregation },
+    }),
+  );
+  return {
+    ...{ gateway, asked },
+    async ask(method, params = {}) {
+      const { body, ...request } = newerRequest(method, params, await gateway.signer.sign());
+      const response = await fetch(gateway.url, { ...request, body });
+      const { result, error } = (await response.json()) as {
+        result?: Record<string, unknown>;
+        error?: { code: number };
+      };
+      return result ?? error!.code;
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+const promptOf = (name: string) => ({
+  ref: { type: 'ref/prompt', name },
+  argument: { name: 'x', value: '' },
+});
+const resourceOf = (uri: string) => ({
+  ref: { type: 'ref/resource', uri },
+  argument: { name: 'x', value: '' },
+});
+const namesIn = (result: Record<string, unknown> | number, member: string, key: string) =>
+  ((result as Record<string, unknown>)[member] as Record<string, string>[]).map((item) => item[key]).sort();
+
+for (const [aggregation, shown, unknown] of [
+  [
+    { conflictResolution: 'prefix', priorityOrder: [] },
+    { a_p: ['a', 'p'], b_p: ['b', 'p'], 'a_of-a': ['a', 'of-a'], 'b_of-b': ['b', 'of-b'] },
+    ['p', 'of-a'],
+  ],
+  [
+    { conflictResolution: 'manual', priorityOrder: [] },
+    { a_p: ['a', 'p'], b_p: ['b', 'p'], 'a_of-a': ['a', 'of-a'], 'b_of-b': ['b', 'of-b'] },
+    ['p', 'of-a'],
+  ],
+  [
+    { conflictResolution: 'priority', priorityOrder: ['b'] },
+    { p: ['b', 'p'], a_p: ['a', 'p'], 'a_of-a': ['a', 'of-a'], 'of-b': ['b', 'of-b'] },
+    ['b_p', 'of-a', 'a_of-b'],
+  ],
+  [
+    { conflictResolution: 'priority', priorityOrder: ['b', 'a'] },
+    { p: ['b', 'p'], 'of-a': ['a', 'of-a'], 'of-b': ['b', 'of-b'] },
+    ['a_p', 'b_p', 'a_of-a'],
+  ],
+] as [GatewaySettings['aggregation'], Record<string, ['a' | 'b', string]>, string[]][])
+  test(`${aggregation.conflictResolution} ${aggregation.priorityOrder}: prompts and their completions`, async () => {
+    await using world = await openWorld(aggregation);
+    const { ask, asked } = world;
+    assert.equal(namesIn(await ask('prompts/list'), 'prompts', 'name'), Object.keys(shown).sort());
+    for (const [name, [backend, original]] of Object.entries(shown)) {
+      assert.type(await ask('prompts/get', { name }), 'object', name);
+      assert.is(asked[backend].pop(), `prompts/get ${original}`);
+      assert.type(await ask('completion/complete', promptOf(name)), 'object', name);
+      assert.is(asked[backend].pop(), `completion/complete ${original}`);
+    }
+    for (const name of unknown) {
+      assert.is(await ask('prompts/get', { name }), -32_602, name);
+      assert.is(await ask('completion/complete', promptOf(name)), -32_602, name);
+    }
+    assert.equal(asked, { a: [], b: [] });
+  });
+
+for (const [priorityOrder, first] of [
+  [[], 'a'],
+  [['b'], 'b'],
+] as const)
+  test(`resources and templates, first in order ${first}: a URI is one backend's, and one that is not shown is nobody's`, async () => {
+    await using world = await openWorld({ conflictResolution: 'prefix', priorityOrder });
+    const { ask, asked } = world;
+    assert.equal(namesIn(await ask('resources/list'), 'resources', 'uri'), ['x://1', 'x://of-a', 'x://of-b']);
+    const templates = namesIn(
+      await ask('resources/templates/list'),
+      'resourceTemplates',
+      'uriTemplate',
+    ) as string[];
+    assert.equal(templates, ['x://of-a/{id}', 'x://of-b/{id}']);
+    for (const [uri, backend] of [
+      ['x://1', first],
+      ['x://of-a', 'a'],
+      ['x://of-b', 'b'],
+      ['x://of-a/7', 'a'],
+      ['x://of-b/7', 'b'],
+    ] as const) {
+      assert.type(await ask('resources/read', { uri }), 'object', uri);
+      assert.is(asked[backend].pop(), `resources/read ${uri}`);
+    }
+    for (const [uri, backend] of [
+      [templates[0]!, 'a'],
+      [templates[1]!, 'b'],
+    ] as const) {
+      assert.type(await ask('completion/complete', resourceOf(uri)), 'object', uri);
+      assert.is(asked[backend].pop(), `completion/complete ${uri}`);
+    }
+    for (const uri of ['x://2', 'x://of-c/7', 'x://of-a/7/8', 'y://1']) {
+      assert.is(await ask('resources/read', { uri }), -32_602, uri);
+      assert.is(await ask('completion/complete', resourceOf(uri)), -32_602, uri);
+    }
+    assert.equal(asked, { a: [], b: [] });
+  });
+
+test.run();
