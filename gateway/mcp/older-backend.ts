@@ -7,11 +7,11 @@ import { BackendAnswerError } from './backend.ts';
 import type { BackendConnection, Listening, OpenOptions } from './backend-connection.ts';
 import { BackendHttpError, type BackendPlace, type ExchangeEvents, readResult } from './backend-exchange.ts';
 import type { BackendResponse, Credentials } from './backend-fetch.ts';
-import { type JsonObject, JsonRpcError, type RequestId } from './json-rpc.ts';
-import { readMessages } from './message-stream.ts';
+import { findRequest, type JsonObject, JsonRpcError, type RequestId } from './json-rpc.ts';
 import { backendVersions, withoutEnvelope } from './protocol.ts';
 import { isGone } from './running-requests.ts';
 import { hearServer } from './server-messages.ts';
+import { createStandingStream } from './standing-stream.ts';
 import { createWaitLimit, type WaitLimit } from './wait-limit.ts';
 
 /** The backend has forgotten the session, so it has not worked on the request. */
@@ -37,6 +37,19 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
   let ownSession: SessionHeaders = {};
   let latest = options.credentials;
   let nextId = 1;
+  const canBeAsked = Object.keys(client.capabilities).length > 0;
+  /** In the order in which they were made. */
+  const calls = new Set<{ readonly events: ExchangeEvents; readonly limit: WaitLimit }>();
+  const standing = createStandingStream({
+    async open(credentials, signal) {
+      const response = await openStream(credentials, signal);
+      if (response.status !== 404) return response;
+      response.cancel();
+      throw new BackendSessionLostError(null);
+    },
+    maxMessageBytes,
+    hear: hearBeside,
+  });
   /** Answers for the rest of which a client may come back. */
   const left = new Set<string>();
 
@@ -87,13 +100,25 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
       tell: (body) => tellInPassing(body, credentials, session),
     });
 
-  const openStream = (
+  /** What belongs to no call is for whoever listens. Who asks there all the same means the call that was made last. */
+  function hearBeside(message: JsonObject, listeners: readonly Listening[], credentials: Credentials): void {
+    const call = [...calls].at(-1);
+    if (findRequest(message) !== null) {
+      const listener = listeners.findLast(({ onRequest }) => onRequest !== undefined);
+      if (listener === undefined) hear(message, call?.events ?? {}, credentials, call?.limit ?? null);
+      else hear(message, listener, credentials, null);
+    } else if (listeners.length > 0)
+      for (const listener of listeners) hear(message, listener, credentials, null);
+    else if (call !== undefined) hear(message, call.events, credentials, call.limit);
+  }
+
+  function openStream(
     credentials: Credentials,
     signal: AbortSignal,
     lastEventId?: string,
     session = ownSession,
-  ) =>
-    send(
+  ): Promise<BackendResponse> {
+    return send(
       {
         method: 'GET',
         headers: {
@@ -105,6 +130,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
       },
       credentials,
     );
+  }
 
   async function exchange(
     message: { method: string; params: JsonObject },
@@ -135,6 +161,8 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
   ): Promise<JsonObject> {
     using limit = createWaitLimit(events.timeoutMs, events.signal);
     let hasPlace = isRest;
+    const call = { events, limit };
+    calls.add(call);
     try {
       return await readResult(await open(limit.signal), {
         id,
@@ -159,6 +187,8 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
           session(),
         );
       throw reason;
+    } finally {
+      calls.delete(call);
     }
   }
 
@@ -204,6 +234,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     isOpen: () => true,
     async request(asked, credentials) {
       const message = { method: asked.method, params: withoutEnvelope(asked.params) };
+      if (asked.onRequest !== undefined && canBeAsked) await standing.hold(credentials);
       try {
         return await exchange(message, asked, credentials);
       } catch (error) {
@@ -223,20 +254,9 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
       return result;
     },
     notify: (notification, credentials) => tell({ ...notification }, credentials),
-    async listen(listening: Listening, credentials) {
-      const response = await openStream(credentials, listening.signal);
-      if (!response.ok || !response.header('content-type')?.startsWith('text/event-stream')) {
-        response.cancel();
-        if (response.status === 404) throw new BackendSessionLostError(null);
-        if (response.status >= 500) throw new BackendHttpError(response.status);
-        return false;
-      }
-      listening.onReady();
-      for await (const { message } of readMessages(response, { maxMessageBytes }))
-        if (message !== null) hear(message, listening, credentials, null);
-      return true;
-    },
+    listen: standing.listen,
     async close() {
+      standing.close();
       // What is left in it could not be fetched any more.
       if (ownSession['mcp-session-id'] === undefined || left.size > 0) return;
       using limit = createWaitLimit(closeLimitMs, null);
