@@ -47,7 +47,7 @@ function createEventStore(): EventStore {
 /** Its tool `steps` tells of two steps, and waits before the second and before its result. */
 async function startResumableBackend() {
   const transports = new Map<string, StreamableHTTPServerTransport>();
-  const seen: { method: string; authorization: string | undefined; body: string }[] = [];
+  const seen: { resumes: boolean; authorization: string | undefined; body: string }[] = [];
   const backend = {
     url: '',
     seen,
@@ -86,7 +86,8 @@ async function startResumableBackend() {
 
   const server = createServer(async (req, res) => {
     const body = await text(req);
-    seen.push({ method: req.method!, authorization: req.headers.authorization, body });
+    const { authorization, 'last-event-id': lastEventId } = req.headers;
+    seen.push({ resumes: lastEventId !== undefined, authorization, body });
     const id = req.headers['mcp-session-id'];
     const transport = id === undefined ? await open() : transports.get(String(id));
     if (transport === undefined) res.writeHead(404).end();
@@ -222,7 +223,7 @@ test('another gateway goes on after the first has stopped, with the token that t
   const rest = await client.resume(second, one.id!);
   assert.is(stepOf(await rest.next()), 2);
   assert.equal(resultOf(await rest.next()), done);
-  const resumed = backend.seen.filter(({ method }) => method === 'GET');
+  const resumed = backend.seen.filter(({ resumes }) => resumes);
   assert.equal(
     resumed.map(({ authorization }) => authorization),
     ['Bearer gl-2'],
@@ -294,7 +295,7 @@ test('an id is of use in its own session alone', async () => {
     [client, `mce_${'A'.repeat(8_000)}`],
   ] as const)
     assert.is((await who.resume(gateway, lastEventId)).status, 400);
-  assert.not.ok(backend.seen.some(({ method }) => method === 'GET'));
+  assert.not.ok(backend.seen.some(({ resumes }) => resumes));
   stream.leave();
 });
 
