@@ -2,7 +2,7 @@
  * Each method of MCP to the backends that it is for: lists from all of them, everything else to the one whose name or
  * URI it is. Results are passed on unchanged but for names, and for what the client's protocol version wants beside.
  */
-import { SERVER_INFO_META_KEY, UriTemplate } from '@modelcontextprotocol/server';
+import { SERVER_INFO_META_KEY } from '@modelcontextprotocol/server';
 import type { Log } from '../../schemas/log.ts';
 import type { Backend } from './backend.ts';
 import { BackendAuthorizationError, type BackendCalls } from './backend-call.ts';
@@ -17,6 +17,7 @@ import { pageOf } from './pages.ts';
 import { newerVersion } from './protocol.ts';
 import type { ClientRequest, RequestRelay } from './request-relay.ts';
 import { formOf, inForm, type ResultForm } from './result-form.ts';
+import { type Effort, fitsTemplate } from './uri-templates.ts';
 
 /** What a request needs of the vault. */
 export interface Need {
@@ -135,8 +136,12 @@ export function createRouter(options: RouterOptions): Router {
     const listed = (await resolved('resources/list', request)).targets.get(uri);
     if (listed !== undefined) return listed;
     const { targets } = await resolved('resources/templates/list', request);
-    for (const [template, { backend }] of targets)
-      if (template === uri || matches(template, uri)) return { backend, name: uri };
+    const efforts = new Map<Backend, Effort>();
+    for (const [template, { backend }] of targets) {
+      const effort = efforts.get(backend) ?? { steps: maxTemplateSteps };
+      efforts.set(backend, effort);
+      if (template === uri || fitsTemplate(uri, template, effort)) return { backend, name: uri };
+    }
     return null;
   };
 
@@ -269,14 +274,9 @@ export function createRouter(options: RouterOptions): Router {
   };
 }
 
+/** For the templates of one backend: some milliseconds. */
+const maxTemplateSteps = 1_000_000;
+
 const isOwn = (method: string) => Object.hasOwn(listKinds, method) || method === 'server/discover';
 
 const providerless = ['initialize', 'ping', 'logging/setLevel', 'server/discover'];
-
-function matches(template: string, uri: string): boolean {
-  try {
-    return new UriTemplate(template).match(uri) !== null;
-  } catch {
-    return false;
-  }
-}

@@ -78,6 +78,7 @@ const headersMayPass: Rule = {
     const injected = strategiesOf(config).flatMap(
       ({ strategy }) => strategy.headerInjection?.headerName ?? [],
     );
+    const signs = strategiesOf(config).some(({ strategy }) => strategy.type === 'aws_sts');
     return (config.passthroughHeaders ?? []).flatMap((header, index): Finding[] => {
       if (header === undefined) return [];
       const name = header.toLowerCase();
@@ -98,7 +99,8 @@ const headersMayPass: Rule = {
             fix: 'remove it; what a backend is sent as proof is decided by its strategy',
           },
         ];
-      return injected.some((other) => other.toLowerCase() === name)
+      const isSigned = signs && name.startsWith('x-amz-');
+      return isSigned || injected.some((other) => other.toLowerCase() === name)
         ? [
             {
               path,

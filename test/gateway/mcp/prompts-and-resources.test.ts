@@ -162,4 +162,33 @@ for (const [priorityOrder, first] of [
     assert.equal(asked, { a: [], b: [] });
   });
 
+test('templates of a backend that would hold up everybody do not, and those of others are found all the same', async () => {
+  await using hostile = await startTestBackend();
+  await using b = await startTestBackend();
+  const asked = serve(b, 'of-b');
+  serve(hostile, 'of-a');
+  const answer = hostile.intercept;
+  hostile.intercept = (req, res, body) => {
+    if (!body.includes('"resources/templates/list"')) return answer(req, res, body);
+    const resourceTemplates = ['{+a}', '{a}-', '{a*}'].map((expression) => {
+      return { uriTemplate: `x://${expression.repeat(300)}!`, name: expression };
+    });
+    res.writeHead(200, { 'content-type': 'application/json' });
+    const result = { resultType: 'complete', resourceTemplates };
+    res.end(JSON.stringify({ jsonrpc: '2.0', id: JSON.parse(body).id, result }));
+    return true;
+  };
+  await using gateway = await startTestGateway({
+    backends: [
+      { name: 'a', url: hostile.url },
+      { name: 'b', url: b.url },
+    ],
+  });
+  const uri = `x://of-b/${'a-'.repeat(2_000)}`;
+  const { body, ...request } = newerRequest('resources/read', { uri }, await gateway.signer.sign());
+  const response = await fetch(gateway.url, { ...request, body });
+  assert.match(await response.text(), '"contents":[]');
+  assert.equal(asked, [`resources/read ${uri}`]);
+});
+
 test.run();
