@@ -1,6 +1,6 @@
 /**
  * A gateway is killed in the middle of an answer: its client sees that the answer has broken off, the backend that
- * nobody waits any more, and the session goes on at the other gateway.
+ * nobody waits any more, and the session goes on at the other gateway, as it was left.
  */
 import { once } from 'node:events';
 import http from 'node:http';
@@ -31,24 +31,26 @@ test('in mid-stream and in mid-result: what was begun is broken off, and all els
   const host = new URL(mcpUrl).host;
   let session: Record<string, string> = {};
   /** Past the balancer. Resolves with the head of the answer. */
-  const post = async (gateway: number, body: object): Promise<http.IncomingMessage> => {
+  const send = async (gateway: number, method: string, body?: object): Promise<http.IncomingMessage> => {
     const outgoing = http.request({
-      ...{ host: '127.0.0.1', port: gatewayPorts[gateway], path: '/mcp', method: 'POST' },
+      ...{ host: '127.0.0.1', port: gatewayPorts[gateway], path: '/mcp', method },
       headers: {
         ...{ host, authorization: `Bearer ${person.accessToken()}`, 'content-type': 'application/json' },
         accept: 'application/json, text/event-stream',
         ...session,
       },
     });
-    outgoing.end(JSON.stringify({ jsonrpc: '2.0', ...body }));
+    outgoing.end(body && JSON.stringify({ jsonrpc: '2.0', ...body }));
     const [response] = (await once(outgoing, 'response')) as [http.IncomingMessage];
     return response;
   };
+  const post = (gateway: number, body: object) => send(gateway, 'POST', body);
   const clientInfo = { name: 'c', version: '1' };
   const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo };
   const opened = await post(0, { id: 1, method: 'initialize', params });
   await text(opened);
   session = { 'mcp-session-id': String(opened.headers['mcp-session-id']) };
+  await text(await post(0, { id: 9, method: 'logging/setLevel', params: { level: 'warning' } }));
   const call = (gateway: number, id: number) =>
     post(gateway, {
       id,
@@ -95,8 +97,12 @@ test('in mid-stream and in mid-result: what was begun is broken off, and all els
   slow.intercept = () => false;
   const after = await text(await call(1, 4));
   assert.match(after, /"id":4.*"text":"nothing"/);
+  const asked = slow.requests.findLast(({ body }) => body.includes('"tools/call"'))!;
+  assert.is(JSON.parse(asked.body).params._meta['io.modelcontextprotocol/logLevel'], 'warning');
   const mine = { id: 5, method: 'tools/call', params: { name: 'gitlab-tools_whoami' } };
   assert.match(await text(await post(1, mine)), /alice/);
+  assert.is((await send(1, 'DELETE')).statusCode, 204);
+  assert.is((await call(1, 6)).statusCode, 404);
 });
 
 test.run();
