@@ -20,9 +20,11 @@ export interface BackendStatus {
   readonly name: string;
   readonly status: 'healthy' | 'failing' | 'unavailable' | 'unknown';
   readonly failuresInARow: number;
-  /** Times that it answered 401 or 403. */
+  /** Times that it answered 401 or 403 to a request of a person, or to a probe that had all that such a request has. */
   readonly rejections: number;
 }
+
+export type ProbeOutcome = 'answered' | 'rejected' | 'silent';
 
 /** Its circuit is open. */
 export class BackendUnavailableError extends Error {
@@ -44,8 +46,7 @@ export interface BackendHealth {
   rejected(backend: Backend): void;
   /** The caller gave up, which says nothing about the backend. */
   abandoned(backend: Backend): void;
-  /** A probe was answered, or was not. */
-  probed(backend: Backend, answered: boolean): void;
+  probed(backend: Backend, outcome: ProbeOutcome): void;
   isAvailable(backend: Backend): boolean;
   statuses(): BackendStatus[];
   /** Tells when a backend that was unavailable answers again. */
@@ -126,8 +127,10 @@ export function createBackendHealth(options: {
       if (circuit !== null && state.failures >= circuit.failureThreshold)
         state.openUntil = elapsed() + circuit.openMs;
     },
-    probed(backend, wasAnswered) {
+    probed(backend, outcome) {
       const state = of(backend);
+      const wasAnswered = outcome !== 'silent';
+      if (outcome === 'rejected') state.rejections += 1;
       const wasSilent = isSilent(state);
       // What a probe reaches a request may still not reach, so this says nothing about the circuit.
       Object.assign(state, { known: true, silentProbes: wasAnswered ? 0 : state.silentProbes + 1 });

@@ -1,11 +1,12 @@
 /**
  * Asks each backend now and then whether it is there, as nobody: no person's token is used, and a backend that wants
- * one (401, 403) is there. After so many silent probes it is left alone until one is answered.
+ * one (401, 403) is there. One that rejects although it wants no person's token is there too, and that is counted. After so
+ * many silent probes a backend is left alone until one is answered.
  */
 import { type Backend, BackendRejectedError } from './backend.ts';
 import type { BackendConnector } from './backend-connection.ts';
 import { BackendHttpError } from './backend-exchange.ts';
-import type { BackendHealth } from './backend-health.ts';
+import type { BackendHealth, ProbeOutcome } from './backend-health.ts';
 import { JsonRpcError } from './json-rpc.ts';
 
 export interface ProbeSettings {
@@ -31,26 +32,28 @@ export function createHealthProbes(options: {
   const client = { info: { ...gateway }, capabilities: {} };
   let running: Promise<void> | null = null;
 
-  async function isThere(backend: Backend): Promise<boolean> {
+  async function outcomeFor(backend: Backend): Promise<ProbeOutcome> {
     const brief = { ...backend, timeoutMs: Math.min(backend.timeoutMs, settings.timeoutMs) };
     try {
       const credentials = { headers: backend.strategy.forNobody(), sign: null };
       const connection = await connector.open(brief, client, credentials);
       await connection.close();
-      return true;
+      return 'answered';
     } catch (error) {
-      if (error instanceof BackendRejectedError) return true;
-      if (error instanceof BackendHttpError) return error.status < 500;
-      return error instanceof JsonRpcError;
+      if (error instanceof BackendRejectedError)
+        return backend.strategy.providers.length === 0 ? 'rejected' : 'answered';
+      const isThere =
+        error instanceof JsonRpcError || (error instanceof BackendHttpError && error.status < 500);
+      return isThere ? 'answered' : 'silent';
     }
   }
 
   async function probeAll(): Promise<void> {
     await Promise.all(
       backends.map(async (backend) => {
-        const answered = await isThere(backend);
-        health.probed(backend, answered);
-        if (answered) onAnswer(backend);
+        const outcome = await outcomeFor(backend);
+        health.probed(backend, outcome);
+        if (outcome !== 'silent') onAnswer(backend);
       }),
     );
   }

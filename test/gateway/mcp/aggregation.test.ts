@@ -356,6 +356,31 @@ test('a dead backend is seen by probes, and when it is back its tools are announ
   await client.close();
 });
 
+test('a backend that rejects what everybody sends is there, and /status says how often it did', async () => {
+  await using rejecting = await startTestBackend();
+  rejecting.intercept = (_req, res) => {
+    res.writeHead(403).end();
+    return true;
+  };
+  await using gateway = await startTestGateway({
+    backends: [
+      {
+        name: 'keyed',
+        url: rejecting.url,
+        strategy: { type: 'header_injection', headerName: 'x-kind', headerValue: 'wrong' },
+      },
+      { name: 'personal', url: rejecting.url, strategy: gitlab },
+    ],
+  });
+  for (let probes = 0; probes < 3; probes += 1) await gateway.gateway.probeBackends();
+  const status = (await (await fetch(new URL('/status', gateway.url))).json()) as { backends: object[] };
+  assert.equal(status.backends, [
+    { name: 'keyed', status: 'healthy', failuresInARow: 0, rejections: 3 },
+    // It was not asked as a person.
+    { name: 'personal', status: 'healthy', failuresInARow: 0, rejections: 0 },
+  ]);
+});
+
 test('headers of a caller reach backends where the configuration says so, and no others', async () => {
   await using backend = await startTestBackend();
   await using gateway = await startTestGateway({

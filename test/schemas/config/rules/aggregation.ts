@@ -1,4 +1,5 @@
 import type { RuleCase } from './rule-case.ts';
+import { awsSts } from './sample-parts.ts';
 
 const order = 'aggregation.conflictResolutionConfig.priorityOrder';
 
@@ -57,6 +58,15 @@ export const cases: readonly RuleCase[] = [
       ];
     },
     told: [0, 1, 2, 3, 4, 5, 6].map((index) => `V-52 passthroughHeaders[${index}]`),
+  },
+  {
+    rule: 'V-52',
+    what: 'headers that AWS reads, where a strategy signs for it',
+    change: (raw) => {
+      raw.passthroughHeaders = ['X-Amz-Security-Token'];
+      raw.outgoingAuth.default = awsSts();
+    },
+    told: ['V-52 passthroughHeaders[0]'],
   },
   {
     rule: 'V-52',
