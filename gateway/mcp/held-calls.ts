@@ -1,7 +1,8 @@
 /**
  * Calls of clients of 2026-07-28 to backends of the older protocol that ask in the middle of the call. The client is
  * answered with `input_required`, the call waits at the backend, and the client's next try brings the answers
- * (2026-07-28, multi round-trip requests). A held call belongs to the one who made it and is let go after a while.
+ * (2026-07-28, multi round-trip requests). A held call belongs to the one who made it and is let go after a while, and
+ * nobody has more than a few.
  */
 import { randomUUID } from 'node:crypto';
 import type { NotificationMessage } from './json-rpc.ts';
@@ -18,7 +19,10 @@ export interface CallHooks {
 
 /** The client that waits for this round. */
 export interface Round {
+  /** Who may go on with the call, by which client and for which request. */
   readonly owner: string;
+  /** Whoever that is, by any client. */
+  readonly person: string;
   readonly signal: AbortSignal;
   readonly onNotification: (notification: NotificationMessage) => void;
   readonly room: () => Promise<void> | null;
@@ -46,6 +50,7 @@ export interface HeldCalls {
 interface HeldCall {
   readonly id: string;
   readonly owner: string;
+  readonly person: string;
   readonly abort: AbortController;
   readonly questions: Map<string, Question>;
   readonly result: Promise<JsonObject>;
@@ -62,9 +67,9 @@ interface Question {
 export function createHeldCalls(options: {
   bootId: string;
   holdMs?: number;
-  maxPerOwner?: number;
+  maxPerPerson?: number;
 }): HeldCalls {
-  const { bootId, holdMs = 5 * 60_000, maxPerOwner = 20 } = options;
+  const { bootId, holdMs = 5 * 60_000, maxPerPerson = 20 } = options;
   const held = new Map<string, HeldCall>();
 
   /** A call that has come to its end by itself: there is nothing to abort, which costs an error with a stack. */
@@ -100,7 +105,7 @@ export function createHeldCalls(options: {
       round.signal.removeEventListener('abort', giveUp);
       call.round = null;
     }
-    if ([...held.values()].filter(({ owner }) => owner === call.owner).length >= maxPerOwner) {
+    if ([...held.values()].filter(({ person }) => person === call.person).length >= maxPerPerson) {
       letGo(call);
       throw createRpcError(rpcCodes.internalError, 'Too many calls wait for an answer of yours');
     }
@@ -133,6 +138,7 @@ export function createHeldCalls(options: {
       const call: HeldCall = {
         id: randomUUID(),
         owner: round.owner,
+        person: round.person,
         abort,
         questions,
         round,

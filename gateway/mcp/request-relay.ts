@@ -120,8 +120,9 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
   }
 
   peers.serve('go-on', async ({ call, owner, inputResponses }) => {
+    const caller = JSON.parse(String(owner)) as StateOwner;
     const round = {
-      owner: String(owner),
+      ...roundOf(caller),
       signal: new AbortController().signal,
       // The client waits elsewhere, and what comes before the result is lost on the way.
       onNotification: () => {},
@@ -131,8 +132,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
     try {
       return { outcome: { ...(await held.goOn(String(call), round, inputResponses)) } };
     } catch (error) {
-      const { method, backend } = JSON.parse(String(owner)) as StateOwner;
-      const answer = failureAnswer(method, backend, error);
+      const answer = failureAnswer(caller.method, caller.backend, error);
       return answer instanceof JsonRpcError
         ? { error: answer.error }
         : { outcome: { kind: 'result', result: answer } };
@@ -221,7 +221,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
     };
     const { room, openResult } = exchange;
     const form = formOf(method, true);
-    const round = { owner: JSON.stringify(owner), signal, onNotification, room, openResult };
+    const round = { ...roundOf(owner), signal, onNotification, room, openResult };
     const run = (params: JsonObject) =>
       held.begin(round, (hooks) =>
         calls.run(backend, caller, async (link) => {
@@ -277,6 +277,10 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
         return connection.resume(place, toOlder(request.session, request, backend), credentials);
       }),
   };
+}
+
+function roundOf(owner: StateOwner): Pick<Round, 'owner' | 'person'> {
+  return { owner: JSON.stringify(owner), person: JSON.stringify([owner.iss, owner.sub]) };
 }
 
 /** For clients that do not know of such headers. */
