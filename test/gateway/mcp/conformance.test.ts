@@ -7,6 +7,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openConformanceBackend } from '../../world/backends/conformance.ts';
 import { type ConformanceResults, runServerConformance } from '../../world/conformance-suite.ts';
+import { startTestBackend } from '../test-backend.ts';
 import { startTestGateway } from '../test-gateway.ts';
 
 const test = suite('gateway/mcp conformance');
@@ -46,8 +47,13 @@ const passed = (results: ConformanceResults): string[] =>
 for (const revision of ['2025-11-25', '2026-07-28'] as const) {
   test(`${revision}: what a backend passes, it passes through the gateway`, async () => {
     await using backend = await openConformanceBackend(revision);
+    // With another one beside it, what a name or URI belongs to is looked up.
+    await using beside = await startTestBackend();
     await using gateway = await startTestGateway({
-      backends: [{ name: 'conformance', url: backend.url, prefix: '' }],
+      backends: [
+        { name: 'conformance', url: backend.url, prefix: '' },
+        { name: 'beside', url: beside.url },
+      ],
     });
     await using proxy = await openTokenProxy(gateway.url, await gateway.signer.sign());
     const direct = await runServerConformance(backend.url, revision);
