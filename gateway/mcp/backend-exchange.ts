@@ -42,8 +42,10 @@ export interface ExchangeEvents {
   readonly room?: (() => Promise<void> | null) | undefined;
   /** Where a large result goes while it comes; absent: it is held. */
   readonly largeResult?: Omit<ResultPassage, 'id'> | undefined;
-  /** The older protocol's servers ask in the middle of a call. @throws JsonRpcError */
-  readonly onRequest?: ((method: string, params: JsonObject) => Promise<JsonObject>) | undefined;
+  /** The older protocol's servers ask in the middle of a call, and may withdraw what they have asked. @throws JsonRpcError */
+  readonly onRequest?:
+    | ((method: string, params: JsonObject, withdrawn: AbortSignal) => Promise<JsonObject>)
+    | undefined;
 }
 
 export interface ReadOptions {

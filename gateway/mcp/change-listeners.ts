@@ -23,7 +23,7 @@ export interface ClientListening {
   readonly renew: (backend: Backend) => Promise<Caller>;
   readonly deliver: (notification: NotificationMessage) => void;
   /** Questions of a backend that belong to no call; absent: they are refused. */
-  readonly onRequest?: (method: string, params: JsonObject) => Promise<JsonObject>;
+  readonly onRequest?: (method: string, params: JsonObject, withdrawn: AbortSignal) => Promise<JsonObject>;
   /** Of 2026-07-28: it hears what it asked for alone, also of backends that it has not used yet. */
   readonly isNewer: boolean;
   /** Which backend tells of a resource. */

@@ -12,7 +12,7 @@ import type { ResultSink } from './message-text.ts';
 export interface CallHooks {
   readonly signal: AbortSignal;
   readonly onNotification: (notification: NotificationMessage) => void;
-  readonly onRequest: (method: string, params: JsonObject) => Promise<JsonObject>;
+  readonly onRequest: (method: string, params: JsonObject, withdrawn: AbortSignal) => Promise<JsonObject>;
   readonly room: () => Promise<void> | null;
   readonly openResult: () => ResultSink | null;
 }
@@ -126,10 +126,16 @@ export function createHeldCalls(options: {
         onNotification: (notification) => call.round?.onNotification(notification),
         room: () => call.round?.room() ?? null,
         openResult: () => call.round?.openResult() ?? null,
-        onRequest(method, params) {
+        onRequest(method, params, withdrawn) {
           count += 1;
           const answer = Promise.withResolvers<JsonObject>();
-          questions.set(`input_${count}`, { request: { method, params }, answer });
+          const key = `input_${count}`;
+          questions.set(key, { request: { method, params }, answer });
+          const withdraw = () => {
+            questions.delete(key);
+            answer.reject(withdrawn.reason);
+          };
+          withdrawn.addEventListener('abort', withdraw, { once: true });
           // What is asked at once is asked in one round.
           setImmediate(() => call.asked.resolve());
           return answer.promise;

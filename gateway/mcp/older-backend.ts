@@ -10,7 +10,7 @@ import type { BackendResponse, Credentials } from './backend-fetch.ts';
 import { findRequest, type JsonObject, JsonRpcError, type RequestId } from './json-rpc.ts';
 import { backendVersions, withoutEnvelope } from './protocol.ts';
 import { isGone } from './running-requests.ts';
-import { hearServer } from './server-messages.ts';
+import { createServerMessages } from './server-messages.ts';
 import { createStandingStream } from './standing-stream.ts';
 import { createWaitLimit, type WaitLimit } from './wait-limit.ts';
 
@@ -37,6 +37,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
   let ownSession: SessionHeaders = {};
   let latest = options.credentials;
   let nextId = 1;
+  const hearServer = createServerMessages(client.capabilities);
   const canBeAsked = Object.keys(client.capabilities).length > 0;
   /** In the order in which they were made. */
   const calls = new Set<{ readonly events: ExchangeEvents; readonly limit: WaitLimit }>();
@@ -95,7 +96,6 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
   ): void =>
     hearServer(message, {
       events,
-      capabilities: client.capabilities,
       limit,
       tell: (body) => tellInPassing(body, credentials, session),
     });

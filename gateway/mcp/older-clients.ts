@@ -156,7 +156,8 @@ export function createOlderClients(options: {
             // One message goes on one stream.
             if ([...session.streams].at(-1) === stream) stream.send({ jsonrpc: '2.0', ...notification });
           },
-          onRequest: (method, params) => session.ask(stream, method, params, signal),
+          onRequest: (method, params, withdrawn) =>
+            session.ask(stream, method, params, AbortSignal.any([signal, withdrawn])),
           isNewer: false,
           isOf: async (uri, backend, caller) =>
             (await router.findResource(uri, { caller, signal }))?.backend === backend,

@@ -158,7 +158,8 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
       onNotification: hear(backend, request),
       room: exchange.room,
       largeResult: { form: formOf(method, false), open: exchange.openResult },
-      onRequest: (asked: string, questions: JsonObject) => session.ask(exchange, asked, questions, signal),
+      onRequest: (asked: string, questions: JsonObject, withdrawn: AbortSignal) =>
+        session.ask(exchange, asked, questions, AbortSignal.any([signal, withdrawn])),
       onPlace(place: BackendPlace, isAlone: boolean, retryMs: number | null) {
         if (requestId === null) return false;
         const id = eventIds.seal({ ...place, backend: backend.name, method, requestId }, session.id);
@@ -199,7 +200,9 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
           return await once(more, headers);
         });
         if (result.resultType !== 'input_required') return result;
-        more = await answersTo(result, events.onRequest);
+        more = await answersTo(result, (asking, questions) =>
+          session.ask(request.exchange, asking, questions, request.signal),
+        );
       }
       throw createRpcError(rpcCodes.internalError, 'The backend asks again and again');
     });

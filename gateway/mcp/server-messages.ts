@@ -1,6 +1,7 @@
 /**
  * What a backend of the older protocol says that is no result: its notifications are heard, its requests answered. A
- * client is not asked for what it has not announced (MCP 2025-11-25, lifecycle, operation).
+ * client is not asked for what it has not announced (MCP 2025-11-25, lifecycle, operation), and no longer asked what the
+ * backend has withdrawn (cancellation).
  */
 import type { ExchangeEvents } from './backend-exchange.ts';
 import {
@@ -17,8 +18,6 @@ import type { WaitLimit } from './wait-limit.ts';
 
 export interface ServerMessageContext {
   readonly events: ExchangeEvents;
-  /** What the client has said that it can be asked for. */
-  readonly capabilities: JsonObject;
   /** Of the call to which the message belongs: it does not run while the client is asked. */
   readonly limit: WaitLimit | null;
   /** Sends the answer to a request. */
@@ -32,28 +31,46 @@ const capabilityOf: Readonly<Record<string, string>> = {
   'roots/list': 'roots',
 };
 
-export function hearServer(message: JsonObject, context: ServerMessageContext): void {
-  const request = findRequest(message);
-  const notification = findNotification(message);
-  if (request !== null) answer(request, context).catch(() => {});
-  else if (notification !== null) context.events.onNotification?.(notification);
-}
+/** @param capabilities what the client has said that it can be asked for */
+export function createServerMessages(
+  capabilities: JsonObject,
+): (message: JsonObject, context: ServerMessageContext) => void {
+  /** Of the backend, which are not answered yet. */
+  const questions = new Map<unknown, AbortController>();
 
-async function answer(
-  { id, method, params }: RequestMessage,
-  { events, capabilities, limit, tell }: ServerMessageContext,
-): Promise<void> {
-  try {
+  function work({ method, params }: RequestMessage, events: ExchangeEvents, withdrawn: AbortSignal) {
+    if (method === 'ping') return Promise.resolve({});
     const capability = Object.hasOwn(capabilityOf, method) ? capabilityOf[method]! : null;
     const canAsk = capability === null || isObject(capabilities[capability]);
-    const work =
-      method === 'ping'
-        ? Promise.resolve({})
-        : ((canAsk ? events.onRequest?.(method, params) : undefined) ??
-          Promise.reject(createRpcError(rpcCodes.methodNotFound, 'Method not found')));
-    tell({ id, result: await (limit === null ? work : limit.during(work)) });
-  } catch (error) {
-    const known = error instanceof JsonRpcError ? error.error : null;
-    tell({ id, error: known ?? { code: rpcCodes.internalError, message: 'Internal error' } });
+    const asked = canAsk ? events.onRequest?.(method, params, withdrawn) : undefined;
+    return asked ?? Promise.reject(createRpcError(rpcCodes.methodNotFound, 'Method not found'));
   }
+
+  async function answer(request: RequestMessage, context: ServerMessageContext): Promise<void> {
+    const { id } = request;
+    const { events, limit, tell } = context;
+    const withdrawal = new AbortController();
+    const { signal } = withdrawal;
+    questions.set(id, withdrawal);
+    try {
+      const working = work(request, events, signal);
+      const result = await (limit === null ? working : limit.during(working));
+      if (!signal.aborted) tell({ id, result });
+    } catch (error) {
+      if (signal.aborted) return;
+      const known = error instanceof JsonRpcError ? error.error : null;
+      tell({ id, error: known ?? { code: rpcCodes.internalError, message: 'Internal error' } });
+    } finally {
+      if (questions.get(id) === withdrawal) questions.delete(id);
+    }
+  }
+
+  return (message, context) => {
+    const request = findRequest(message);
+    const notification = findNotification(message);
+    if (request !== null) answer(request, context).catch(() => {});
+    else if (notification?.method === 'notifications/cancelled')
+      questions.get(notification.params?.requestId)?.abort();
+    else if (notification !== null) context.events.onNotification?.(notification);
+  };
 }

@@ -12,7 +12,7 @@ import { readMessages } from './message-stream.ts';
 import type { FindPassage } from './message-text.ts';
 import { BackendSessionLostError } from './older-backend.ts';
 import { sseVersions, withoutEnvelope } from './protocol.ts';
-import { hearServer } from './server-messages.ts';
+import { createServerMessages } from './server-messages.ts';
 import { createSharedStream, type StreamUser } from './shared-stream.ts';
 import { createWaitLimit } from './wait-limit.ts';
 
@@ -30,6 +30,7 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
   const calls = new Map<RequestId, Call>();
   /** What the backend may still answer, also where nobody waits for it any more. */
   const unanswered = new Set<RequestId>();
+  const hearServer = createServerMessages(client.capabilities);
   const shared = createSharedStream(options.maxHoldUpMs);
   const listeners = new Set<Listening>();
   const endpoint = Promise.withResolvers<string>();
@@ -104,7 +105,6 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
     call?.limit.renew();
     hearServer(message, {
       events: call?.events ?? [...listeners].at(-1) ?? {},
-      capabilities: client.capabilities,
       limit: call?.limit ?? null,
       tell: tellInPassing,
     });

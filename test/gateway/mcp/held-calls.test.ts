@@ -19,7 +19,9 @@ const roundOf = (owner: string, signal = new AbortController().signal): Round =>
   room: () => null,
   openResult: () => null,
 });
-const askOnce = async ({ onRequest }: CallHooks) => ({ told: await onRequest('elicitation/create', {}) });
+const askOnce = async ({ onRequest }: CallHooks) => ({
+  told: await onRequest('elicitation/create', {}, new AbortController().signal),
+});
 const idOf = (outcome: Outcome) => (outcome.kind === 'held' ? outcome.id : 'not held');
 const reasonOf = (outcome: Promise<Outcome>) =>
   outcome.then(
