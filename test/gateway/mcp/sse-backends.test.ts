@@ -32,6 +32,8 @@ interface SseBackend extends AsyncDisposable {
   /** The tool `wait` answers when this settles. */
   held: Promise<void>;
   readonly waiting: Promise<void>;
+  /** A call of it was cancelled. */
+  readonly cancelled: Promise<void>;
 }
 
 async function startSseBackend(): Promise<SseBackend> {
@@ -39,6 +41,7 @@ async function startSseBackend(): Promise<SseBackend> {
   const requests: SseBackend['requests'] = [];
   const streams = new Set<ServerResponse>();
   const waiting = Promise.withResolvers<void>();
+  const cancelled = Promise.withResolvers<void>();
 
   async function openStream(res: ServerResponse): Promise<void> {
     const server = new McpServer({ name: 'sse', version: '1' });
@@ -57,7 +60,8 @@ async function startSseBackend(): Promise<SseBackend> {
         return { content: [{ type: 'text', text: 'counted' }] };
       },
     );
-    server.registerTool('wait', { description: 'answers later' }, async () => {
+    server.registerTool('wait', { description: 'answers later' }, async ({ signal }) => {
+      signal.addEventListener('abort', () => cancelled.resolve());
       waiting.resolve();
       await backend.held;
       return { content: [{ type: 'text', text: 'waited' }] };
@@ -84,7 +88,14 @@ async function startSseBackend(): Promise<SseBackend> {
   await once(server, 'listening');
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const backend: SseBackend = {
-    ...{ origin, url: `${origin}/sse`, requests, streams, waiting: waiting.promise },
+    ...{
+      origin,
+      url: `${origin}/sse`,
+      requests,
+      streams,
+      waiting: waiting.promise,
+      cancelled: cancelled.promise,
+    },
     onStream: () => false,
     held: Promise.resolve(),
     async [Symbol.asyncDispose]() {
@@ -129,6 +140,25 @@ for (const kind of clientKinds)
     assert.is(textOf(await slow), 'waited');
     assert.is(backend.requests.filter(({ method }) => method === 'GET').length, 1, 'one stream for all');
     assert.ok(backend.requests.every(({ authorization }) => authorization === 'Bearer gl-1'));
+  });
+
+for (const kind of clientKinds)
+  test(`${kind}: what the client cancels is cancelled at the backend, and its stream goes on`, async () => {
+    await using backend = await startSseBackend();
+    await using gateway = await startBefore(backend);
+    gateway.vault.hold('usr_anna', 'gitlab', okAnswer('gl-1'));
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    const held = Promise.withResolvers<void>();
+    backend.held = held.promise;
+    const abort = new AbortController();
+    const call = client.callTool({ name: 'old_wait' }, undefined, abort.signal).catch(() => 'given up');
+    await backend.waiting;
+    abort.abort();
+    await backend.cancelled;
+    assert.is(await call, 'given up');
+    held.resolve();
+    assert.is(textOf(await client.callTool({ name: 'old_whoami' })), 'Bearer gl-1');
+    assert.is(backend.streams.size, 1);
   });
 
 test('an endpoint at another origin is not posted to', async () => {
