@@ -139,19 +139,20 @@ export function createCapabilityLists(options: {
     return asking;
   }
 
+  /** null: it does not answer now. */
   async function listOf(
     backend: Backend,
     method: ListMethod,
     caller: Caller,
     signal: AbortSignal,
-  ): Promise<readonly JsonObject[]> {
+  ): Promise<readonly JsonObject[] | null> {
     const key = keyOf(backend, method, caller);
     const known = remembered.get(key);
     if (known !== undefined && elapsed() < known.untilMs) return known.items;
     // Half open circuits are tried by whoever lists, too, but nobody waits for a list that was there before.
     if (!health.isAvailable(backend)) {
       leaveOut(backend, method);
-      return [];
+      return null;
     }
     const asking = askOnce(key, method, backend, caller);
     try {
@@ -165,7 +166,7 @@ export function createCapabilityLists(options: {
         },
       );
       if (!signal.aborted) log.warn({ backend: backend.name, method }, 'a backend is slow and not listed');
-      return [];
+      return null;
     } catch (error) {
       if (isWithoutToken(error)) onWithoutToken(caller.owner, backend);
       if (isNotConnected(error))
@@ -175,14 +176,17 @@ export function createCapabilityLists(options: {
       if (isOfBackend(error)) leaveOut(backend, method);
       if (!signal.aborted && !(error instanceof BackendUnavailableError))
         log.warn({ backend: backend.name, method, error }, 'a backend is not listed');
-      return [];
+      return isOfBackend(error) ? null : [];
     }
   }
 
   return {
     async find(method, caller, signal) {
       return await Promise.all(
-        backends.map(async (backend) => ({ backend, items: await listOf(backend, method, caller, signal) })),
+        backends.map(async (backend) => {
+          const items = await listOf(backend, method, caller, signal);
+          return { backend, items: items ?? [], isSilent: items === null };
+        }),
       );
     },
     peek: (method, backend, caller) => remembered.get(keyOf(backend, method, caller))?.items ?? [],

@@ -22,6 +22,8 @@ export interface Target {
 export interface BackendItems {
   readonly backend: Backend;
   readonly items: readonly JsonObject[];
+  /** It did not answer, so what it has is not known. */
+  readonly isSilent?: boolean;
 }
 
 /** What is shown under which name, and whose it is. */

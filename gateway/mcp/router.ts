@@ -102,7 +102,9 @@ export function createRouter(options: RouterOptions): Router {
   }
 
   async function resolved(method: ListMethod, { caller, signal }: Pick<ClientRequest, 'caller' | 'signal'>) {
-    return resolve(method, await lists.find(method, caller, signal));
+    const found = await lists.find(method, caller, signal);
+    const silent = found.flatMap(({ backend, isSilent }) => (isSilent ? [backend.name] : []));
+    return { ...resolve(method, found), silent };
   }
 
   async function list(method: ListMethod, request: ClientRequest): Promise<JsonObject> {
@@ -126,32 +128,38 @@ export function createRouter(options: RouterOptions): Router {
     if (typeof name !== 'string')
       throw createRpcError(rpcCodes.invalidParams, 'Invalid params: name must be a string');
     const known = kind === 'tools' ? names.findTool(name) : names.findPrompt(name);
-    const target = known === undefined ? (await resolved(`${kind}/list`, request)).targets.get(name) : known;
+    const looked = known === undefined ? await resolved(`${kind}/list`, request) : null;
+    const target = known ?? looked?.targets.get(name);
     if (target) return target;
-    throw createRpcError(rpcCodes.invalidParams, kind === 'tools' ? 'Unknown tool' : 'Unknown prompt');
+    const what = kind === 'tools' ? 'Unknown tool' : 'Unknown prompt';
+    throw notFound(rpcCodes.invalidParams, what, looked?.silent ?? []);
   }
 
-  const findResource: Router['findResource'] = async (uri, request) => {
-    if (backends.length === 1) return { backend: backends[0]!, name: uri };
-    const listed = (await resolved('resources/list', request)).targets.get(uri);
-    if (listed !== undefined) return listed;
-    const { targets } = await resolved('resources/templates/list', request);
+  async function lookUpResource(
+    uri: string,
+    request: Pick<ClientRequest, 'caller' | 'signal'>,
+  ): Promise<{ target: Target } | { target: null; silent: readonly string[] }> {
+    if (backends.length === 1) return { target: { backend: backends[0]!, name: uri } };
+    const resources = await resolved('resources/list', request);
+    const listed = resources.targets.get(uri);
+    if (listed !== undefined) return { target: listed };
+    const { targets, silent } = await resolved('resources/templates/list', request);
     const efforts = new Map<Backend, Effort>();
     for (const [template, { backend }] of targets) {
       const effort = efforts.get(backend) ?? { steps: maxTemplateSteps };
       efforts.set(backend, effort);
-      if (template === uri || fitsTemplate(uri, template, effort)) return { backend, name: uri };
+      if (template === uri || fitsTemplate(uri, template, effort)) return { target: { backend, name: uri } };
     }
-    return null;
-  };
+    return { target: null, silent: [...new Set([...resources.silent, ...silent])] };
+  }
 
   async function requireResource(uri: unknown, request: ClientRequest): Promise<Target> {
     if (typeof uri !== 'string')
       throw createRpcError(rpcCodes.invalidParams, 'Invalid params: uri must be a string');
-    const target = await findResource(uri, request);
-    if (target !== null) return target;
+    const found = await lookUpResource(uri, request);
+    if (found.target !== null) return found.target;
     const code = request.session === null ? rpcCodes.invalidParams : rpcCodes.resourceNotFound;
-    throw createRpcError(code, 'Resource not found', { uri });
+    throw notFound(code, 'Resource not found', found.silent, { uri });
   }
 
   const handTo = (request: ClientRequest, target: Target, params: JsonObject) =>
@@ -248,7 +256,7 @@ export function createRouter(options: RouterOptions): Router {
   }
 
   return {
-    findResource,
+    findResource: async (uri, request) => (await lookUpResource(uri, request)).target,
 
     needOf(method, params) {
       const ofAll = { providers: providerless.includes(method) ? [] : allProviders, isOfOneBackend: false };
@@ -276,6 +284,14 @@ export function createRouter(options: RouterOptions): Router {
 
 /** For the templates of one backend: some milliseconds. */
 const maxTemplateSteps = 1_000_000;
+
+/** Nobody has it, or whoever has it does not answer now. */
+function notFound(code: number, what: string, silent: readonly string[], data?: JsonObject): JsonRpcError {
+  if (silent.length === 0) return createRpcError(code, what, data);
+  const names = silent.map((name) => JSON.stringify(name)).join(', ');
+  const message = `${what}, unless a backend has it that does not answer at the moment: ${names}. Try again later`;
+  return createRpcError(rpcCodes.internalError, message, data);
+}
 
 const isOwn = (method: string) => Object.hasOwn(listKinds, method) || method === 'server/discover';
 

@@ -19,10 +19,11 @@ function serve(backend: TestBackend, own: string): string[] {
         { uri: `x://${own}`, name: own },
       ],
     },
+    'tools/list': { tools: [] },
     'resources/templates/list': { resourceTemplates: [{ uriTemplate: `x://${own}/{id}`, name: own }] },
     'server/discover': {
       supportedVersions: ['2026-07-28'],
-      capabilities: { prompts: {}, resources: {}, completions: {} },
+      capabilities: { prompts: {}, resources: {}, completions: {}, tools: {} },
     },
   };
   backend.intercept = (_req, res, body) => {
@@ -41,6 +42,7 @@ interface World extends AsyncDisposable {
   readonly gateway: TestGateway;
   /** What was asked of the backends `a` and `b` beside lists. */
   readonly asked: { a: string[]; b: string[] };
+  readonly backends: { readonly a: TestBackend; readonly b: TestBackend };
   /** The result, or the code of the error. */
   ask(method: string, params?: Record<string, unknown>): Promise<Record<string, unknown> | number>;
 }
@@ -60,7 +62,7 @@ async function openWorld(aggregation: GatewaySettings['aggregation']): Promise<W
     }),
   );
   return {
-    ...{ gateway, asked },
+    ...{ gateway, asked, backends: { a, b } },
     async ask(method, params = {}) {
       const { body, ...request } = newerRequest(method, params, await gateway.signer.sign());
       const response = await fetch(gateway.url, { ...request, body });
@@ -161,6 +163,25 @@ for (const [priorityOrder, first] of [
     }
     assert.equal(asked, { a: [], b: [] });
   });
+
+test('where a backend does not answer, what nobody else has is not said to be unknown', async () => {
+  await using world = await openWorld({ conflictResolution: 'priority', priorityOrder: ['a', 'b'] });
+  const { ask, asked, backends } = world;
+  backends.a.intercept = (_req, res) => {
+    res.writeHead(503).end();
+    return true;
+  };
+  for (const [method, params] of [
+    ['prompts/get', { name: 'of-a' }],
+    ['completion/complete', promptOf('of-a')],
+    ['tools/call', { name: 'of-a' }],
+    ['resources/read', { uri: 'x://of-a' }],
+    ['completion/complete', resourceOf('x://of-a/{id}')],
+  ] as const)
+    assert.is(await ask(method, params), -32_603, method);
+  assert.type(await ask('resources/read', { uri: 'x://of-b/7' }), 'object');
+  assert.equal(asked, { a: [], b: ['resources/read x://of-b/7'] });
+});
 
 test('templates of a backend that would hold up everybody do not, and those of others are found all the same', async () => {
   await using hostile = await startTestBackend();
