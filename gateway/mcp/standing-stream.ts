@@ -25,6 +25,8 @@ interface Running {
   readonly opened: Promise<boolean>;
   readonly ended: Promise<void>;
   readonly abort: AbortController;
+  /** Has been waited for once, by all who came meanwhile. */
+  ready: Promise<void> | null;
 }
 
 /** A backend may say nothing, not even that it listens, before there is something to say. */
@@ -57,7 +59,8 @@ export function createStandingStream(options: {
       for await (const { message } of readMessages(response, { maxMessageBytes }))
         if (message !== null) hear(message, [...listeners], credentials);
     };
-    const run = { opened: opening.then((response) => response !== null), ended: read(), abort };
+    const opened = opening.then((response) => response !== null);
+    const run: Running = { opened, ended: read(), abort, ready: null };
     const forget = () => {
       if (running !== run) return;
       running = null;
@@ -65,6 +68,14 @@ export function createStandingStream(options: {
     };
     run.ended.then(forget, forget);
     return run;
+  }
+
+  async function soon({ opened }: Running): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<true>();
+    const timer = setTimeout(resolve, openLimitMs, true);
+    // What is wrong with the connection is told to the call.
+    isOffered = await Promise.race([opened.catch(() => true), late]);
+    clearTimeout(timer);
   }
 
   return {
@@ -92,11 +103,8 @@ export function createStandingStream(options: {
       isHeld = true;
       if (isOpen || !isOffered) return;
       running ??= start(credentials);
-      const { promise: late, resolve } = Promise.withResolvers<true>();
-      const timer = setTimeout(resolve, openLimitMs, true);
-      // What is wrong with the connection is told to the call.
-      isOffered = await Promise.race([running.opened.catch(() => true), late]);
-      clearTimeout(timer);
+      running.ready ??= soon(running);
+      await running.ready;
     },
 
     close() {

@@ -38,8 +38,10 @@ interface AskingBackend extends AsyncDisposable {
   changeTools(): void;
 }
 
-/** @param offersStream false: there is nothing beside the calls, as at a server without sessions */
-async function startAskingBackend(offersStream = true): Promise<AskingBackend> {
+/** @param stream beside the calls: refused, as at a server without sessions, or asked for in vain */
+async function startAskingBackend(
+  stream: 'offered' | 'refused' | 'silent' = 'offered',
+): Promise<AskingBackend> {
   const transports = new Map<string, StreamableHTTPServerTransport>();
   const requests: string[] = [];
   const servers: McpServer[] = [];
@@ -68,7 +70,8 @@ async function startAskingBackend(offersStream = true): Promise<AskingBackend> {
   const server = createServer(async (req, res) => {
     const body = await text(req);
     requests.push(req.method!);
-    if (req.method === 'GET' && !offersStream) return void res.writeHead(405).end();
+    if (req.method === 'GET' && stream === 'refused') return void res.writeHead(405).end();
+    if (req.method === 'GET' && stream === 'silent') return;
     const id = req.headers['mcp-session-id'];
     const transport = id === undefined ? await open() : transports.get(String(id));
     if (transport === undefined) res.writeHead(404).end();
@@ -127,7 +130,7 @@ for (const version of versions) {
   });
 
   test(`client ${version}: a backend that offers no stream beside the calls is asked for it once`, async () => {
-    await using backend = await startAskingBackend(false);
+    await using backend = await startAskingBackend('refused');
     await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
     await using client = await connect(version, gateway);
     for (let time = 0; time < 3; time += 1) assert.is(await client.call('b_plain'), '"plain"');
@@ -136,6 +139,16 @@ for (const version of versions) {
     assert.ok(backend.requests.filter((method) => method === 'GET').length <= most, backend.requests.join());
   });
 }
+
+test('a backend that does not answer when it is asked for the stream is called all the same', async () => {
+  await using backend = await startAskingBackend('silent');
+  await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+  await using client = await connect('2026-07-28', gateway);
+  const answers = await Promise.all(Array.from({ length: 3 }, () => client.call('b_plain')));
+  assert.equal(answers, ['"plain"', '"plain"', '"plain"']);
+  assert.is(await client.call('b_plain'), '"plain"');
+  assert.is(backend.requests.filter((method) => method === 'GET').length, 1);
+});
 
 test('a client that listens twice and is asked as well has one stream at the backend', async () => {
   await using backend = await startAskingBackend();
