@@ -1,12 +1,11 @@
 /** Results of many megabytes: what a client has not read yet is not asked of the backend. */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { text } from 'node:stream/consumers';
+import { type IncomingMessage, request } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { newerToolCall } from '../newer-call.ts';
+import { sseEvent, startSteeredSseBackend } from '../steered-sse-backend.ts';
 import { startTestBackend } from '../test-backend.ts';
 import { startTestGateway, type TestGateway } from '../test-gateway.ts';
 
@@ -47,46 +46,20 @@ test('a backend that sends faster than the client reads is read as fast as the c
 });
 
 test('so is a backend of the older transport, whose answers come by a stream of their own', async () => {
+  await using backend = await startSteeredSseBackend();
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'b', url: backend.url, transport: 'sse' }],
+  });
   let sent = 0;
-  const streams: ServerResponse[] = [];
-  const say = async (message: object) => {
-    const stream = streams.at(-1)!;
-    const data = `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', ...message })}\n\n`;
-    if (!stream.write(data)) await once(stream, 'drain');
-  };
-  const server = createServer(async (req, res) => {
-    if (req.method === 'GET') {
-      res.writeHead(200, { 'content-type': 'text/event-stream' });
-      res.write('event: endpoint\ndata: /post\n\n');
-      streams.push(res);
-      return;
-    }
-    const { id, method } = JSON.parse(await text(req));
-    res.writeHead(202).end();
-    if (method === 'initialize') {
-      const serverInfo = { name: 'sse', version: '1' };
-      const result = { protocolVersion: '2024-11-05', capabilities: { tools: {} }, serverInfo };
-      await say({ id, result });
-    }
-    const tool = { name: 'whoami', inputSchema: { type: 'object' } };
-    if (method === 'tools/list') await say({ id, result: { tools: [tool] } });
-    if (method !== 'tools/call') return;
+  const answer = async () => {
+    const id = await backend.nextCall();
     for (; sent < total; sent += 1) {
       const params = { progressToken: 'p', progress: sent, message: 'x'.repeat(mebibyte) };
-      await say({ method: 'notifications/progress', params });
+      await backend.write(sseEvent({ method: 'notifications/progress', params }));
     }
-    await say({ id, result: { content: [] } });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/sse`;
-  try {
-    await using gateway = await startTestGateway({ backends: [{ name: 'b', url, transport: 'sse' }] });
-    await readSlowly(gateway, () => sent);
-  } finally {
-    server.closeAllConnections();
-    server.close();
-  }
+    await backend.write(sseEvent({ id, result: { content: [] } }));
+  };
+  await Promise.all([answer(), readSlowly(gateway, () => sent)]);
 });
 
 /** Reads nothing until the backend sends nothing any more, and then all of it. */

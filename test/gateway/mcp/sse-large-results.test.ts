@@ -3,76 +3,18 @@
  * they go on while they come, to the one whose they are, and a client that reads one slowly gets the others all the same.
  */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { newerToolCall } from '../newer-call.ts';
+import { type SteeredSseBackend, sseEvent, startSteeredSseBackend } from '../steered-sse-backend.ts';
 import { startTestGateway, type TestGateway } from '../test-gateway.ts';
 
 const test = suite('gateway/mcp large results of backends with HTTP+SSE');
 const large = 'é "quoted" \n'.repeat(40_000);
 const mebibyte = 1024 * 1024;
 
-interface AskingBackend extends AsyncDisposable {
-  readonly url: string;
-  /** To the stream that was opened last. */
-  write(text: string): Promise<void>;
-  /** The next call of a tool; its id, as the backend was sent it. */
-  nextCall(): Promise<number>;
-  readonly streams: ServerResponse[];
-}
-
-async function startBackend(): Promise<AskingBackend> {
-  const streams: ServerResponse[] = [];
-  const calls: number[] = [];
-  let arrived = Promise.withResolvers<void>();
-  const write = async (data: string) => {
-    const stream = streams.at(-1)!;
-    if (!stream.write(data) && !stream.destroyed)
-      await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
-  };
-  const server = createServer(async (req, res) => {
-    if (req.method === 'GET') {
-      res.writeHead(200, { 'content-type': 'text/event-stream' });
-      res.write('event: endpoint\ndata: /post\n\n');
-      streams.push(res);
-      return;
-    }
-    const { id, method } = JSON.parse(await text(req));
-    res.writeHead(202).end();
-    const serverInfo = { name: 'sse', version: '1' };
-    if (method === 'initialize')
-      await write(
-        event({ id, result: { protocolVersion: '2024-11-05', capabilities: { tools: {} }, serverInfo } }),
-      );
-    if (method !== 'tools/call') return;
-    calls.push(id);
-    arrived.resolve();
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/sse`,
-    streams,
-    write,
-    async nextCall() {
-      while (calls.length === 0) {
-        await arrived.promise;
-        arrived = Promise.withResolvers();
-      }
-      return calls.shift()!;
-    },
-    async [Symbol.asyncDispose]() {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
-}
-
-const event = (message: object) =>
-  `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', ...message })}\n\n`;
 /** Servers differ in where they write the id. */
 const resultEvent = (id: number, idAt: 'first' | 'last', content: string) => {
   const result = { content: [{ type: 'text', text: content }] };
@@ -80,7 +22,7 @@ const resultEvent = (id: number, idAt: 'first' | 'last', content: string) => {
   return `event: message\ndata: ${JSON.stringify(message)}\n\n`;
 };
 
-const start = (backend: AskingBackend, limits: { messageBytes?: number; holdUpMs?: number } = {}) =>
+const start = (backend: SteeredSseBackend, limits: { messageBytes?: number; holdUpMs?: number } = {}) =>
   startTestGateway({
     backends: [{ name: 'b', url: backend.url, transport: 'sse', timeoutMs: 20_000 }],
     limits,
@@ -109,7 +51,7 @@ async function resultOf(response: IncomingMessage) {
 
 for (const idAt of ['first', 'last'] as const)
   test(`the beginning is there before the end (id ${idAt})`, async () => {
-    await using backend = await startBackend();
+    await using backend = await startSteeredSseBackend();
     await using gateway = await start(backend);
     const call = await createCaller(gateway);
     for (let count = 0; count < 2; count += 1) {
@@ -132,7 +74,7 @@ for (const idAt of ['first', 'last'] as const)
 
 for (const idAt of ['first', 'last'] as const)
   test(`each of several calls gets its own result (id ${idAt})`, async () => {
-    await using backend = await startBackend();
+    await using backend = await startSteeredSseBackend();
     await using gateway = await start(backend);
     const call = await createCaller(gateway);
     const one = call();
@@ -146,7 +88,7 @@ for (const idAt of ['first', 'last'] as const)
   });
 
 test('a late result that nobody waits for any more is not taken for that of the next call', async () => {
-  await using backend = await startBackend();
+  await using backend = await startSteeredSseBackend();
   await using gateway = await start(backend);
   const call = await createCaller(gateway);
   const left = call();
@@ -168,14 +110,14 @@ for (const [what, send] of [
   [
     'messages before the result',
     (id: number) =>
-      event({
+      sseEvent({
         method: 'notifications/progress',
         params: { progressToken: 'p', progress: 1, message: 'x'.repeat(mebibyte) },
       }).repeat(unread) + resultEvent(id, 'first', large24),
   ],
 ] as const)
   test(`${what} that its client does not read holds up another call for a while only`, async () => {
-    await using backend = await startBackend();
+    await using backend = await startSteeredSseBackend();
     await using gateway = await start(backend, { holdUpMs: 500 });
     const call = await createCaller(gateway);
     const other = call();
@@ -196,7 +138,7 @@ for (const [what, send] of [
   });
 
 test('a call that is made while the stream stands for another one is not held up longer', async () => {
-  await using backend = await startBackend();
+  await using backend = await startSteeredSseBackend();
   await using gateway = await start(backend, { holdUpMs: 500 });
   const call = await createCaller(gateway);
   const slow = call();
@@ -210,14 +152,14 @@ test('a call that is made while the stream stands for another one is not held up
 });
 
 test('a message over the limit ends the stream and the calls on it, whatever it is; the next call works', async () => {
-  await using backend = await startBackend();
+  await using backend = await startSteeredSseBackend();
   await using gateway = await start(backend, { messageBytes: 200_000 });
   const call = await createCaller(gateway);
   const message = 'x'.repeat(300_000);
   for (const [what, send] of [
-    ['a notification', () => event({ method: 'notifications/message', params: { data: message } })],
-    ['a question', () => event({ id: 1, method: 'sampling/createMessage', params: { message } })],
-    ['an error', (id: number) => event({ id, error: { code: -32_050, message } })],
+    ['a notification', () => sseEvent({ method: 'notifications/message', params: { data: message } })],
+    ['a question', () => sseEvent({ id: 1, method: 'sampling/createMessage', params: { message } })],
+    ['an error', (id: number) => sseEvent({ id, error: { code: -32_050, message } })],
   ] as const) {
     const { response } = call();
     await backend.write(send(await backend.nextCall()));
