@@ -32,8 +32,8 @@ import type { FilledVaultOrder } from './filled-vault-process.ts';
 import { providers, publishManyGrants } from './many-grants.ts';
 import {
   type Call,
+  latenciesInTurn,
   median,
-  medianLatencyMs,
   ratePerSecond,
   resetPeak,
   residentMiB,
@@ -91,14 +91,12 @@ const calls: Record<string, Call> = {
 const seen = new Map(
   Object.keys(calls).map((name) => [name, { latency: [] as number[], rate: [] as number[] }]),
 );
-for (let round = 0; round < rounds; round++) {
-  for (const [name, call] of Object.entries(calls)) await measure(name, call);
-}
+await measure(calls);
 printMemory('memory, hot set');
 // After the others: what is asked once only takes the place of what is hot.
 const ofAll = await lookUps(many, pick(Math.min(coldPeople, grants / 2)));
 seen.set('look-up, all', { latency: [], rate: [] });
-for (let round = 0; round < rounds; round++) await measure('look-up, all', ofAll);
+await measure({ 'look-up, all': ofAll });
 printMemory('memory, all');
 console.log(
   `\nmedians of ${rounds} rounds           latency                per second, ${inFlight} in flight`,
@@ -137,10 +135,15 @@ async function rebuildRepeatedly(): Promise<StartedVault> {
   }
 }
 
-async function measure(name: string, call: Call): Promise<void> {
-  const { latency, rate } = seen.get(name)!;
-  latency.push(await medianLatencyMs(call, 500));
-  rate.push(await ratePerSecond(call, 5000, inFlight));
+async function measure(ways: Readonly<Record<string, Call>>): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    const took = await latenciesInTurn(ways, 500);
+    for (const [name, call] of Object.entries(ways)) {
+      const { latency, rate } = seen.get(name)!;
+      latency.push(...took[name]!);
+      rate.push(await ratePerSecond(call, 5000, inFlight));
+    }
+  }
 }
 
 interface Instance extends AsyncDisposable {
