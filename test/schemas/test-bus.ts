@@ -29,8 +29,8 @@ export interface TestBus extends AsyncDisposable {
   readonly serverConnection: InboxConnection;
   readonly serverEnvelopes: SealedEnvelopes;
   readonly problems: { subject: string; error: unknown }[];
-  /** Subject, headers and data of every message that the spy heard. */
-  readonly wire: Buffer[];
+  /** Subject, headers and data of every message so far, as the spy heard them. */
+  heard(): Promise<readonly Buffer[]>;
 }
 
 /** @param options.spy hears everything, so that nothing is without a listener any more */
@@ -60,23 +60,29 @@ export async function openTestBus({ spy = false } = {}): Promise<TestBus> {
 
   const gateway = await openBus('gateway');
   const vault = await openBus('vault');
-  if (spy) {
-    const { connection } = await connect('operator');
-    connection.subscribe('>', {
+  const ofSpy = spy ? (await connect('operator')).connection : null;
+  if (ofSpy) {
+    ofSpy.subscribe('>', {
       callback: (_, message) =>
         wire.push(
           Buffer.concat([Buffer.from(`${message.subject} ${message.headers ?? ''}\n`), message.data]),
         ),
     });
-    await connection.flush();
+    await ofSpy.flush();
   }
   return {
-    ...{ nats, keys, problems, wire },
+    ...{ nats, keys, problems },
     client: gateway.bus,
     server: vault.bus,
     clientConnection: gateway.connection,
     serverConnection: vault.connection,
     serverEnvelopes: vault.envelopes,
+    async heard() {
+      // What was answered has left both; what the server has for the spy comes before its pong.
+      await Promise.all([gateway.connection.flush(), vault.connection.flush()]);
+      await ofSpy?.flush();
+      return wire;
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all(connections.map((connection) => connection.close()));
       await nats[Symbol.asyncDispose]();
