@@ -30,7 +30,7 @@ interface Running {
 }
 
 /** A backend may say nothing, not even that it listens, before there is something to say. */
-const openLimitMs = 500;
+const openLimitMs = 1000;
 
 export function createStandingStream(options: {
   open: (credentials: Credentials, signal: AbortSignal) => Promise<BackendResponse>;
