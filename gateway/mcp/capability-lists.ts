@@ -59,6 +59,8 @@ const maxPages = 100;
 /** How long a list is taken for true where the backend says nothing about it. */
 const defaultFreshMs = 5_000;
 const maxFreshMs = 300_000;
+/** That a backend lists again. */
+const tellEveryMs = 5_000;
 /** A backend that wants a token for its lists will want it a minute later. */
 const closedMs = 60_000;
 
@@ -81,23 +83,36 @@ export function createCapabilityLists(options: {
   /** Backends that told nobody what they have, and until when they are not asked again. */
   const closedUntilMs = new Map<string, number>();
   const lateListeners: ((backend: Backend, method: ListMethod) => void)[] = [];
-  /** By backend and method: lists that somebody got without the backend, and how often it has answered since. */
-  const leftOut = new Map<string, number>();
+  /** By backend, method and whom it depends on: lists without what the backend has, and how often that has answered since. */
+  const leftOut = new LRUCache<string, number>({ max: 1000 });
+  /** By backend and method: when whoever watches was told that it lists again. */
+  const toldMs = new Map<string, number>();
 
   function tellLate(backend: Backend, method: ListMethod): void {
     for (const listener of lateListeners) listener(backend, method);
   }
 
-  function leaveOut(backend: Backend, method: ListMethod): void {
-    const list = startOf(backend.name, method);
+  function leaveOut(backend: Backend, method: ListMethod, caller: Caller): void {
+    const list = startOf(backend.name, method) + whose(backend, caller);
     if (!leftOut.has(list)) leftOut.set(list, 0);
+  }
+
+  /** Of one that fails now and then nobody is told again and again, to list it in vain; a probe tells what is not told now. */
+  function comeBack(backend: Backend, method: ListMethod, caller: Caller): void {
+    const start = startOf(backend.name, method);
+    const list = start + whose(backend, caller);
+    if (!leftOut.has(list) || elapsed() < (toldMs.get(start) ?? Number.NEGATIVE_INFINITY) + tellEveryMs)
+      return;
+    leftOut.delete(list);
+    toldMs.set(start, elapsed());
+    tellLate(backend, method);
   }
 
   async function ask(key: string, method: ListMethod, backend: Backend, caller: Caller): Promise<Listed> {
     const list = (link: BackendLink) => pagesOf(link, method, backend);
     try {
       const listed = remember(key, await calls.run(backend, caller, list, { repeatable: true }));
-      if (leftOut.delete(startOf(backend.name, method))) tellLate(backend, method);
+      comeBack(backend, method, caller);
       return listed;
     } catch (error) {
       if (!isNotConnected(error) || elapsed() < (closedUntilMs.get(backend.name) ?? 0)) throw error;
@@ -118,8 +133,9 @@ export function createCapabilityLists(options: {
     const isTool = ({ inputSchema }: JsonObject) => declaresParamHeadersWell(inputSchema);
     const wrong = listed.items.filter((item) => !isTool(item)).map(({ name }) => name);
     if (wrong.length === 0) return listed;
+    const tools = wrong.slice(0, 20).map((name) => String(name).slice(0, 100));
     const message = 'tools are not listed, for their schemas declare headers against the rules';
-    log.warn({ backend: backend.name, tools: wrong.slice(0, 20) }, message);
+    log.warn({ backend: backend.name, tools }, message);
     return { ...listed, items: listed.items.filter(isTool) };
   }
 
@@ -151,7 +167,7 @@ export function createCapabilityLists(options: {
     if (known !== undefined && elapsed() < known.untilMs) return known.items;
     // Half open circuits are tried by whoever lists, too, but nobody waits for a list that was there before.
     if (!health.isAvailable(backend)) {
-      leaveOut(backend, method);
+      leaveOut(backend, method, caller);
       return null;
     }
     const asking = askOnce(key, method, backend, caller);
@@ -162,7 +178,7 @@ export function createCapabilityLists(options: {
         () => tellLate(backend, method),
         (error) => {
           if (isWithoutToken(error)) onWithoutToken(caller.owner, backend);
-          if (isOfBackend(error)) leaveOut(backend, method);
+          if (isOfBackend(error)) leaveOut(backend, method, caller);
         },
       );
       if (!signal.aborted) log.warn({ backend: backend.name, method }, 'a backend is slow and not listed');
@@ -173,7 +189,7 @@ export function createCapabilityLists(options: {
         return method === 'tools/list' && connectTool !== null
           ? [describeConnect(connectTool(backend), backend, error)]
           : [];
-      if (isOfBackend(error)) leaveOut(backend, method);
+      if (isOfBackend(error)) leaveOut(backend, method, caller);
       if (!signal.aborted && !(error instanceof BackendUnavailableError))
         log.warn({ backend: backend.name, method, error }, 'a backend is not listed');
       return isOfBackend(error) ? null : [];
@@ -207,12 +223,11 @@ export function createCapabilityLists(options: {
     answered(backend) {
       if (!health.isAvailable(backend)) return;
       for (const method of Object.keys(listKinds) as ListMethod[]) {
-        const list = startOf(backend.name, method);
-        const times = leftOut.get(list);
-        if (times === undefined) continue;
-        leftOut.set(list, times + 1);
+        const start = startOf(backend.name, method);
+        const lacking = [...leftOut].filter(([list]) => list.startsWith(start));
+        for (const [list, times] of lacking) leftOut.set(list, times + 1);
         // One that is there and does not list is asked more and more seldom.
-        if (Number.isInteger(Math.log2(times + 1))) tellLate(backend, method);
+        if (lacking.some(([, times]) => Number.isInteger(Math.log2(times + 1)))) tellLate(backend, method);
       }
     },
     onLate: (listener) => {
@@ -224,22 +239,17 @@ export function createCapabilityLists(options: {
 const startOf = (backend: string, method: ListMethod) => `${JSON.stringify([backend, method]).slice(0, -1)},`;
 
 /** Whom a list is for: everybody with such a client where no person's token is sent, else one person. */
-function keyOf(
-  backend: Backend,
-  method: ListMethod,
-  { identity, client, passedHeaders, owner }: Caller,
-): string {
+function keyOf(backend: Backend, method: ListMethod, caller: Caller): string {
+  const client = JSON.stringify(caller.client.capabilities);
+  return `${startOf(backend.name, method)}${whose(backend, caller)} ${client}`;
+}
+
+function whose(backend: Backend, { identity, passedHeaders, owner }: Caller): string {
   const { providers } = backend.strategy;
-  const person =
-    providers.length === 0 && Object.keys(passedHeaders).length === 0
-      ? null
-      : [
-          identity.iss,
-          identity.sub,
-          Object.keys(passedHeaders).length === 0 ? identity.tsid : owner,
-          ...providers.map((provider) => statusOf(identity, provider)),
-        ];
-  return `${startOf(backend.name, method)}${JSON.stringify([client.capabilities, person])}`;
+  const passesHeaders = Object.keys(passedHeaders).length > 0;
+  if (providers.length === 0 && !passesHeaders) return 'null';
+  const statuses = providers.map((provider) => statusOf(identity, provider));
+  return JSON.stringify([identity.iss, identity.sub, passesHeaders ? owner : identity.tsid, ...statuses]);
 }
 
 /** A token that is under way is there when the backend is asked. */

@@ -35,6 +35,7 @@ type SessionHeaders = BackendPlace['session'];
 export async function openOlderConnection(options: OpenOptions): Promise<BackendConnection> {
   const { backend, client, send, maxMessageBytes } = options;
   let ownSession: SessionHeaders = {};
+  /** What is answered to the backend goes with these: a token may be renewed while a stream stands or a person is asked. */
   let latest = options.credentials;
   let nextId = 1;
   const hearServer = createServerMessages(client.capabilities);
@@ -90,26 +91,19 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
   const hear = (
     message: JsonObject,
     events: ExchangeEvents,
-    credentials: Credentials,
     limit: WaitLimit | null,
     session?: SessionHeaders,
-  ): void =>
-    hearServer(message, {
-      events,
-      limit,
-      tell: (body) => tellInPassing(body, credentials, session),
-    });
+  ): void => hearServer(message, { events, limit, tell: (body) => tellInPassing(body, latest, session) });
 
   /** What belongs to no call is for whoever listens. Who asks there all the same means the call that was made last. */
-  function hearBeside(message: JsonObject, listeners: readonly Listening[], credentials: Credentials): void {
+  function hearBeside(message: JsonObject, listeners: readonly Listening[]): void {
     const call = [...calls].at(-1);
     if (findRequest(message) !== null) {
       const listener = listeners.findLast(({ onRequest }) => onRequest !== undefined);
-      if (listener === undefined) hear(message, call?.events ?? {}, credentials, call?.limit ?? null);
-      else hear(message, listener, credentials, null);
-    } else if (listeners.length > 0)
-      for (const listener of listeners) hear(message, listener, credentials, null);
-    else if (call !== undefined) hear(message, call.events, credentials, call.limit);
+      if (listener === undefined) hear(message, call?.events ?? {}, call?.limit ?? null);
+      else hear(message, listener, null);
+    } else if (listeners.length > 0) for (const listener of listeners) hear(message, listener, null);
+    else if (call !== undefined) hear(message, call.events, call.limit);
   }
 
   function openStream(
@@ -173,7 +167,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
         onEventId(eventId, isAlone, retryMs) {
           if (events.onPlace?.({ id, eventId, session: session() }, isAlone, retryMs)) hasPlace = true;
         },
-        onMessage: (other) => hear(other, events, credentials, limit, session()),
+        onMessage: (other) => hear(other, events, limit, session()),
         resume: (lastEventId) => openStream(credentials, limit.signal, lastEventId, session()),
       });
     } catch (error) {
@@ -254,7 +248,10 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
       return result;
     },
     notify: (notification, credentials) => tell({ ...notification }, credentials),
-    listen: standing.listen,
+    listen(listening, credentials) {
+      latest = credentials;
+      return standing.listen(listening, credentials);
+    },
     async close() {
       standing.close();
       // What is left in it could not be fetched any more.

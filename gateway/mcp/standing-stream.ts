@@ -35,7 +35,7 @@ const openLimitMs = 1000;
 export function createStandingStream(options: {
   open: (credentials: Credentials, signal: AbortSignal) => Promise<BackendResponse>;
   maxMessageBytes: number;
-  hear: (message: JsonObject, listeners: readonly Listening[], credentials: Credentials) => void;
+  hear: (message: JsonObject, listeners: readonly Listening[]) => void;
 }): StandingStream {
   const { open, maxMessageBytes, hear } = options;
   const listeners = new Set<Listening>();
@@ -57,7 +57,7 @@ export function createStandingStream(options: {
       const response = await opening;
       if (response === null) return;
       for await (const { message } of readMessages(response, { maxMessageBytes }))
-        if (message !== null) hear(message, [...listeners], credentials);
+        if (message !== null) hear(message, [...listeners]);
     };
     const opened = opening.then((response) => response !== null);
     const run: Running = { opened, ended: read(), abort, ready: null };

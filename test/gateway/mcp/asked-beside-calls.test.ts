@@ -19,6 +19,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { okAnswer } from '../fake-vault.ts';
 import { startTestGateway, type TestGateway } from '../test-gateway.ts';
 
 const test = suite('gateway/mcp asked beside calls');
@@ -35,6 +36,8 @@ interface AskingBackend extends AsyncDisposable {
   readonly url: string;
   /** Methods of the HTTP requests that came, in order. */
   readonly requests: string[];
+  /** The token of each answer of a client. */
+  readonly answeredWith: (string | undefined)[];
   changeTools(): void;
 }
 
@@ -44,6 +47,7 @@ async function startAskingBackend(
 ): Promise<AskingBackend> {
   const transports = new Map<string, StreamableHTTPServerTransport>();
   const requests: string[] = [];
+  const answeredWith: AskingBackend['answeredWith'] = [];
   const servers: McpServer[] = [];
 
   async function open(): Promise<StreamableHTTPServerTransport> {
@@ -70,6 +74,7 @@ async function startAskingBackend(
   const server = createServer(async (req, res) => {
     const body = await text(req);
     requests.push(req.method!);
+    if (body.includes('"result"')) answeredWith.push(req.headers.authorization);
     if (req.method === 'GET' && stream === 'refused') return void res.writeHead(405).end();
     if (req.method === 'GET' && stream === 'silent') return;
     const id = req.headers['mcp-session-id'];
@@ -82,6 +87,7 @@ async function startAskingBackend(
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
     requests,
+    answeredWith,
     changeTools() {
       for (const mcp of servers) mcp.sendToolListChanged();
     },
@@ -139,6 +145,18 @@ for (const version of versions) {
     assert.ok(backend.requests.filter((method) => method === 'GET').length <= most, backend.requests.join());
   });
 }
+
+test('what the person answers goes to the backend with the token of now, not with that of the stream', async () => {
+  await using backend = await startAskingBackend();
+  const strategy = { type: 'upstream_inject', providerName: 'gitlab' } as const;
+  await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url, strategy }] });
+  await using client = await connect('2026-07-28', gateway);
+  for (const token of ['first', 'second']) {
+    gateway.vault.hold('usr_anna', 'gitlab', okAnswer(token));
+    assert.equal(JSON.parse(await client.call('b_elicit')), elicited);
+  }
+  assert.equal(backend.answeredWith, ['Bearer first', 'Bearer second']);
+});
 
 test('a backend that does not answer when it is asked for the stream is called all the same', async () => {
   await using backend = await startAskingBackend('silent');
