@@ -201,8 +201,9 @@ export function createChain(options: ChainOptions): Chain {
       return await vault.beginLeg(uid);
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
-      // Its last leg has come back meanwhile, or too many were begun.
-      if (error.code === 'invalid-request') throw new errors.SessionNotFound(error.message);
+      // Its last leg has come back meanwhile, too many were begun, or it has ended and is forgotten.
+      if (error.code === 'invalid-request' || error.code === 'not-found')
+        throw new errors.SessionNotFound(error.message);
       if (error.code !== 'upstream-unavailable') throw error;
       log.warn('a sign-in provider cannot be reached');
       return null;

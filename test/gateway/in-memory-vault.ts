@@ -67,8 +67,8 @@ export type InMemoryVault = VaultClient & {
   readonly optional: Set<string>;
   /** Providers at which everybody has a linked account. */
   readonly linked: Set<string>;
-  /** Whether sign-ins take a further leg. */
-  takesLegs: boolean;
+  /** Why no sign-in takes a further leg; null: they do. */
+  legRefusal: 'invalid-request' | 'not-found' | null;
   /** The next so many requests of this kind find nobody. */
   failNext(name: Name, times?: number): void;
   /** A new key signs; the former ones still verify. */
@@ -168,7 +168,7 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
     clientDocuments: new Map(),
     logoutTokens: new Map(),
     failNext: (name, times = 1) => void failures.set(name, times),
-    takesLegs: true,
+    legRefusal: null,
     endSessions: () => sessions.clear(),
     forgetChains: () => chains.clear(),
 
@@ -226,8 +226,8 @@ export function createInMemoryVault(options: InMemoryVaultOptions): InMemoryVaul
       overTheBus(beginLeg, { interactionUid });
       const chain = chainOf(interactionUid);
       let provider = nextOf(chain);
-      if (provider === undefined || !vault.takesLegs)
-        throw new RefusedError('invalid-request', 'no open leg');
+      if (vault.legRefusal !== null) throw new RefusedError(vault.legRefusal, 'no further leg');
+      if (provider === undefined) throw new RefusedError('invalid-request', 'no open leg');
       while (unreachable.has(provider)) {
         fail(chain, provider, 'temporarily_unavailable');
         const next = nextOf(chain);

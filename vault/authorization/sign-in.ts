@@ -295,6 +295,8 @@ export function createSignIn({
       } catch (error) {
         if (!isConflict(error)) throw error;
         ({ chain, revision } = await readChain(uid));
+        // It has ended and is forgotten, which a leg cannot undo.
+        if (revision === 0) throw unknownLeg();
       }
     }
   }

@@ -2,7 +2,6 @@
  * One refresh token is sent once: the claim is in the log before the provider is asked, whoever asks for the token
  * meanwhile waits for the one outcome, and tokens that a provider gave are on disk before anything else can fail.
  */
-
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RefreshTokenReuse } from '../../schemas/config/refresh-token-reuse.ts';
 import { RefusedError } from '../../schemas/failure.ts';

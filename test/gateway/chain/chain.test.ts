@@ -245,14 +245,15 @@ for (const request of ['skipLinked', 'beginLeg'] as const) {
   });
 }
 
-test('a sign-in that takes no further leg says that it cannot go on', async () => {
-  await using server = await startServer();
-  const { browser, callback } = await standBeforeCallback(server);
-  server.vault.takesLegs = false;
-  await browser.goto(callback, { stopAt: redirectUri });
-  assert.is(browser.page.status, 400);
-  assert.match(browser.page.body, 'This sign-in cannot go on');
-});
+for (const refusal of ['invalid-request', 'not-found'] as const)
+  test(`a sign-in that takes no further leg says that it cannot go on (${refusal})`, async () => {
+    await using server = await startServer();
+    const { browser, callback } = await standBeforeCallback(server);
+    server.vault.legRefusal = refusal;
+    await browser.goto(callback, { stopAt: redirectUri });
+    assert.is(browser.page.status, 400);
+    assert.match(browser.page.body, 'This sign-in cannot go on');
+  });
 
 test('providers that share one callback path are told apart by state and cookie', async () => {
   await using server = await startServer({ sharedCallbackPath: '/oauth/callback' });

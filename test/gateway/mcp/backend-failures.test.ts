@@ -3,6 +3,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { BackendAuthorizationError } from '../../../gateway/mcp/backend-call.ts';
+import { describeFailure } from '../../../gateway/mcp/error-result.ts';
+import { UpstreamTokenNotFoundError } from '../../../gateway/strategies/outgoing-strategy.ts';
 import { NoRespondersError, RefusedError } from '../../../schemas/failure.ts';
 import type { UpstreamTokenAnswer } from '../../../schemas/messages/find-upstream-tokens.ts';
 import { okAnswer } from '../fake-vault.ts';
@@ -153,6 +156,13 @@ for (const [answer, text, fact] of [
     }
   });
 }
+
+test('a token that is still being renewed is not blamed on its provider', () => {
+  const pending = new UpstreamTokenNotFoundError('gitlab', 'pending');
+  const text = describeFailure('git', new BackendAuthorizationError('no-token', 'git', 'gitlab', pending));
+  assert.match(text, /"git".*"gitlab".*being renewed.*Try again later/);
+  assert.not.match(text, 'does not answer');
+});
 
 test('a session that ends, or a vault that goes away, between the two look-ups is an error result', async () => {
   for (const [failure, text] of [

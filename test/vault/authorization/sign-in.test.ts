@@ -179,6 +179,16 @@ test('a sign-in begins fifty legs at the most, also at once, and those that were
   assert.is((await w.begin('interaction-uid-0002')).provider, 'corporate');
 });
 
+test('a sign-in that has ended and is forgotten begins no leg', async () => {
+  await using w = await openWorld();
+  await w.begin();
+  await w.t.vault.signIn.forgetChain(uid);
+  assert.is(await refusalOf(w.begin()), 'not-found');
+  assert.equal(await w.t.vault.signIn.findChain(uid), {
+    ...{ status: 'open', link: null, principal: null, collected: [], skipped: [], legs: 0 },
+  });
+});
+
 test('a leg lives ten minutes, and its chain as long as its last leg', async () => {
   await using w = await openWorld();
   const late = await w.begin('interaction-uid-0002');
