@@ -1,7 +1,9 @@
-// Ports that were free a moment ago, for servers whose address must be known before they start, or stay the same
-// over a restart. They lie below the range from which systems give ports to outgoing connections and to `listen(0)`
-// (from 32768), so nobody is given one between the look and the use; all are held open until the last one is found.
+// Ports for servers whose address must be known before they start, or stay the same over a restart. They lie below
+// the range from which systems give ports to outgoing connections and to `listen(0)` (from 32768), and this process
+// takes each for itself, as long as it lives, by binding the UDP port of the same number: whoever else looks for ports
+// at the same time, as the next test file does, leaves it alone until its server listens, and while that is down.
 import { randomInt } from 'node:crypto';
+import dgram from 'node:dgram';
 import { once } from 'node:events';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,15 +12,25 @@ const lowestPort = 20_000;
 const highestPort = 32_000;
 
 export async function findFreePorts(count: number): Promise<number[]> {
-  const held = new Map<number, net.Server>();
-  while (held.size < count) {
+  const ports: number[] = [];
+  while (ports.length < count) {
     const port = randomInt(lowestPort, highestPort + 1);
-    if (held.has(port)) continue;
-    const server = await tryListen(port, '127.0.0.1');
-    if (server !== null) held.set(port, server);
+    if ((await take(port)) && !(await isInUse(port, '127.0.0.1'))) ports.push(port);
   }
-  await Promise.all([...held.values()].map((server) => once(server.close(), 'close')));
-  return [...held.keys()];
+  return ports;
+}
+
+/** False where another process, or this one, has taken it already. */
+async function take(port: number): Promise<boolean> {
+  const socket = dgram.createSocket('udp4').unref();
+  socket.bind({ port, address: '127.0.0.1', exclusive: true });
+  try {
+    await once(socket, 'listening');
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return false;
+    throw error;
+  }
 }
 
 /**

@@ -234,7 +234,21 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     );
   }
 
-  await startAll();
+  async function dispose(): Promise<void> {
+    await endAll('SIGTERM');
+    balancer.closeAllConnections();
+    balancer.close();
+    await Promise.all([corporate?.close(), gitlab?.close(), corporateTools.close(), gitlabTools.close()]);
+    await nats[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
+  }
+
+  try {
+    await startAll();
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
   return {
     ...{ folder, keys, nats, openProvider, corporateTools, gitlabTools },
     ...{ gatewayPorts, requestsByGateway, startAll, environmentOf },
@@ -255,14 +269,7 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
     async killAll() {
       await Promise.all([endAll('SIGKILL'), nats.kill()]);
     },
-    async [Symbol.asyncDispose]() {
-      await endAll('SIGTERM');
-      balancer.closeAllConnections();
-      balancer.close();
-      await Promise.all([corporate?.close(), gitlab?.close(), corporateTools.close(), gitlabTools.close()]);
-      await nats[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: dispose,
   };
 }
 
