@@ -2,7 +2,7 @@
  * The HTTP side, put together from its parts: what comes from outside the process (vault, NATS, keys, clock, log) is
  * given, so that the same gateway runs beside a real vault and in a test.
  */
-import type { GatewayBackend, GatewaySettings } from '../schemas/config/gateway-config.ts';
+import type { GatewayBackend, GatewayItems, GatewaySettings } from '../schemas/config/gateway-config.ts';
 import type { Log } from '../schemas/log.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import { Secret } from '../schemas/secret.ts';
@@ -15,7 +15,7 @@ import { createExternalAccessTokenVerifier, type ExternalIssuer } from './identi
 import { createIdentities, VaultUnavailableError } from './identity/identity.ts';
 import { createSessionGuard } from './identity/session-guard.ts';
 import type { Instance } from './instance.ts';
-import type { Backend } from './mcp/backend.ts';
+import type { Backend, ItemRules } from './mcp/backend.ts';
 import type { SessionStore } from './mcp/client-sessions.ts';
 import { createMcp } from './mcp/mcp.ts';
 import type { Peers } from './mcp/peers.ts';
@@ -188,19 +188,25 @@ function createVerifier(
 }
 
 function toBackend(backend: GatewayBackend, secrets: ReadonlyMap<string, Secret>): Backend {
-  const { name, url, transport, prefix, tools, timeoutMs } = backend;
+  const { name, url, transport, prefix, tools, prompts, resources, timeoutMs } = backend;
   return {
     name,
     url: new URL(url),
     transport,
     prefix,
-    tools: {
-      hidden: tools.hidden,
-      filter: tools.filter === null ? null : new Set(tools.filter),
-      overrides: new Map(Object.entries(tools.overrides)),
-    },
+    tools: toItemRules(tools),
+    prompts: toItemRules(prompts),
+    resources: toItemRules(resources),
     timeoutMs,
     strategy: toStrategy(backend, secrets),
+  };
+}
+
+function toItemRules({ hidden, filter, overrides }: GatewayItems): ItemRules {
+  return {
+    hidden,
+    filter: filter === null ? null : new Set(filter),
+    overrides: new Map(Object.entries(overrides)),
   };
 }
 

@@ -2,22 +2,23 @@
 import type { OutgoingStrategy } from '../strategies/outgoing-strategy.ts';
 import type { JsonObject } from './json-rpc.ts';
 
-export interface ToolOverride {
+export interface ItemOverride {
   readonly name?: string | undefined;
   readonly description?: string | undefined;
   /** These take the place of the backend's own, one by one. */
   readonly annotations?: Readonly<JsonObject> | undefined;
 }
 
-export interface ToolRules {
+/** Which tools, prompts or resources of a backend clients see, and how. */
+export interface ItemRules {
   readonly hidden: boolean;
-  /** The names that are shown, as they are after their overrides; null: all. */
+  /** The names that are shown, as they are after their overrides, or the URIs and URI templates; null: all. */
   readonly filter: ReadonlySet<string> | null;
-  /** By the backend's own name. */
-  readonly overrides: ReadonlyMap<string, ToolOverride>;
+  /** By the backend's own name, URI or URI template. */
+  readonly overrides: ReadonlyMap<string, ItemOverride>;
 }
 
-export const showEverything: ToolRules = { hidden: false, filter: null, overrides: new Map() };
+export const showEverything: ItemRules = { hidden: false, filter: null, overrides: new Map() };
 
 export interface Backend {
   readonly name: string;
@@ -25,7 +26,10 @@ export interface Backend {
   readonly transport: 'streamable-http' | 'sse';
   /** Put before the names of its tools and prompts. */
   readonly prefix: string;
-  readonly tools: ToolRules;
+  readonly tools: ItemRules;
+  readonly prompts: ItemRules;
+  /** And of resource templates. */
+  readonly resources: ItemRules;
   /** How long it may be silent while it answers one request. */
   readonly timeoutMs: number;
   readonly strategy: OutgoingStrategy;

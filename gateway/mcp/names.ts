@@ -4,7 +4,7 @@
  * is not shown has no target, so it cannot be called. Where one prefix is the start of another, the longer one wins,
  * for calls and for lists alike.
  */
-import type { Backend, ToolOverride, ToolRules } from './backend.ts';
+import type { Backend, ItemOverride, ItemRules } from './backend.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
 
 export interface Aggregation {
@@ -65,18 +65,16 @@ export function createNames(backends: readonly Backend[], aggregation: Aggregati
 
   const connectTool = (backend: Backend): string =>
     conflictResolution === 'prefix' ? 'connect' : `${fallbackPrefix(backend)}connect`;
-  const isShown = (backend: Backend, ownName: string): boolean =>
-    !backend.tools.hidden &&
-    (backend.tools.filter === null || backend.tools.filter.has(ownName) || ownName === connectTool(backend));
+  const isToolShown = (backend: Backend, ownName: string): boolean =>
+    isShown(backend.tools, ownName) || (!backend.tools.hidden && ownName === connectTool(backend));
 
-  function toTool(backend: Backend, item: JsonObject): Candidate | null {
-    const { name } = item;
-    if (typeof name !== 'string') return null;
-    const override = backend.tools.overrides.get(name);
-    const ownName = override?.name ?? name;
-    if (!isShown(backend, ownName)) return null;
-    return { backend, name, ownName, item: override === undefined ? item : overridden(item, override) };
-  }
+  const toolsIn = (lists: readonly BackendItems[]): Candidate[] =>
+    candidatesIn(lists, ({ tools }) => tools).filter(({ backend, ownName }) => isToolShown(backend, ownName));
+
+  const promptsIn = (lists: readonly BackendItems[]): Candidate[] =>
+    candidatesIn(lists, ({ prompts }) => prompts).filter(({ backend, ownName }) =>
+      isShown(backend.prompts, ownName),
+    );
 
   function findPrefixed(name: string): { backend: Backend; rest: string } | null {
     const backend = byLength.find(({ prefix }) => name.startsWith(prefix) && name.length > prefix.length);
@@ -117,9 +115,7 @@ export function createNames(backends: readonly Backend[], aggregation: Aggregati
     connectTool,
 
     resolveTools(lists) {
-      const candidates = lists.flatMap(({ backend, items }) =>
-        items.flatMap((item) => toTool(backend, item) ?? []),
-      );
+      const candidates = toolsIn(lists);
       switch (conflictResolution) {
         case 'prefix':
           return prefixed(candidates);
@@ -133,11 +129,7 @@ export function createNames(backends: readonly Backend[], aggregation: Aggregati
     },
 
     resolvePrompts(lists) {
-      const candidates = lists.flatMap(({ backend, items }) =>
-        items.flatMap((item): Candidate[] =>
-          typeof item.name === 'string' ? [{ backend, name: item.name, ownName: item.name, item }] : [],
-        ),
-      );
+      const candidates = promptsIn(lists);
       if (conflictResolution !== 'priority') return prefixed(candidates);
       // As in ToolHive: only backends that the order names keep the names of their prompts.
       const listed = candidates.filter(({ backend }) => rank(backend) !== Number.POSITIVE_INFINITY);
@@ -147,7 +139,7 @@ export function createNames(backends: readonly Backend[], aggregation: Aggregati
           ...group.reduce((best, each) => (rank(each.backend) < rank(best.backend) ? each : best)),
           shown,
         })),
-        ...others.map((each) => ({ ...each, shown: fallbackPrefix(each.backend) + each.name })),
+        ...others.map((each) => ({ ...each, shown: fallbackPrefix(each.backend) + each.ownName })),
       ]);
     },
 
@@ -157,7 +149,10 @@ export function createNames(backends: readonly Backend[], aggregation: Aggregati
         ordered.flatMap(({ backend, items }) =>
           items.flatMap((item) => {
             const uri = item[key];
-            return typeof uri === 'string' ? [{ backend, name: uri, ownName: uri, item, shown: uri }] : [];
+            if (typeof uri !== 'string' || !isShown(backend.resources, uri)) return [];
+            const override = backend.resources.overrides.get(uri);
+            const named = override?.name === undefined ? item : { ...item, name: override.name };
+            return [{ backend, name: uri, ownName: uri, item: overridden(named, override), shown: uri }];
           }),
         ),
         key,
@@ -170,18 +165,39 @@ export function createNames(backends: readonly Backend[], aggregation: Aggregati
       if (found === null) return null;
       const { backend, rest } = found;
       const original = originalName(backend.tools, rest);
-      return original !== null && isShown(backend, rest) ? { backend, name: original } : null;
+      return original !== null && isToolShown(backend, rest) ? { backend, name: original } : null;
     },
 
     findPrompt(name) {
       if (conflictResolution === 'priority') return undefined;
       const found = findPrefixed(name);
-      return found === null ? null : { backend: found.backend, name: found.rest };
+      if (found === null) return null;
+      const { backend, rest } = found;
+      const original = originalName(backend.prompts, rest);
+      return original !== null && isShown(backend.prompts, rest) ? { backend, name: original } : null;
     },
   };
 }
 
-function overridden(item: JsonObject, { description, annotations }: ToolOverride): JsonObject {
+const isShown = ({ hidden, filter }: ItemRules, ownName: string): boolean =>
+  !hidden && (filter === null || filter.has(ownName));
+
+/** What has a name, after its override. */
+function candidatesIn(lists: readonly BackendItems[], rulesOf: (backend: Backend) => ItemRules): Candidate[] {
+  return lists.flatMap(({ backend, items }) =>
+    items.flatMap((item): Candidate[] => {
+      const { name } = item;
+      if (typeof name !== 'string') return [];
+      const override = rulesOf(backend).overrides.get(name);
+      return [{ backend, name, ownName: override?.name ?? name, item: overridden(item, override) }];
+    }),
+  );
+}
+
+/** All but the name. */
+function overridden(item: JsonObject, override: ItemOverride | undefined): JsonObject {
+  if (override === undefined) return item;
+  const { description, annotations } = override;
   return {
     ...item,
     ...(description === undefined ? {} : { description }),
@@ -192,7 +208,7 @@ function overridden(item: JsonObject, { description, annotations }: ToolOverride
 }
 
 /** null: the name has been given away by an override. */
-function originalName({ overrides }: ToolRules, ownName: string): string | null {
+function originalName({ overrides }: ItemRules, ownName: string): string | null {
   for (const [original, { name }] of overrides) if (name === ownName) return original;
   return (overrides.get(ownName)?.name ?? ownName) === ownName ? ownName : null;
 }

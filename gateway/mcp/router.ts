@@ -4,7 +4,7 @@
  */
 import { SERVER_INFO_META_KEY } from '@modelcontextprotocol/server';
 import type { Log } from '../../schemas/log.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, ItemRules } from './backend.ts';
 import { BackendAuthorizationError, type BackendCalls } from './backend-call.ts';
 import type { BackendPlace } from './backend-exchange.ts';
 import { type CapabilityLists, type ListMethod, listKinds } from './capability-lists.ts';
@@ -139,7 +139,8 @@ export function createRouter(options: RouterOptions): Router {
     uri: string,
     request: Pick<ClientRequest, 'caller' | 'signal'>,
   ): Promise<{ target: Target } | { target: null; silent: readonly string[] }> {
-    if (backends.length === 1) return { target: { backend: backends[0]!, name: uri } };
+    const [only] = backends;
+    if (backends.length === 1 && showsAll(only!.resources)) return { target: { backend: only!, name: uri } };
     const resources = await resolved('resources/list', request);
     const listed = resources.targets.get(uri);
     if (listed !== undefined) return { target: listed };
@@ -281,6 +282,8 @@ export function createRouter(options: RouterOptions): Router {
     },
   };
 }
+
+const showsAll = ({ hidden, filter }: ItemRules) => !hidden && filter === null;
 
 /** For the templates of one backend: some milliseconds. */
 const maxTemplateSteps = 1_000_000;

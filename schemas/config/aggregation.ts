@@ -8,10 +8,13 @@ const hint = (description: string) =>
     .meta({ description, examples: ['true'] })
     .optional();
 
-const overrideSchema = z
+const description = text('The description that clients see', 'Searches issues of the company').optional();
+const takesPlace = { description: "These take the place of the backend's own" };
+
+const toolOverrideSchema = z
   .strictObject({
     name: text('The name that clients see, before any prefix', 'search_issues').optional(),
-    description: text('The description that clients see', 'Searches issues of the company').optional(),
+    description,
     annotations: z
       .strictObject({
         title: text('A title for people', 'Search issues').optional(),
@@ -20,34 +23,86 @@ const overrideSchema = z
         idempotentHint: hint('Calling it twice is like calling it once'),
         openWorldHint: hint('It reaches beyond what the backend itself has'),
       })
-      .meta({ description: "These take the place of the backend's own", examples: ['{readOnlyHint: true}'] })
+      .meta({ ...takesPlace, examples: ['{readOnlyHint: true}'] })
       .optional(),
   })
   .meta({ description: 'What is told of one tool instead', examples: ['{name: search_issues}'] });
 
-const workloadToolsSchema = z
+const promptOverrideSchema = z
   .strictObject({
-    workload: text('The name of the backend', 'gitlab-tools'),
-    filter: z
-      .array(text('The name of a tool, after its override', 'search_issues'))
-      .meta({ description: 'Only these tools are shown', examples: ['[search_issues, read_issue]'] })
-      .optional(),
-    overrides: z
-      .record(z.string(), overrideSchema)
-      .meta({
-        description: "By the backend's own name of a tool: what clients are told instead",
-        examples: ['{search: {name: search_issues}}'],
-      })
-      .optional(),
-    excludeAll: z
-      .boolean()
-      .meta({ description: 'None of its tools are shown', examples: ['true'] })
-      .default(false),
+    name: text('The name that clients see, before any prefix', 'review').optional(),
+    description,
   })
-  .meta({
-    description: 'Which tools of one backend are shown, and how',
-    examples: ['{workload: gitlab-tools, filter: [search_issues]}'],
-  });
+  .meta({ description: 'What is told of one prompt instead', examples: ['{name: review}'] });
+
+const resourceOverrideSchema = z
+  .strictObject({
+    name: text('The name that clients see; the URI stays', 'handbook').optional(),
+    description,
+    annotations: z
+      .strictObject({
+        audience: z
+          .array(z.enum(['user', 'assistant']))
+          .meta({ description: 'Whom it is for', examples: ['[user]'] })
+          .optional(),
+        priority: z
+          .number()
+          .min(0)
+          .max(1)
+          .meta({ description: 'How much it matters, from 0 to 1', examples: ['0.5'] })
+          .optional(),
+      })
+      .meta({ ...takesPlace, examples: ['{audience: [user]}'] })
+      .optional(),
+  })
+  .meta({ description: 'What is told of one resource or template instead', examples: ['{name: handbook}'] });
+
+/** One backend's entry; `kind` in the singular. */
+function workloadSchema<Override extends z.ZodType>(
+  kind: string,
+  override: Override,
+  one: { readonly filtered: z.ZodType<string>; readonly by: string; readonly examples: [string, string] },
+) {
+  const [filterExample, overridesExample] = one.examples;
+  return z
+    .strictObject({
+      workload: text('The name of the backend', 'gitlab-tools'),
+      filter: z
+        .array(one.filtered)
+        .meta({ description: `Only these ${kind}s are shown`, examples: [filterExample] })
+        .optional(),
+      overrides: z
+        .record(z.string(), override)
+        .meta({ description: `${one.by}: what clients are told instead`, examples: [overridesExample] })
+        .optional(),
+      excludeAll: z
+        .boolean()
+        .meta({ description: `None of its ${kind}s are shown`, examples: ['true'] })
+        .default(false),
+    })
+    .meta({
+      description: `Which ${kind}s of one backend are shown, and how`,
+      examples: [`{workload: gitlab-tools, filter: ${filterExample}}`],
+    });
+}
+
+const workloadToolsSchema = workloadSchema('tool', toolOverrideSchema, {
+  filtered: text('The name of a tool, after its override', 'search_issues'),
+  by: "By the backend's own name of a tool",
+  examples: ['[search_issues, read_issue]', '{search: {name: search_issues}}'],
+});
+
+const workloadPromptsSchema = workloadSchema('prompt', promptOverrideSchema, {
+  filtered: text('The name of a prompt, after its override', 'review'),
+  by: "By the backend's own name of a prompt",
+  examples: ['[review]', '{code_review: {name: review}}'],
+});
+
+const workloadResourcesSchema = workloadSchema('resource', resourceOverrideSchema, {
+  filtered: text('The URI of a resource, or a URI template as the backend lists it', 'wiki://pages/{id}'),
+  by: 'By the URI of a resource, or the URI template',
+  examples: ['["wiki://handbook", "wiki://pages/{id}"]', '{"wiki://handbook": {name: handbook}}'],
+});
 
 export const aggregationSchema = z
   .strictObject({
@@ -80,6 +135,22 @@ export const aggregationSchema = z
       .meta({
         description: 'Which tools of which backend are shown, and how',
         examples: ['[{workload: gitlab-tools, filter: [search_issues]}]'],
+      })
+      .default([]),
+    prompts: z
+      .array(workloadPromptsSchema)
+      .meta({
+        description:
+          'Which prompts of which backend are shown, and how; a backend that is not in it shows all',
+        examples: ['[{workload: gitlab-tools, filter: [review]}]'],
+      })
+      .default([]),
+    resources: z
+      .array(workloadResourcesSchema)
+      .meta({
+        description:
+          'Which resources and resource templates of which backend are shown, and how; a backend that is not in it shows all',
+        examples: ['[{workload: gitlab-tools, excludeAll: true}]'],
       })
       .default([]),
     excludeAllTools: z

@@ -35,19 +35,19 @@ export type BackendStrategy =
       readonly service: string;
     };
 
-export interface GatewayToolOverride {
+export interface GatewayItemOverride {
   readonly name?: string | undefined;
   readonly description?: string | undefined;
   readonly annotations?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** Which tools of a backend clients see, and how. */
-export interface GatewayTools {
+/** Which tools, prompts or resources of a backend clients see, and how. */
+export interface GatewayItems {
   readonly hidden: boolean;
-  /** null: all. */
+  /** Names, URIs of resources, URI templates; null: all. */
   readonly filter: readonly string[] | null;
-  /** By the backend's own name. */
-  readonly overrides: Readonly<Record<string, GatewayToolOverride>>;
+  /** By what the backend itself calls them; resources and templates by their URI. */
+  readonly overrides: Readonly<Record<string, GatewayItemOverride>>;
 }
 
 export interface GatewayBackend {
@@ -56,7 +56,9 @@ export interface GatewayBackend {
   readonly transport: 'streamable-http' | 'sse';
   /** What its tools, resources and prompts have before their names. */
   readonly prefix: string;
-  readonly tools: GatewayTools;
+  readonly tools: GatewayItems;
+  readonly prompts: GatewayItems;
+  readonly resources: GatewayItems;
   readonly timeoutMs: number;
   readonly strategy: BackendStrategy;
 }
@@ -131,6 +133,8 @@ export function gatewayConfig(config: Config): GatewaySettings {
     transport,
     prefix: config.aggregation.conflictResolutionConfig.prefixFormat.replaceAll('{workload}', name),
     tools: toolsOf(config, name),
+    prompts: itemsOf(findEntry(config.aggregation.prompts, name)),
+    resources: itemsOf(findEntry(config.aggregation.resources, name)),
     timeoutMs: timeoutMs(config, name),
     strategy: strategyOf(config, name),
   }));
@@ -181,15 +185,23 @@ export function gatewayConfig(config: Config): GatewaySettings {
   };
 }
 
-function toolsOf({ aggregation }: Config, backend: string): GatewayTools {
-  const entry = aggregation.tools.find(({ workload }) => workload === backend);
-  return {
-    hidden:
-      aggregation.excludeAllTools ||
-      (entry === undefined ? aggregation.defaultToolVisibility === 'deny' : entry.excludeAll),
-    filter: entry?.filter ?? null,
-    overrides: entry?.overrides ?? {},
-  };
+function toolsOf({ aggregation }: Config, backend: string): GatewayItems {
+  const entry = findEntry(aggregation.tools, backend);
+  const isShown =
+    !aggregation.excludeAllTools && (entry !== null || aggregation.defaultToolVisibility === 'allow');
+  const items = itemsOf(entry);
+  return isShown ? items : { ...items, hidden: true };
+}
+
+type ItemsEntry = Config['aggregation']['tools' | 'prompts' | 'resources'][number];
+
+function findEntry(entries: readonly ItemsEntry[], backend: string): ItemsEntry | null {
+  return entries.find(({ workload }) => workload === backend) ?? null;
+}
+
+function itemsOf(entry: ItemsEntry | null): GatewayItems {
+  if (entry === null) return { hidden: false, filter: null, overrides: {} };
+  return { hidden: entry.excludeAll, filter: entry.filter ?? null, overrides: entry.overrides ?? {} };
 }
 
 function failuresOf({ operational: { failureHandling } }: Config): GatewaySettings['failures'] {

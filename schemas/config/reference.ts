@@ -28,6 +28,8 @@ export const keysOfLatchkey: readonly string[] = [
   'nats',
   'vault',
   'linking',
+  'aggregation.prompts',
+  'aggregation.resources',
   'incomingAuth.oidc.clientSecretFile',
   'outgoingAuth.default.headerInjection.headerValueFile',
   'outgoingAuth.backends.*.headerInjection.headerValueFile',
@@ -86,6 +88,7 @@ function kindOf(schema: JsonSchema): string {
   if (schema.const !== undefined) return `\`${yamlOf(schema.const)}\``;
   if (type === 'array') return `list of: ${kindOf(items as JsonSchema)}`;
   if (type === 'integer') return `whole number, ${schema.minimum} to ${schema.maximum}`;
+  if (type === 'number') return `number, ${schema.minimum} to ${schema.maximum}`;
   if (type === 'boolean') return '`true` or `false`';
   if (type === 'object') return typeof named === 'object' ? `map of names to: ${kindOf(named)}` : 'block';
   if (pattern === durationPattern.source) return 'duration';

@@ -285,9 +285,10 @@ export const ruleTexts = {
     instead: '`conflictResolution: priority` and the backends, the most important first',
   },
   'V-51': {
-    title: 'a tool has one name, and a name one tool',
-    wrong: 'A backend has two entries, an override takes a name twice, or a name is none for a tool',
-    instead: 'One entry for each backend, and a name of its own for each tool',
+    title: 'a tool or prompt has one name, and a name one of them',
+    wrong:
+      'A backend has two entries in one list, an override takes a name twice, or a name is none for a tool',
+    instead: 'One entry for each backend, and a name of its own for each tool and prompt',
   },
   'V-52': {
     title: 'no header of a caller stands for a credential',

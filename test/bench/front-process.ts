@@ -18,7 +18,7 @@ import { deriveRoleKeyFile } from '../../schemas/role-key-file.ts';
 import { roleKeysSchema } from '../../schemas/role-keys.ts';
 import { createSealedEnvelopes } from '../../schemas/sealed-envelope.ts';
 import { Secret } from '../../schemas/secret.ts';
-import { createSessionStore } from '../gateway/test-gateway.ts';
+import { allShown, createSessionStore } from '../gateway/test-gateway.ts';
 import { audience, issuer } from '../world/vault.ts';
 
 export interface FrontOrder {
@@ -77,7 +77,9 @@ function listenAsGateway({
       connectTool: true,
       backends: backends.map(({ name, url }) => ({
         ...{ name, url, transport: 'streamable-http', prefix: `${name}_`, timeoutMs: 30_000 },
-        tools: { hidden: false, filter: null, overrides: {} },
+        tools: allShown,
+        prompts: allShown,
+        resources: allShown,
         strategy: { type: 'upstream_inject', providerName: 'gitlab' },
       })),
     },

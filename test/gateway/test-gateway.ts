@@ -7,7 +7,7 @@ import { createGateway, type Gateway, type GatewayOptions } from '../../gateway/
 import { createInstance } from '../../gateway/instance.ts';
 import type { SessionState, SessionStore } from '../../gateway/mcp/client-sessions.ts';
 import type { Peers } from '../../gateway/mcp/peers.ts';
-import type { BackendStrategy, GatewaySettings, GatewayTools } from '../../schemas/config/gateway-config.ts';
+import type { BackendStrategy, GatewayItems, GatewaySettings } from '../../schemas/config/gateway-config.ts';
 import type { GatewayFact } from '../../schemas/events/facts.ts';
 import { realmOf } from '../../schemas/identity.ts';
 import { createBootId, createInstanceId } from '../../schemas/ids.ts';
@@ -37,7 +37,9 @@ export interface TestGatewayOptions {
     transport?: 'streamable-http' | 'sse';
     timeoutMs?: number;
     prefix?: string;
-    tools?: GatewayTools;
+    tools?: GatewayItems;
+    prompts?: GatewayItems;
+    resources?: GatewayItems;
   }[];
   readonly settings?: Partial<GatewaySettings>;
   /** Absent: it is the only gateway. */
@@ -52,6 +54,8 @@ export interface TestGatewayOptions {
   readonly anonymous?: boolean;
   readonly description?: Partial<InstanceDescription>;
 }
+
+export const allShown: GatewayItems = { hidden: false, filter: null, overrides: {} };
 
 /** In memory, and shared by the gateways to which it is given. */
 export function createSessionStore(): SessionStore {
@@ -95,14 +99,15 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       passthroughHeaders: [],
       connectTool: true,
       ...options.settings,
-      backends: options.backends.map(({ name, url, transport, strategy, timeoutMs, prefix, tools }) => ({
-        name,
-        url,
-        transport: transport ?? 'streamable-http',
-        prefix: prefix ?? `${name}_`,
-        tools: tools ?? { hidden: false, filter: null, overrides: {} },
-        timeoutMs: timeoutMs ?? 5_000,
-        strategy: strategy ?? { type: 'unauthenticated' },
+      backends: options.backends.map((backend) => ({
+        transport: 'streamable-http',
+        prefix: `${backend.name}_`,
+        tools: allShown,
+        prompts: allShown,
+        resources: allShown,
+        timeoutMs: 5_000,
+        strategy: { type: 'unauthenticated' },
+        ...backend,
       })),
     },
     secrets: new Map(),

@@ -1,5 +1,4 @@
-/** What the shown names of tools, and the headers that are passed on to backends, must fulfil. */
-import type { DraftConfig } from '../config.ts';
+/** What the shown names of tools and prompts, and the headers that are passed on to backends, must fulfil. */
 import { isHeaderName, isProtocolHeader } from './headers.ts';
 import { strategiesOf } from './parts.ts';
 import type { Finding, Rule } from './rule.ts';
@@ -29,46 +28,54 @@ const priorityHasAnOrder: Rule = {
 };
 
 /** V-51 */
-const toolsHaveOneName: Rule = {
+const oneName: Rule = {
   id: 'V-51',
   severity: 'error',
-  find: (config) =>
-    toolsOf(config).flatMap(({ path, workload, overrides, index }, _at, all): Finding[] => {
-      const names = Object.entries(overrides).map(([original, override]) => override?.name ?? original);
-      const doubled = names.find((name, at) => names.indexOf(name) < at);
-      return [
-        ...(all.some((other) => other.index < index && other.workload === workload)
-          ? [
-              {
-                path: `${path}.workload`,
-                message: 'this backend has an entry before',
-                fix: 'write one entry for each backend',
-              },
-            ]
-          : []),
-        ...(doubled === undefined
-          ? []
-          : [
-              {
-                path: `${path}.overrides`,
-                message: 'give one name to two tools',
-                fix: 'write a name of its own for each',
-              },
-            ]),
-        ...names.flatMap((name) =>
-          /^[A-Za-z0-9_.-]{1,128}$/.test(name)
-            ? []
-            : [
-                {
-                  path: `${path}.overrides`,
-                  message: 'have a name that MCP does not allow for tools',
-                  fix: 'use up to 128 letters, digits, _, - and .',
-                },
-              ],
-        ),
-      ];
-    }),
+  find: ({ aggregation }) => kinds.flatMap((kind) => findDoubled(kind, entriesOf(aggregation?.[kind]))),
 };
+
+const kinds = ['tools', 'prompts', 'resources'] as const;
+
+interface Entry {
+  readonly workload?: string | undefined;
+  readonly overrides?:
+    | Readonly<Record<string, { readonly name?: string | undefined } | undefined>>
+    | undefined;
+}
+
+const entriesOf = (entries: readonly (Entry | undefined)[] | undefined) =>
+  (entries ?? []).map((entry) => entry ?? {});
+
+function findDoubled(kind: (typeof kinds)[number], entries: readonly Entry[]): Finding[] {
+  return entries.flatMap(({ workload, overrides = {} }, index): Finding[] => {
+    const path = `aggregation.${kind}[${index}]`;
+    const findings: Finding[] = [];
+    if (workload !== undefined && entries.findIndex((other) => other.workload === workload) < index)
+      findings.push({
+        path: `${path}.workload`,
+        message: 'this backend has an entry before',
+        fix: 'write one entry for each backend',
+      });
+    // Resources are told apart by their URIs.
+    const names =
+      kind === 'resources'
+        ? []
+        : Object.entries(overrides).map(([original, override]) => override?.name ?? original);
+    if (names.some((name, at) => names.indexOf(name) < at))
+      findings.push({
+        path: `${path}.overrides`,
+        message: `give one name to two ${kind}`,
+        fix: 'write a name of its own for each',
+      });
+    if (kind === 'tools' && names.some((name) => !/^[A-Za-z0-9_.-]{1,128}$/.test(name)))
+      findings.push({
+        path: `${path}.overrides`,
+        message: 'have a name that MCP does not allow for tools',
+        fix: 'use up to 128 letters, digits, _, - and .',
+      });
+    return findings;
+  });
+}
 
 /** V-52 */
 const headersMayPass: Rule = {
@@ -113,19 +120,4 @@ const headersMayPass: Rule = {
   },
 };
 
-function toolsOf({ aggregation }: DraftConfig) {
-  return (aggregation?.tools ?? []).flatMap((entry, index) =>
-    entry === undefined
-      ? []
-      : [
-          {
-            index,
-            path: `aggregation.tools[${index}]`,
-            workload: entry.workload,
-            overrides: entry.overrides ?? {},
-          },
-        ],
-  );
-}
-
-export const aggregationRules: readonly Rule[] = [priorityHasAnOrder, toolsHaveOneName, headersMayPass];
+export const aggregationRules: readonly Rule[] = [priorityHasAnOrder, oneName, headersMayPass];

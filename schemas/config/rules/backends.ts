@@ -126,10 +126,12 @@ const namesMeanABackend: Rule = {
           ? []
           : [{ name, parts: ['aggregation', 'conflictResolutionConfig', 'priorityOrder', index] }],
       ),
-      ...(config.aggregation?.tools ?? []).flatMap((entry, index) =>
-        entry?.workload === undefined
-          ? []
-          : [{ name: entry.workload, parts: ['aggregation', 'tools', index, 'workload'] }],
+      ...(['tools', 'prompts', 'resources'] as const).flatMap((kind) =>
+        (config.aggregation?.[kind] ?? []).flatMap((entry, index) =>
+          entry?.workload === undefined
+            ? []
+            : [{ name: entry.workload, parts: ['aggregation', kind, index, 'workload'] }],
+        ),
       ),
     ];
     return places

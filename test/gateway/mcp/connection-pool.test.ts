@@ -14,6 +14,8 @@ const backend: Backend = {
   transport: 'streamable-http',
   timeoutMs: 1,
   tools: showEverything,
+  prompts: showEverything,
+  resources: showEverything,
   strategy: createUnauthenticated(),
 };
 

@@ -1,19 +1,27 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Backend, showEverything, type ToolRules } from '../../../gateway/mcp/backend.ts';
+import { type Backend, type ItemRules, showEverything } from '../../../gateway/mcp/backend.ts';
 import { type Aggregation, createNames } from '../../../gateway/mcp/names.ts';
 import { createUnauthenticated } from '../../../gateway/strategies/unauthenticated.ts';
 
 const test = suite('gateway/mcp names');
 const prefix: Aggregation = { conflictResolution: 'prefix', priorityOrder: [] };
 
-function backendOf(name: string, tools: Partial<ToolRules> = {}): Backend {
+interface Rules {
+  readonly tools?: Partial<ItemRules>;
+  readonly prompts?: Partial<ItemRules>;
+  readonly resources?: Partial<ItemRules>;
+}
+
+function backendOf(name: string, { tools, prompts, resources }: Rules = {}): Backend {
   return {
     name,
     transport: 'streamable-http',
     url: new URL('http://127.0.0.1:1/mcp'),
     prefix: `${name}_`,
     tools: { ...showEverything, ...tools },
+    prompts: { ...showEverything, ...prompts },
+    resources: { ...showEverything, ...resources },
     timeoutMs: 1,
     strategy: createUnauthenticated(),
   };
@@ -48,8 +56,8 @@ test('filter, overrides and hiding: what is not shown has no target', () => {
   const overrides = new Map([
     ['delete', { name: 'remove', description: 'Gone', annotations: { destructiveHint: true } }],
   ]);
-  const git = backendOf('git', { filter: new Set(['list', 'remove']), overrides });
-  const wiki = backendOf('wiki', { hidden: true });
+  const git = backendOf('git', { tools: { filter: new Set(['list', 'remove']), overrides } });
+  const wiki = backendOf('wiki', { tools: { hidden: true } });
   const names = createNames([git, wiki], prefix);
   const item = { name: 'delete', description: 'Old', annotations: { title: 'T' }, icons: [1] };
   const resolved = names.resolveTools([
@@ -70,6 +78,60 @@ test('filter, overrides and hiding: what is not shown has no target', () => {
     assert.is(names.findTool(unknown), null, unknown);
   // It stands for all the others while the account is not connected.
   assert.is(names.findTool('git_connect')?.backend, git);
+});
+
+test('filter, overrides and hiding of prompts, in the same form', () => {
+  const overrides = new Map([['code_review', { name: 'review', description: 'Reviews' }]]);
+  const git = backendOf('git', { prompts: { filter: new Set(['review']), overrides } });
+  const wiki = backendOf('wiki', { prompts: { hidden: true } });
+  const item = { name: 'code_review', title: 'T', arguments: [{ name: 'a' }] };
+  const lists = [{ backend: git, items: [item, { name: 'blame' }] }, listOf(wiki, 'summary')];
+  const names = createNames([git, wiki], prefix);
+  assert.equal(names.resolvePrompts(lists).items, [
+    { name: 'git_review', title: 'T', arguments: [{ name: 'a' }], description: 'Reviews' },
+  ]);
+  assert.equal(names.findPrompt('git_review'), { backend: git, name: 'code_review' });
+  for (const unknown of ['git_code_review', 'git_blame', 'git_connect', 'wiki_summary'])
+    assert.is(names.findPrompt(unknown), null, unknown);
+  for (const [order, shownName] of [
+    [['git'], 'review'],
+    [['wiki'], 'git_review'],
+  ] as const) {
+    const byPriority = createNames([git, wiki], { conflictResolution: 'priority', priorityOrder: order });
+    const { targets } = byPriority.resolvePrompts(lists);
+    assert.equal([...targets], [[shownName, { backend: git, name: 'code_review' }]]);
+  }
+});
+
+test('filter, overrides and hiding of resources and templates, by their URIs', () => {
+  const overrides = new Map([
+    ['x://1', { name: 'one', description: 'The first', annotations: { priority: 1 } }],
+    ['x://{id}', { description: 'Any' }],
+  ]);
+  const git = backendOf('git', { resources: { filter: new Set(['x://1', 'x://{id}']), overrides } });
+  const wiki = backendOf('wiki', { resources: { hidden: true } });
+  const names = createNames([git, wiki], prefix);
+  const first = { uri: 'x://1', name: 'a', annotations: { audience: ['user'], priority: 0 } };
+  const resources = names.resolveResources(
+    [
+      { backend: wiki, items: [{ uri: 'x://1', name: 'hidden' }] },
+      { backend: git, items: [first, { uri: 'x://2', name: 'b' }] },
+    ],
+    'uri',
+  );
+  assert.equal(resources.items, [
+    {
+      uri: 'x://1',
+      name: 'one',
+      description: 'The first',
+      annotations: { audience: ['user'], priority: 1 },
+    },
+  ]);
+  assert.equal(resources.targets.get('x://1'), { backend: git, name: 'x://1' });
+  const templates = [{ uriTemplate: 'x://{id}', name: 'c' }, { uriTemplate: 'y://{id}' }];
+  assert.equal(names.resolveResources([{ backend: git, items: templates }], 'uriTemplate').items, [
+    { uriTemplate: 'x://{id}', name: 'c', description: 'Any' },
+  ]);
 });
 
 test('priority: the first in order keeps a name, and who is in no order shares none', () => {
@@ -95,7 +157,7 @@ test("manual: a name that several have is nobody's until an override parts them"
   const conflict = names(backendOf('git'));
   assert.equal(shown(conflict), ['push']);
   assert.equal(conflict.conflicts, ['search']);
-  const parted = names(backendOf('git', { overrides: new Map([['search', { name: 'find' }]]) }));
+  const parted = names(backendOf('git', { tools: { overrides: new Map([['search', { name: 'find' }]]) } }));
   assert.equal(shown(parted), ['find', 'push', 'search']);
   assert.is(parted.targets.get('find')?.name, 'search');
 });

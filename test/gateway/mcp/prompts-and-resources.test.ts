@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import type { GatewaySettings } from '../../../schemas/config/gateway-config.ts';
 import { newerRequest } from '../newer-call.ts';
 import { startTestBackend, type TestBackend } from '../test-backend.ts';
-import { startTestGateway, type TestGateway } from '../test-gateway.ts';
+import { startTestGateway, type TestGateway, type TestGatewayOptions } from '../test-gateway.ts';
 
 const test = suite('gateway/mcp prompts and resources');
 
@@ -47,17 +47,20 @@ interface World extends AsyncDisposable {
   ask(method: string, params?: Record<string, unknown>): Promise<Record<string, unknown> | number>;
 }
 
-async function openWorld(aggregation: GatewaySettings['aggregation']): Promise<World> {
+type Rules = Partial<Pick<TestGatewayOptions['backends'][number], 'prompts' | 'resources'>>;
+
+/** `rules`: of the backend `a`, which is the only one if `alone`. */
+async function openWorld(
+  aggregation: GatewaySettings['aggregation'],
+  { rules = {}, alone = false }: { rules?: Rules; alone?: boolean } = {},
+): Promise<World> {
   const stack = new AsyncDisposableStack();
   const a = stack.use(await startTestBackend());
   const b = stack.use(await startTestBackend());
   const asked = { a: serve(a, 'of-a'), b: serve(b, 'of-b') };
   const gateway = stack.use(
     await startTestGateway({
-      backends: [
-        { name: 'a', url: a.url },
-        { name: 'b', url: b.url },
-      ],
+      backends: [{ name: 'a', url: a.url, ...rules }, ...(alone ? [] : [{ name: 'b', url: b.url }])],
       settings: { aggregation },
     }),
   );
@@ -162,6 +165,68 @@ for (const [priorityOrder, first] of [
       assert.is(await ask('completion/complete', resourceOf(uri)), -32_602, uri);
     }
     assert.equal(asked, { a: [], b: [] });
+  });
+
+const byPrefix: GatewaySettings['aggregation'] = { conflictResolution: 'prefix', priorityOrder: [] };
+
+test('prompts that are renamed or not shown are listed so, and what is not shown cannot be asked for', async () => {
+  const overrides = { p: { name: 'review', description: 'Reviews' } };
+  const prompts = { hidden: false, filter: ['review'], overrides };
+  for (const [rules, listed, unknown] of [
+    [{ prompts }, ['a_review', 'b_of-b', 'b_p'], ['a_p', 'a_of-a', 'a_connect']],
+    [{ prompts: { ...prompts, hidden: true } }, ['b_of-b', 'b_p'], ['a_review', 'a_p', 'a_of-a']],
+  ] as const) {
+    await using world = await openWorld(byPrefix, { rules });
+    const { ask, asked } = world;
+    assert.equal(namesIn(await ask('prompts/list'), 'prompts', 'name'), listed);
+    for (const name of unknown) {
+      assert.is(await ask('prompts/get', { name }), -32_602, name);
+      assert.is(await ask('completion/complete', promptOf(name)), -32_602, name);
+    }
+    if (listed.length === 3) {
+      assert.type(await ask('prompts/get', { name: 'a_review' }), 'object');
+      assert.type(await ask('completion/complete', promptOf('a_review')), 'object');
+      assert.equal(asked.a.splice(0), ['prompts/get p', 'completion/complete p']);
+    }
+    assert.equal(asked, { a: [], b: [] });
+  }
+});
+
+for (const alone of [false, true])
+  test(`resources and templates that are not shown cannot be read, of ${alone ? 'a lone backend' : 'several'}`, async () => {
+    const overrides = { 'x://of-a': { name: 'own', annotations: { audience: ['user'] } } };
+    const shown = { hidden: false, filter: ['x://of-a'], overrides };
+    await using world = await openWorld(byPrefix, { rules: { resources: shown }, alone });
+    const { ask, asked } = world;
+    const listed = (await ask('resources/list')) as { resources: object[] };
+    assert.equal(listed.resources[0], { uri: 'x://of-a', name: 'own', annotations: { audience: ['user'] } });
+    // The URI that both have is the other's now.
+    assert.equal(
+      namesIn(listed, 'resources', 'uri'),
+      alone ? ['x://of-a'] : ['x://1', 'x://of-a', 'x://of-b'],
+    );
+    assert.equal(
+      namesIn(await ask('resources/templates/list'), 'resourceTemplates', 'uriTemplate'),
+      alone ? [] : ['x://of-b/{id}'],
+    );
+    assert.type(await ask('resources/read', { uri: 'x://of-a' }), 'object');
+    assert.is(asked.a.pop(), 'resources/read x://of-a');
+    for (const uri of ['x://of-a/7', ...(alone ? ['x://1'] : [])])
+      assert.is(await ask('resources/read', { uri }), -32_602, uri);
+    assert.is(await ask('completion/complete', resourceOf('x://of-a/{id}')), -32_602);
+    assert.equal(asked, { a: [], b: [] });
+
+    // What is shown by its template is shown.
+    const templates = { hidden: false, filter: ['x://of-a/{id}'], overrides: {} };
+    await using other = await openWorld(byPrefix, { rules: { resources: templates }, alone });
+    assert.type(await other.ask('resources/read', { uri: 'x://of-a/7' }), 'object');
+    assert.is(await other.ask('resources/read', { uri: 'x://of-a' }), -32_602);
+    assert.equal(other.asked, { a: ['resources/read x://of-a/7'], b: [] });
+
+    await using none = await openWorld(byPrefix, { rules: { resources: { ...shown, hidden: true } }, alone });
+    for (const uri of ['x://of-a', 'x://of-a/7'])
+      assert.is(await none.ask('resources/read', { uri }), -32_602);
+    assert.equal(none.asked.a, []);
   });
 
 test('where a backend does not answer, what nobody else has is not said to be unknown', async () => {

@@ -4,6 +4,7 @@ import { gatewayConfig } from '../../../schemas/config/gateway-config.ts';
 import { accepted } from './sample-config.ts';
 
 const test = suite('gateway-config');
+const allShown = { hidden: false, filter: null, overrides: {} };
 
 test('holds what a gateway needs', () => {
   assert.equal(gatewayConfig(accepted()), {
@@ -65,7 +66,9 @@ test('holds what a gateway needs', () => {
         url: 'https://tools.example.com/mcp',
         transport: 'streamable-http',
         prefix: 'gitlab-tools_',
-        tools: { hidden: false, filter: null, overrides: {} },
+        tools: allShown,
+        prompts: allShown,
+        resources: allShown,
         timeoutMs: 20_000,
         strategy: { type: 'upstream_inject', providerName: 'gitlab' },
       },
@@ -74,7 +77,9 @@ test('holds what a gateway needs', () => {
         url: 'https://search.example.com/mcp',
         transport: 'streamable-http',
         prefix: 'search_',
-        tools: { hidden: false, filter: ['find'], overrides: {} },
+        tools: { ...allShown, filter: ['find'] },
+        prompts: allShown,
+        resources: allShown,
         timeoutMs: 90_000,
         strategy: {
           type: 'header_injection',
@@ -91,7 +96,9 @@ test('holds what a gateway needs', () => {
         url: 'http://127.0.0.1:8080/mcp',
         transport: 'streamable-http',
         prefix: 'clock_',
-        tools: { hidden: false, filter: null, overrides: {} },
+        tools: allShown,
+        prompts: allShown,
+        resources: allShown,
         timeoutMs: 20_000,
         strategy: { type: 'unauthenticated' },
       },
@@ -137,6 +144,36 @@ test('what is shown of a backend follows from its entry, the default and the swi
   assert.equal(hidden({ defaultToolVisibility: 'deny' }), [true, false, true]);
   assert.equal(hidden({ tools: [{ workload: 'clock', excludeAll: true }] }), [false, false, true]);
   assert.equal(hidden({ excludeAllTools: true }), [true, true, true]);
+});
+
+test('prompts and resources of a backend are shown as its entries say, whatever is said of its tools', () => {
+  const shown = gatewayConfig(
+    accepted((raw) => {
+      raw.aggregation.prompts = [
+        { workload: 'search', filter: ['review'], overrides: { code_review: { name: 'review' } } },
+      ];
+      raw.aggregation.resources = [
+        { workload: 'clock', excludeAll: true },
+        {
+          workload: 'search',
+          overrides: { 'x://1': { annotations: { audience: ['user'], priority: 0.5 } } },
+        },
+      ];
+      raw.aggregation.excludeAllTools = true;
+    }),
+  ).backends.map(({ name, prompts, resources }) => ({ name, prompts, resources }));
+  assert.equal(shown, [
+    { name: 'gitlab-tools', prompts: allShown, resources: allShown },
+    {
+      name: 'search',
+      prompts: { hidden: false, filter: ['review'], overrides: { code_review: { name: 'review' } } },
+      resources: {
+        ...allShown,
+        overrides: { 'x://1': { annotations: { audience: ['user'], priority: 0.5 } } },
+      },
+    },
+    { name: 'clock', prompts: allShown, resources: { ...allShown, hidden: true } },
+  ]);
 });
 
 test('the MCP endpoint lies at the origin of the issuer, callbacks under its path', () => {

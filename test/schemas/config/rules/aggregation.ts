@@ -44,6 +44,20 @@ export const cases: readonly RuleCase[] = [
     },
   },
   {
+    rule: 'V-51',
+    what: 'two entries for the prompts or resources of a backend, and two prompts of one name',
+    change: (raw) => {
+      const twice = { workload: 'search', overrides: { a: { name: 'a prompt' }, b: { name: 'a prompt' } } };
+      raw.aggregation.prompts = [twice, { workload: 'search' }];
+      raw.aggregation.resources = [twice, { workload: 'search' }];
+    },
+    told: [
+      'V-51 aggregation.prompts[0].overrides',
+      'V-51 aggregation.prompts[1].workload',
+      'V-51 aggregation.resources[1].workload',
+    ],
+  },
+  {
     rule: 'V-52',
     what: 'headers that belong to the caller, to MCP, to HTTP or to a strategy, and one that is none',
     change: (raw) => {

@@ -88,10 +88,10 @@ export const cases: readonly RuleCase[] = [
     change: (raw) => {
       raw.aggregation.conflictResolution = 'priority';
       raw.aggregation.conflictResolutionConfig.priorityOrder = ['serach'];
-      raw.aggregation.tools = [{ workload: 'clok' }];
+      for (const kind of ['tools', 'prompts', 'resources']) raw.aggregation[kind] = [{ workload: 'clok' }];
     },
     told: [
-      'V-23 aggregation.tools[0].workload',
+      ...['tools', 'prompts', 'resources'].map((kind) => `V-23 aggregation.${kind}[0].workload`),
       'V-23 aggregation.conflictResolutionConfig.priorityOrder[0]',
     ].sort(),
   },
