@@ -23,6 +23,8 @@ export interface Serving {
   release(partition: number): Promise<void>;
 }
 
+export const defaultClaimMs = 30_000;
+
 export interface VaultOptions {
   readonly connection: NatsConnection;
   readonly keyRing: KeyRing;

@@ -1,7 +1,4 @@
-/**
- * The vault of one worker, put together: streams and local files, the log with its projection and outbox, sessions and
- * grants with all that happens to them, and the partitions that the worker owns.
- */
+/** The vault of one worker, put together: on its event store, sessions and grants with all that happens to them. */
 import { RefusedError } from '../schemas/failure.ts';
 import { realmOf } from '../schemas/identity.ts';
 import { sessionIdOf } from '../schemas/ids.ts';
@@ -9,7 +6,7 @@ import type { OpenAccountSession } from '../schemas/messages/consent.ts';
 import type { InstanceDescription } from '../schemas/messages/describe-instance.ts';
 import type { SessionEndedNotice } from '../schemas/messages/session-ended.ts';
 import type { Secret } from '../schemas/secret.ts';
-import { noticeSubject, streamNames, streamSubjects } from '../schemas/subjects.ts';
+import { noticeSubject } from '../schemas/subjects.ts';
 import { type AuthRecords, createAuthRecords } from './authorization/auth-records.ts';
 import { openAuthStore } from './authorization/auth-store.ts';
 import { type Consents, createConsents } from './authorization/consents.ts';
@@ -17,7 +14,7 @@ import { createSignIn, type SignIn } from './authorization/sign-in.ts';
 import { createTokenUses, type TokenUses } from './authorization/token-uses.ts';
 import { createCallerIdentification } from './caller.ts';
 import { type CommandMemory, createCommandMemory } from './command-memory.ts';
-import { VaultError } from './errors.ts';
+import { openEventStore } from './event-store.ts';
 import { startEviction } from './eviction.ts';
 import { createExchangedTokens } from './exchange/exchanged-tokens.ts';
 import { createExternalCallerVerifier } from './external-caller.ts';
@@ -25,22 +22,12 @@ import { createGrantIds } from './grant/grant-ids.ts';
 import { createGrantStore } from './grant/grant-store.ts';
 import { type AccountLinker, createAccountLinker } from './linking/account-linker.ts';
 import { createSkipLinked, type SkipLinked } from './linking/linked-accounts.ts';
-import { openLocalFiles } from './local-files.ts';
-import { openJetStreamEventLog } from './log/jetstream-event-log.ts';
 import { whenItAnswers } from './log/patience.ts';
-import { checkAfterReconnect } from './log/reconnects.ts';
-import { followStream } from './log/stream-follower.ts';
-import { openStreams } from './log/streams.ts';
 import { createLookUp, type LookUp } from './look-up.ts';
 import { createForgetting } from './operator/forget-user.ts';
 import { createGrantAdministration } from './operator/grant-administration.ts';
 import { createOperatorCommands, type OperatorCommands } from './operator/operator-commands.ts';
-import { createOutboxWrites } from './outbox/outbox-writes.ts';
-import { createHeldPartitions } from './ownership/held-partitions.ts';
-import { openJetStreamLeaseStore } from './ownership/jetstream-lease-store.ts';
-import { createLeaseClock } from './ownership/lease-clock.ts';
-import { type Ownership, startOwnership } from './ownership/ownership.ts';
-import { createProjectionFollower } from './projection/projection-follower.ts';
+import type { Ownership } from './ownership/ownership.ts';
 import { createRecordDelivered, type RecordDelivered } from './refresh/delivered-outcomes.ts';
 import { startKeepAlive } from './refresh/keep-alive.ts';
 import { createLastUses } from './refresh/last-uses.ts';
@@ -51,10 +38,8 @@ import { startUseRecords } from './refresh/use-records.ts';
 import { startUpstreamRegistration } from './registration/upstream-registration.ts';
 import { createRevocation } from './revocation/revocation.ts';
 import { createUpstreamRevocation } from './revocation/upstream-revocation.ts';
-import { createDataKeys } from './sealing/data-keys.ts';
 import { createIdentityIndex } from './sealing/identity-index.ts';
 import { createKeyRotation } from './sealing/key-rotation.ts';
-import { openWrappedKeyStore } from './sealing/wrapped-key-store.ts';
 import { createKeepRefreshToken } from './session/kept-refresh-token.ts';
 import { createSessionCheck } from './session/session-check.ts';
 import { createSessionEnd } from './session/session-end.ts';
@@ -64,9 +49,8 @@ import { createSignOut, type SignOut } from './session/session-sign-out.ts';
 import { createUpstreamLogouts, type UpstreamLogouts } from './session/upstream-logout.ts';
 import { createAccessTokenSigner } from './signing/access-token-signer.ts';
 import { createAccessTokenVerifier } from './signing/access-token-verifier.ts';
-import { noSigningKeys, openSigningKeys, signingKeyName } from './signing/signing-keys.ts';
 import { startTimedRotation } from './signing/timed-rotation.ts';
-import type { Serving, VaultOptions } from './vault-options.ts';
+import { defaultClaimMs, type Serving, type VaultOptions } from './vault-options.ts';
 
 export interface Vault extends AsyncDisposable {
   readonly description: InstanceDescription;
@@ -109,114 +93,16 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     keyRing,
     issuer,
     audiences,
-    folder,
     worker,
     now,
     onProblem,
     linkedIdleMs,
-    claimMs = 30_000,
+    claimMs = defaultClaimMs,
   } = options;
-  const streams = await whenItAnswers(() => openStreams(connection, keyRing.instanceId, options.replicas));
-  const keyStore = await whenItAnswers(() => openWrappedKeyStore(connection));
-  const keptMs = options.maxAccessTokenSeconds * 1000;
-  const signingKeys =
-    options.chain.length > 0
-      ? await whenItAnswers(() => openSigningKeys({ store: keyStore, keyRing, keptMs, now }))
-      : noSigningKeys;
   const store = await whenItAnswers(() => openAuthStore({ connection, keyRing, now }));
-  const log = await whenItAnswers(() =>
-    openJetStreamEventLog({ connection, incarnation: streams.incarnations.log }),
-  );
-  const leases = await whenItAnswers(() => openJetStreamLeaseStore(connection));
-  const manager = await whenItAnswers(() => connection.jetstreamManager());
-  const lastSequenceOf = async (stream: string) => (await manager.streams.info(stream)).state.last_seq;
-
-  const until = {
-    log: await whenItAnswers(log.lastSequence),
-    keys: await whenItAnswers(() => lastSequenceOf(streamNames.keys)),
-  };
-  let isSound = true;
-  const onFatal = (error: VaultError) => {
-    isSound = false;
-    options.onFatal(error);
-  };
-  const files = await openLocalFiles({
-    ...{ connection, folder, log, keyStore, until, now, linkedIdleMs },
-    onDamaged: onFatal,
-    incarnations: streams.incarnations,
-    lastSequences: async () => ({
-      log: await lastSequenceOf(streamNames.vault),
-      keys: await lastSequenceOf(streamNames.keys),
-    }),
-  });
-  const { projection, keyTable } = files;
-  const outbox = createOutboxWrites(files.outbox, onProblem);
-  const dataKeys = createDataKeys({ keyRing, table: keyTable, store: keyStore });
-
-  const stop = new AbortController();
-  let ownership: Ownership | undefined;
-  const held = createHeldPartitions({
-    ...{ worker, log, projection, claimMs, now },
-    signal: stop.signal,
-    onLost(partition, error) {
-      if (error.code !== 'ownership-lost') onFatal(error);
-      ownership?.lose(partition);
-    },
-  });
+  const eventStore = await openEventStore(options);
+  const { log, projection, outbox, keyStore, keyTable, dataKeys, signingKeys, held } = eventStore;
   const { writerOf } = held;
-  const loadSigningKeys = (wrapped: Uint8Array) => {
-    try {
-      signingKeys.load(wrapped);
-    } catch (error) {
-      // Those that it has are good; a restart reads them anew.
-      onProblem(error);
-    }
-  };
-  const follower = createProjectionFollower({
-    projection,
-    keyTable,
-    log,
-    onKey: dataKeys.forget,
-    followKeys: (afterSequence, onKey, signal) =>
-      followStream(
-        connection,
-        { stream: streamNames.keys, filterSubject: streamSubjects.keys, afterSequence },
-        ({ subject, data, seq }) => {
-          const name = subject.split('.')[2]!;
-          if (name === signingKeyName && data.length > 0) loadSigningKeys(data);
-          onKey(name, data, seq);
-        },
-        signal,
-      ),
-    // A lease says it first; the log is what counts.
-    onOwner(partition, owner) {
-      if (owner === worker) return;
-      if (held.has(partition)) ownership?.lose(partition);
-      ownership?.taken(partition);
-    },
-    onBroken(cause) {
-      if (cause instanceof VaultError) onFatal(cause);
-      else onFatal(new VaultError('projection-failed', 'the projection cannot follow the log', { cause }));
-    },
-  });
-  // Before that it would take partitions that it cannot answer for.
-  await follower.caughtUp(until);
-
-  /** Whose marker is older than ours must be has lost it: then this worker knows of things that the log does not. */
-  async function lostMarkers(): Promise<boolean> {
-    const newest = held.newest();
-    if (!newest) return false;
-    const owner = await log.findOwner(newest.partition);
-    return owner === null || owner.epoch < newest.epoch;
-  }
-
-  const assertNothingLost = async () => {
-    if (!(await lostMarkers()) && !(await files.areAhead())) return;
-    const message =
-      'the streams of this NATS lack what this worker has read there before: start again, so that it reads them anew';
-    onFatal(new VaultError('stream-cut-off', message));
-  };
-  checkAfterReconnect(connection, assertNothingLost, stop.signal);
 
   const registration = startUpstreamRegistration({
     ...{ store, now, onProblem },
@@ -304,7 +190,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
   const check = createSessionCheck({
     ...{ projection, index, now },
-    partitions: streams.partitions,
+    partitions: eventStore.partitions,
     assertNotRefused: sessionIdentity.assertNotRefused,
   });
   const { assertOurs } = check;
@@ -314,18 +200,16 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     onSessionEnded: tellOfEnd,
     endConsents: consents.end,
   });
-  const caughtUp = async () => {
-    await follower.caughtUp({ log: 0, keys: await lastSequenceOf(streamNames.keys) });
-  };
   const operator = createOperatorCommands({
-    ...{ worker, realm, keyRing, index, dataKeys, forgetting, caughtUp, assertOurs, signingKeys, consents },
+    ...{ worker, realm, keyRing, index, dataKeys, forgetting, assertOurs, signingKeys, consents },
+    caughtUp: eventStore.keysCaughtUp,
     grants: createGrantAdministration({
       ...{ projection, revocation, writerOf },
       keptAliveMs: options.keepLinkedAlive ? linkedIdleMs : 0,
     }),
     rotation: createKeyRotation({
-      ...{ keyRing, caughtUp, table: keyTable, store: keyStore, auth: store },
-      shares: streams.partitions,
+      ...{ keyRing, caughtUp: eventStore.keysCaughtUp, table: keyTable, store: keyStore, auth: store },
+      shares: eventStore.partitions,
     }),
     holdsAnything(principalKey) {
       const { sessions, grants } = projection.holdingsOf(principalKey);
@@ -337,7 +221,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     ...{ store, index, grantIds, projection, sessionEnd, revocation, writerOf, now },
     told: options.chain,
     identityProvider: options.chain[0],
-    partitions: streams.partitions,
+    partitions: eventStore.partitions,
     providers,
   });
 
@@ -373,7 +257,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const { external } = options;
   const identify = createCallerIdentification({
     ...{ projection, index, now },
-    partitions: streams.partitions,
+    partitions: eventStore.partitions,
     assertNotRefused: sessionIdentity.assertNotRefused,
     verify: external
       ? createExternalCallerVerifier({ ...external, now })
@@ -408,7 +292,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   return {
     get description() {
       return {
-        ...{ instanceId: keyRing.instanceId, issuer, partitions: streams.partitions },
+        ...{ instanceId: keyRing.instanceId, issuer, partitions: eventStore.partitions },
         realm: external?.rules.issuer ?? realm,
         signingKeys: [...signingKeys.publicKeys],
       };
@@ -456,34 +340,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     keepAlive: () => keepAlive?.round(),
     rotateSigningKeys: signingKeyRotation.round,
 
-    own(serving) {
-      ownership = startOwnership({
-        ...{ worker, log, onProblem, isSound: () => isSound },
-        partitions: streams.partitions,
-        leases,
-        clock: options.leaseClock ?? createLeaseClock({ monotonic: () => performance.now(), wall: now }),
-        ...(options.ownershipTimes && { times: options.ownershipTimes }),
-        handlers: {
-          async take(ownerships) {
-            const keys = await lastSequenceOf(streamNames.keys);
-            await follower.caughtUp({ log: Math.max(...ownerships.map(({ epoch }) => epoch)), keys });
-            for (const taken of ownerships) held.take(taken);
-            await refresher.recover(ownerships.map(({ partition }) => partition));
-          },
-          expect: serving.expect,
-          serve: serving.serve,
-          async release(partition) {
-            await serving.release(partition);
-            await held.release(partition);
-          },
-          reaffirm: (partition) => writerOf(partition).reaffirm(),
-        },
-      });
-      return ownership;
-    },
+    own: (serving) => eventStore.own(serving, refresher.recover),
 
     async [Symbol.asyncDispose]() {
-      stop.abort();
+      eventStore.stop();
       registration[Symbol.dispose]();
       signingKeyRotation[Symbol.dispose]();
       eviction[Symbol.dispose]();
@@ -492,9 +352,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       useRecords[Symbol.dispose]();
       upstream[Symbol.dispose]();
       refresher[Symbol.dispose]();
-      outbox[Symbol.dispose]();
-      await follower[Symbol.asyncDispose]();
-      files[Symbol.dispose]();
+      await eventStore[Symbol.asyncDispose]();
     },
   };
 }
