@@ -24,8 +24,15 @@ const recentSessions = 1000;
 
 export type ApplyEvent = (entry: ProjectedEntry) => void;
 
-/** @param linkedIdleMs so long after its last use a linked account may go */
-export function prepareApplyEvent(database: Database.Database, linkedIdleMs: number): ApplyEvent {
+/**
+ * @param linkedIdleMs so long after its last use a linked account may go
+ * @param isLoading rows are not found by the person yet: `dropForgotten` is called when they are
+ */
+export function prepareApplyEvent(
+  database: Database.Database,
+  linkedIdleMs: number,
+  isLoading = false,
+): ApplyEvent {
   const db = drizzle(database);
   const endOfSession = database
     .prepare<[Buffer], number>(
@@ -166,7 +173,8 @@ export function prepareApplyEvent(database: Database.Database, linkedIdleMs: num
         return;
       case 'UserForgotten':
         endOfRecent.clear();
-        forgetUser(db, metadata.principalKey, sequence);
+        markForgotten(db, metadata.principalKey, sequence);
+        if (!isLoading) dropHoldings(db, metadata.principalKey, sequence);
         return;
       default:
         metadata satisfies never;
@@ -200,7 +208,18 @@ function prepareUpdate(db: BetterSQLite3Database, change: GrantChange) {
     .prepare();
 }
 
-function forgetUser(db: BetterSQLite3Database, principalKey: string, sequence: number): void {
+function markForgotten(db: BetterSQLite3Database, principalKey: string, sequence: number): void {
+  db.insert(forgotten)
+    .values({ principalKey, sequence })
+    .onConflictDoUpdate({
+      target: forgotten.principalKey,
+      set: { sequence },
+      setWhere: lt(forgotten.sequence, sequence),
+    })
+    .run();
+}
+
+function dropHoldings(db: BetterSQLite3Database, principalKey: string, sequence: number): void {
   const theirs = db
     .select({ sessionId: sessions.sessionId })
     .from(sessions)
@@ -210,12 +229,11 @@ function forgetUser(db: BetterSQLite3Database, principalKey: string, sequence: n
     db.delete(table)
       .where(and(eq(table.principalKey, principalKey), lt(table.sequence, sequence)))
       .run();
-  db.insert(forgotten)
-    .values({ principalKey, sequence })
-    .onConflictDoUpdate({
-      target: forgotten.principalKey,
-      set: { sequence },
-      setWhere: lt(forgotten.sequence, sequence),
-    })
-    .run();
+}
+
+/** Of everybody who was forgotten while the file was loaded. */
+export function dropForgotten(database: Database.Database): void {
+  const db = drizzle(database);
+  for (const { principalKey, sequence } of db.select().from(forgotten).all())
+    dropHoldings(db, principalKey, sequence);
 }

@@ -10,7 +10,7 @@ import type { LogMark } from '../log/event-log.ts';
 import type { EventMetadata } from '../log/stored-event.ts';
 import { type BulkLoad, beginBulkLoad } from '../sqlite/bulk-load.ts';
 import { drizzle } from '../sqlite/drizzle.ts';
-import { type ProjectedEntry, prepareApplyEvent } from './apply-event.ts';
+import { dropForgotten, type ProjectedEntry, prepareApplyEvent } from './apply-event.ts';
 import { type EndingQueries, prepareEndingQueries } from './ending-queries.ts';
 import { openProjectionFile, type StreamIncarnation } from './projection-file.ts';
 import {
@@ -167,7 +167,15 @@ function createProjection(database: Database.Database, linkedIdleMs: number): Pr
       }
     },
     mark: () => mark,
-    beginLoad: () => beginBulkLoad(database, 65_536, ['grants_by_keep_alive']),
+    beginLoad() {
+      const load = beginBulkLoad(database, {
+        cacheKiB: 65_536,
+        ofFewRows: ['grants_by_keep_alive'],
+        whenIndexed: () => dropForgotten(database),
+      });
+      applyEvent = prepareApplyEvent(database, linkedIdleMs, true);
+      return load;
+    },
     [Symbol.dispose]: () => {
       database.close();
     },

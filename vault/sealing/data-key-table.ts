@@ -157,7 +157,7 @@ export function openDataKeyTable(
         storeMark();
       })();
     },
-    beginLoad: () => beginBulkLoad(database, 32_768),
+    beginLoad: () => beginBulkLoad(database, { cacheKiB: 32_768 }),
     [Symbol.dispose]: () => {
       database.close();
     },

@@ -11,15 +11,17 @@ export interface BulkLoad {
   finish(): Promise<void>;
 }
 
-/**
- * @param cacheKiB of SQLite's own memory while it lasts: room for the index of ids, into which every row goes at random
- * @param ofFewRows names of indexes
- */
-export function beginBulkLoad(
-  database: Database.Database,
-  cacheKiB: number,
-  ofFewRows: readonly string[] = [],
-): BulkLoad {
+interface Options {
+  /** SQLite's own memory while it lasts: room for the index of ids, into which every row goes at random. */
+  readonly cacheKiB: number;
+  /** Names of indexes. */
+  readonly ofFewRows?: readonly string[];
+  /** What is to be done to the rows when they are found by every index, before they are kept. */
+  readonly whenIndexed?: () => void;
+}
+
+export function beginBulkLoad(database: Database.Database, options: Options): BulkLoad {
+  const { cacheKiB, ofFewRows = [], whenIndexed } = options;
   const usualCache = database.pragma('cache_size', { simple: true });
   database.pragma('journal_mode = DELETE');
   database.pragma(`cache_size = -${cacheKiB}`);
@@ -37,6 +39,7 @@ export function beginBulkLoad(
         database.exec(sql);
         await new Promise((resolve) => setImmediate(resolve));
       }
+      whenIndexed?.();
       database.exec('COMMIT');
       database.pragma('journal_mode = WAL');
       database.pragma(`cache_size = ${usualCache}`);

@@ -2,7 +2,7 @@
 import Database from 'better-sqlite3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createBootId, createEventId, createInstanceId } from '../../../schemas/ids.ts';
+import { createBootId, createEventId, createInstanceId, sessionIdOf } from '../../../schemas/ids.ts';
 import { openNatsConnection } from '../../../schemas/nats-connection.ts';
 import { logSubject, ownerSubject, streamNames, streamSubjects } from '../../../schemas/subjects.ts';
 import type { VaultError } from '../../../vault/errors.ts';
@@ -74,7 +74,10 @@ function rowsIn(file: string, tables: Readonly<Record<string, string>>) {
     database.close();
   }
 }
-const ofProjection = { grants: 'grant_id', sessions: 'session_id', positions: 'stream' };
+const ofProjection = {
+  ...{ grants: 'grant_id', sessions: 'session_id', upstream_sessions: 'session_id', positions: 'stream' },
+  forgotten: 'principal_key',
+};
 const ofKeys = { data_keys: 'principal_key', key_position: 'sequence' };
 
 /** What a worker does that is there all the time. */
@@ -116,7 +119,7 @@ test('whatever the streams hold, both ways lead to the same rows', async () => {
   await using filled = await openFilled();
   const { append } = filled;
   const head = () => ({ id: createEventId(), at: Date.now() });
-  const [claimed, ended, evicted] = [3, 700, 1100].map(filled.personOf);
+  const [claimed, ended, evicted, forgotten, returned] = [3, 700, 1100, 800, 900].map(filled.personOf);
   await append(claimed!.partition, claimed!.grantIds[0]!, {
     ...{ type: 'RefreshStarted', ...head(), grantId: claimed!.grantIds[0]!, claimId: claim(1) },
     ...{ deadlineAt: 9, reason: 'expiring', startedClaims: [claim(1)] },
@@ -128,11 +131,18 @@ test('whatever the streams hold, both ways lead to the same rows', async () => {
   await append(evicted!.partition, evicted!.grantIds[1]!, {
     ...{ type: 'GrantEvicted', ...head(), grantId: evicted!.grantIds[1]! },
   });
+  for (const { partition, principalKey } of [forgotten!, returned!])
+    await append(partition, principalKey, { type: 'UserForgotten', ...head(), principalKey });
+  const again = { sessionId: sessionIdOf('grant-after-it'), endsAt: Date.now() + linkedIdleMs };
+  await append(returned!.partition, again.sessionId, {
+    ...{ type: 'SessionOpened', ...head(), ...again, principalKey: returned!.principalKey },
+    clientId: 'client-1',
+  });
   await filled.rebuild();
   const rebuilt = [...rowsIn(filled.files.log, ofProjection), ...rowsIn(filled.files.keys, ofKeys)];
   assert.equal(
     rebuilt.map(({ length }) => length),
-    [2 * people - 1, people - 1, 1, people, 1],
+    [2 * people - 1 - 4, people - 1 - 1, 0, 1, 2, people, 1],
   );
   assert.equal(rebuilt, await followOneByOne(filled));
 });
