@@ -15,10 +15,22 @@ export async function findFreePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {
     const port = randomInt(lowestPort, highestPort + 1);
-    if ((await take(port)) && !(await isInUse(port, '127.0.0.1'))) ports.push(port);
+    if (await takeFree(port)) ports.push(port);
   }
   return ports;
 }
+
+/** The first of as many free ports in a row. */
+export async function findFreeRow(count: number): Promise<number> {
+  for (;;) {
+    const first = randomInt(lowestPort, highestPort + 1);
+    let taken = 0;
+    while (taken < count && (await takeFree(first + taken))) taken += 1;
+    if (taken === count) return first;
+  }
+}
+
+const takeFree = async (port: number) => (await take(port)) && !(await isInUse(port, '127.0.0.1'));
 
 /** False where another process, or this one, has taken it already. */
 async function take(port: number): Promise<boolean> {

@@ -1,7 +1,7 @@
 // `latchkey up` as a process: what it says, what it started, and how it ends.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { findFreePorts } from './free-ports.ts';
+import { findFreeRow } from './free-ports.ts';
 import { findTestNatsServer } from './nats-server.ts';
 
 const latchkey = fileURLToPath(new URL('../../workers/cli/latchkey.ts', import.meta.url));
@@ -99,24 +99,10 @@ export async function spawnSupervisor(
 }
 
 /** The first of as many ports in a row as the demo takes. */
-export async function findDemoPorts(): Promise<number> {
-  for (;;) {
-    const [port = 0] = await findFreePorts(1);
-    const isFree = await Promise.all([1, 2, 3, 4, 5].map((offset) => tryPort(port + offset)));
-    if (port < 65_000 && isFree.every(Boolean)) return port;
-  }
-}
+export const findDemoPorts = () => findFreeRow(6);
 
 export function isRunning({ pid, main }: { pid: number; main: string }): boolean {
   return mainOf(pid) === main;
-}
-
-async function tryPort(port: number): Promise<boolean> {
-  const { createServer } = await import('node:net');
-  return new Promise((resolve) => {
-    const server = createServer().once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
 }
 
 function descendantsOf(root: number): { pid: number; main: string }[] {

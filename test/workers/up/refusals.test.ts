@@ -158,7 +158,8 @@ refusals('ports that are none, and --port beside a configuration that says it', 
 
 refusals('NATS that cannot be reached is named', async () => {
   using data = temporaryFolder();
-  const supervisor = await spawnSupervisor(['--data', data.path], {
+  const port = String(await findDemoPorts());
+  const supervisor = await spawnSupervisor(['--data', data.path, '--port', port], {
     LATCHKEY_NATS_SERVER: join(data.path, 'no-such-program'),
   });
   await using _ = supervisor;
