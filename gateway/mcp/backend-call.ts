@@ -9,9 +9,9 @@ import type { GatewayFacts } from '../facts.ts';
 import { type OutgoingHeaders, UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
 import { type Backend, BackendAnswerError, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 import type { BackendConnection, BackendRequest } from './backend-connection.ts';
-import { BackendHttpError } from './backend-exchange.ts';
+import { BackendAnswerLostError, BackendHttpError } from './backend-exchange.ts';
 import { BackendCutOffError, type Credentials } from './backend-fetch.ts';
-import type { BackendHealth } from './backend-health.ts';
+import type { BackendHealth, ExchangeKind } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { JsonObject } from './json-rpc.ts';
@@ -57,13 +57,14 @@ export interface BackendLink {
 export interface BackendCalls {
   /**
    * `repeatable`: the request changes nothing, so it is sent again where it is not known whether it arrived.
+   * `kind`: of a stream the one who uses it tells when the backend has answered.
    * @throws BackendAuthorizationError, BackendUnavailableError, and what the connection throws
    */
   run<T>(
     backend: Backend,
     caller: Caller,
     use: (link: BackendLink) => Promise<T>,
-    options?: { repeatable?: boolean },
+    options?: { repeatable?: boolean; kind?: ExchangeKind },
   ): Promise<T>;
   /** What a backend may tell everybody. @throws what the connection throws */
   runAsNobody<T>(backend: Backend, caller: Caller, use: (link: BackendLink) => Promise<T>): Promise<T>;
@@ -109,16 +110,17 @@ export function createBackendCalls(options: {
     return await once(true);
   }
 
-  async function guarded<T>(backend: Backend, run: () => Promise<T>): Promise<T> {
-    health.admit(backend);
+  async function guarded<T>(backend: Backend, kind: ExchangeKind, run: () => Promise<T>): Promise<T> {
+    health.admit(backend, kind);
     try {
       const result = await run();
-      health.succeeded(backend);
+      if (kind === 'request') health.succeeded(backend);
+      else health.abandoned(backend, kind);
       return result;
     } catch (error) {
       if (error instanceof BackendRejectedError) health.rejected(backend);
       else if (isFailure(error)) health.failed(backend);
-      else if (error instanceof DOMException) health.abandoned(backend);
+      else if (error instanceof DOMException) health.abandoned(backend, kind);
       else health.succeeded(backend);
       throw error;
     }
@@ -142,13 +144,13 @@ export function createBackendCalls(options: {
       return await use({ connection, credentials, request });
     },
 
-    async run(backend, caller, use, { repeatable = false } = {}) {
+    async run(backend, caller, use, { repeatable = false, kind = 'request' } = {}) {
       // What others wait for costs this backend nothing, and the other way round.
       const identity = await caller.settled(backend.strategy.providers);
       const first = outgoingHeaders(backend, identity, facts);
       let rejected: BackendRejectedError;
       try {
-        return await guarded(backend, () => attempt(backend, caller, first, use, repeatable));
+        return await guarded(backend, kind, () => attempt(backend, caller, first, use, repeatable));
       } catch (error) {
         if (!(error instanceof BackendRejectedError)) throw error;
         rejected = error;
@@ -180,7 +182,7 @@ export function createBackendCalls(options: {
       );
       if (second.injected?.version === injected.version) throw refusal(backend, first, rejected);
       try {
-        return await guarded(backend, () => attempt(backend, caller, second, use, repeatable));
+        return await guarded(backend, kind, () => attempt(backend, caller, second, use, repeatable));
       } catch (error) {
         throw error instanceof BackendRejectedError ? refusal(backend, second, error) : error;
       }
@@ -206,6 +208,7 @@ function outgoingHeaders(backend: Backend, identity: Identity, facts: GatewayFac
 /** The backend did not do its part; an answer that is an error is one, and a caller who goes away is no fault of its. */
 function isFailure(error: unknown): boolean {
   if (error instanceof BackendHttpError) return error.status >= 500;
+  if (error instanceof BackendAnswerLostError) return isFailure(error.cause);
   return (
     error instanceof BackendTimeoutError ||
     error instanceof BackendAnswerError ||
