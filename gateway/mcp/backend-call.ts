@@ -10,7 +10,7 @@ import { type OutgoingHeaders, UpstreamTokenNotFoundError } from '../strategies/
 import { type Backend, BackendAnswerError, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 import type { BackendConnection, BackendRequest } from './backend-connection.ts';
 import { BackendAnswerLostError, BackendHttpError } from './backend-exchange.ts';
-import { BackendCutOffError, type Credentials } from './backend-fetch.ts';
+import { BackendCutOffError, type Credentials, UnsendableRequestError } from './backend-fetch.ts';
 import type { BackendHealth, ExchangeKind } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import type { ConnectionPool } from './connection-pool.ts';
@@ -120,7 +120,8 @@ export function createBackendCalls(options: {
     } catch (error) {
       if (error instanceof BackendRejectedError) health.rejected(backend);
       else if (isFailure(error)) health.failed(backend);
-      else if (error instanceof DOMException) health.abandoned(backend, kind);
+      else if (error instanceof DOMException || error instanceof UnsendableRequestError)
+        health.abandoned(backend, kind);
       else health.succeeded(backend);
       throw error;
     }

@@ -14,6 +14,7 @@ import {
   type BackendLink,
   isWithoutToken,
 } from './backend-call.ts';
+import { UnsendableRequestError } from './backend-fetch.ts';
 import { type BackendHealth, BackendUnavailableError } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
@@ -287,7 +288,11 @@ function isNotConnected(error: unknown): error is BackendAuthorizationError {
 
 /** Not what one person may or has. */
 function isOfBackend(error: unknown): boolean {
-  return !(error instanceof BackendAuthorizationError) && !(error instanceof DOMException);
+  return !(
+    error instanceof BackendAuthorizationError ||
+    error instanceof UnsendableRequestError ||
+    error instanceof DOMException
+  );
 }
 
 function describeConnect(
