@@ -6,7 +6,11 @@
 import type { Identity } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
 import type { GatewayFacts } from '../facts.ts';
-import { type OutgoingHeaders, UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
+import {
+  type Injected,
+  type OutgoingHeaders,
+  UpstreamTokenNotFoundError,
+} from '../strategies/outgoing-strategy.ts';
 import { type Backend, BackendAnswerError, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 import type { BackendConnection, BackendRequest } from './backend-connection.ts';
 import { BackendAnswerLostError, BackendHttpError } from './backend-exchange.ts';
@@ -76,22 +80,26 @@ export function createBackendCalls(options: {
   facts: GatewayFacts;
   /** Told of each connection that is used. */
   onUse: (owner: string, backend: Backend) => void;
+  /** What is open of this owner there is that of another account. */
+  onOtherAccount: (owner: string, backend: Backend) => void;
   log: Pick<Log, 'warn'>;
 }): BackendCalls {
-  const { pool, health, facts, onUse, log } = options;
+  const { pool, health, facts, onUse, onOtherAccount, log } = options;
 
   async function attempt<T>(
     backend: Backend,
     { owner, client, passedHeaders }: Caller,
-    { headers, sign = null }: OutgoingHeaders,
+    { headers, sign = null, injected }: OutgoingHeaders,
     use: (link: BackendLink) => Promise<T>,
     repeatable: boolean,
   ): Promise<T> {
     const credentials = { headers: { ...passedHeaders, ...headers }, sign };
     const once = async (mayRepeat: boolean): Promise<T> => {
-      await using lease = await pool.lease({ owner, client, credentials }, backend);
+      const account = injected?.account ?? null;
+      await using lease = await pool.lease({ owner, account, client, credentials }, backend);
       const { connection } = lease;
       if (!lease.reused) onUse(owner, backend);
+      if (lease.replaces) onOtherAccount(owner, backend);
       try {
         return await use({
           connection,
@@ -136,7 +144,7 @@ export function createBackendCalls(options: {
     async runAsNobody(backend, { owner, client }, use) {
       const credentials = { headers: backend.strategy.forNobody(), sign: null };
       const nobody = JSON.stringify([owner, 'nobody']);
-      await using lease = await pool.lease({ owner: nobody, client, credentials }, backend);
+      await using lease = await pool.lease({ owner: nobody, account: null, client, credentials }, backend);
       // Like a probe: that it wants a token is no news, and says nothing about its health.
       lease.discard();
       const { connection } = lease;
@@ -181,7 +189,7 @@ export function createBackendCalls(options: {
         await caller.lookUpAgain({ provider: injected.source, version: injected.version }),
         facts,
       );
-      if (second.injected?.version === injected.version) throw refusal(backend, first, rejected);
+      if (isSameToken(second.injected, injected)) throw refusal(backend, first, rejected);
       try {
         return await guarded(backend, kind, () => attempt(backend, caller, second, use, repeatable));
       } catch (error) {
@@ -205,6 +213,9 @@ function outgoingHeaders(backend: Backend, identity: Identity, facts: GatewayFac
     });
   throw new BackendAuthorizationError('no-token', backend.name, outgoing.provider, outgoing);
 }
+
+const isSameToken = (one: Injected | null, other: Injected): boolean =>
+  one?.version === other.version && one.account === other.account;
 
 /** The backend did not do its part; an answer that is an error is one, and a caller who goes away is no fault of its. */
 function isFailure(error: unknown): boolean {

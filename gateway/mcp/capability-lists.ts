@@ -242,7 +242,8 @@ const startOf = (backend: string, method: ListMethod) => `${JSON.stringify([back
 /** Whom a list is for: everybody with such a client where no person's token is sent, else one person. */
 function keyOf(backend: Backend, method: ListMethod, caller: Caller): string {
   const client = JSON.stringify(caller.client.capabilities);
-  return `${startOf(backend.name, method)}${whose(backend, caller)} ${client}`;
+  const accounts = backend.strategy.providers.map((provider) => accountOf(caller.identity, provider));
+  return `${startOf(backend.name, method)}${whose(backend, caller)} ${accounts.join()} ${client}`;
 }
 
 function whose(backend: Backend, { identity, passedHeaders, owner }: Caller): string {
@@ -257,6 +258,11 @@ function whose(backend: Backend, { identity, passedHeaders, owner }: Caller): st
 function statusOf({ upstreamTokens }: Identity, provider: string): string {
   const status = upstreamTokens.get(provider)?.status ?? 'missing';
   return status === 'pending' ? 'ok' : status;
+}
+
+function accountOf({ upstreamTokens }: Identity, provider: string): string {
+  const answer = upstreamTokens.get(provider);
+  return answer !== undefined && 'account' in answer ? answer.account : '';
 }
 
 async function allPages(link: BackendLink, method: ListMethod, { timeoutMs }: Backend) {
