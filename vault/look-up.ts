@@ -25,6 +25,7 @@ import type { GrantRow } from './projection/tables.ts';
 import type { LastUses } from './refresh/last-uses.ts';
 import type { Refresher } from './refresh/refresher.ts';
 import type { DataKeys } from './sealing/data-keys.ts';
+import type { IdentityIndex } from './sealing/identity-index.ts';
 import type { SessionIdentity } from './session/session-identity.ts';
 
 interface Options {
@@ -33,6 +34,7 @@ interface Options {
   readonly refresher: Refresher;
   readonly dataKeys: Pick<DataKeys, 'find'>;
   readonly grantIds: GrantIds;
+  readonly index: Pick<IdentityIndex, 'upstreamSubjectKey'>;
   readonly refreshAheadSeconds: number;
   /** Told of every grant whose tokens were asked for. */
   readonly lastUses: Pick<LastUses, 'note'>;
@@ -59,6 +61,7 @@ export function createLookUp(options: Options): LookUp {
     refresher,
     dataKeys,
     grantIds,
+    index,
     refreshAheadSeconds,
     lastUses,
     exchanges,
@@ -252,6 +255,7 @@ export function createLookUp(options: Options): LookUp {
       expiresAt,
       scope,
       version: grant.version,
+      account: index.upstreamSubjectKey(row.provider, grant.account.subject),
     } as const);
     opened.set(row, answer);
     grantOf.set(answer, row.grantId);

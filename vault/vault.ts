@@ -318,7 +318,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     findRefused: registration.findRefused,
     commands: createCommandMemory(),
     findUpstreamTokens: createLookUp({
-      ...{ projection, grants, refresher, dataKeys, grantIds, identify, lastUses, now, onProblem },
+      ...{ projection, grants, refresher, dataKeys, grantIds, index, identify, lastUses, now, onProblem },
       exchanges: new Map(tokenExchanges.map((exchange) => [exchange.backend, exchange])),
       exchanged,
       confirm: sessionIdentity.confirm,

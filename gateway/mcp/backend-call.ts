@@ -6,12 +6,16 @@
 import type { Identity } from '../../schemas/identity.ts';
 import type { Log } from '../../schemas/log.ts';
 import type { GatewayFacts } from '../facts.ts';
-import { type OutgoingHeaders, UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
+import {
+  type Injected,
+  type OutgoingHeaders,
+  UpstreamTokenNotFoundError,
+} from '../strategies/outgoing-strategy.ts';
 import { type Backend, BackendAnswerError, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 import type { BackendConnection, BackendRequest } from './backend-connection.ts';
-import { BackendHttpError } from './backend-exchange.ts';
-import { BackendCutOffError, type Credentials } from './backend-fetch.ts';
-import type { BackendHealth } from './backend-health.ts';
+import { BackendAnswerLostError, BackendHttpError } from './backend-exchange.ts';
+import { BackendCutOffError, type Credentials, UnsendableRequestError } from './backend-fetch.ts';
+import type { BackendHealth, ExchangeKind } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { JsonObject } from './json-rpc.ts';
@@ -57,13 +61,14 @@ export interface BackendLink {
 export interface BackendCalls {
   /**
    * `repeatable`: the request changes nothing, so it is sent again where it is not known whether it arrived.
+   * `kind`: of a stream the one who uses it tells when the backend has answered.
    * @throws BackendAuthorizationError, BackendUnavailableError, and what the connection throws
    */
   run<T>(
     backend: Backend,
     caller: Caller,
     use: (link: BackendLink) => Promise<T>,
-    options?: { repeatable?: boolean },
+    options?: { repeatable?: boolean; kind?: ExchangeKind },
   ): Promise<T>;
   /** What a backend may tell everybody. @throws what the connection throws */
   runAsNobody<T>(backend: Backend, caller: Caller, use: (link: BackendLink) => Promise<T>): Promise<T>;
@@ -75,22 +80,26 @@ export function createBackendCalls(options: {
   facts: GatewayFacts;
   /** Told of each connection that is used. */
   onUse: (owner: string, backend: Backend) => void;
+  /** What is open of this owner there is that of another account. */
+  onOtherAccount: (owner: string, backend: Backend) => void;
   log: Pick<Log, 'warn'>;
 }): BackendCalls {
-  const { pool, health, facts, onUse, log } = options;
+  const { pool, health, facts, onUse, onOtherAccount, log } = options;
 
   async function attempt<T>(
     backend: Backend,
     { owner, client, passedHeaders }: Caller,
-    { headers, sign = null }: OutgoingHeaders,
+    { headers, sign = null, injected }: OutgoingHeaders,
     use: (link: BackendLink) => Promise<T>,
     repeatable: boolean,
   ): Promise<T> {
     const credentials = { headers: { ...passedHeaders, ...headers }, sign };
     const once = async (mayRepeat: boolean): Promise<T> => {
-      await using lease = await pool.lease({ owner, client, credentials }, backend);
+      const account = injected?.account ?? null;
+      await using lease = await pool.lease({ owner, account, client, credentials }, backend);
       const { connection } = lease;
       if (!lease.reused) onUse(owner, backend);
+      if (lease.replaces) onOtherAccount(owner, backend);
       try {
         return await use({
           connection,
@@ -109,16 +118,18 @@ export function createBackendCalls(options: {
     return await once(true);
   }
 
-  async function guarded<T>(backend: Backend, run: () => Promise<T>): Promise<T> {
-    health.admit(backend);
+  async function guarded<T>(backend: Backend, kind: ExchangeKind, run: () => Promise<T>): Promise<T> {
+    health.admit(backend, kind);
     try {
       const result = await run();
-      health.succeeded(backend);
+      if (kind === 'request') health.succeeded(backend);
+      else health.abandoned(backend, kind);
       return result;
     } catch (error) {
       if (error instanceof BackendRejectedError) health.rejected(backend);
       else if (isFailure(error)) health.failed(backend);
-      else if (error instanceof DOMException) health.abandoned(backend);
+      else if (error instanceof DOMException || error instanceof UnsendableRequestError)
+        health.abandoned(backend, kind);
       else health.succeeded(backend);
       throw error;
     }
@@ -133,7 +144,7 @@ export function createBackendCalls(options: {
     async runAsNobody(backend, { owner, client }, use) {
       const credentials = { headers: backend.strategy.forNobody(), sign: null };
       const nobody = JSON.stringify([owner, 'nobody']);
-      await using lease = await pool.lease({ owner: nobody, client, credentials }, backend);
+      await using lease = await pool.lease({ owner: nobody, account: null, client, credentials }, backend);
       // Like a probe: that it wants a token is no news, and says nothing about its health.
       lease.discard();
       const { connection } = lease;
@@ -142,13 +153,13 @@ export function createBackendCalls(options: {
       return await use({ connection, credentials, request });
     },
 
-    async run(backend, caller, use, { repeatable = false } = {}) {
+    async run(backend, caller, use, { repeatable = false, kind = 'request' } = {}) {
       // What others wait for costs this backend nothing, and the other way round.
       const identity = await caller.settled(backend.strategy.providers);
       const first = outgoingHeaders(backend, identity, facts);
       let rejected: BackendRejectedError;
       try {
-        return await guarded(backend, () => attempt(backend, caller, first, use, repeatable));
+        return await guarded(backend, kind, () => attempt(backend, caller, first, use, repeatable));
       } catch (error) {
         if (!(error instanceof BackendRejectedError)) throw error;
         rejected = error;
@@ -178,9 +189,9 @@ export function createBackendCalls(options: {
         await caller.lookUpAgain({ provider: injected.source, version: injected.version }),
         facts,
       );
-      if (second.injected?.version === injected.version) throw refusal(backend, first, rejected);
+      if (isSameToken(second.injected, injected)) throw refusal(backend, first, rejected);
       try {
-        return await guarded(backend, () => attempt(backend, caller, second, use, repeatable));
+        return await guarded(backend, kind, () => attempt(backend, caller, second, use, repeatable));
       } catch (error) {
         throw error instanceof BackendRejectedError ? refusal(backend, second, error) : error;
       }
@@ -203,9 +214,13 @@ function outgoingHeaders(backend: Backend, identity: Identity, facts: GatewayFac
   throw new BackendAuthorizationError('no-token', backend.name, outgoing.provider, outgoing);
 }
 
+const isSameToken = (one: Injected | null, other: Injected): boolean =>
+  one?.version === other.version && one.account === other.account;
+
 /** The backend did not do its part; an answer that is an error is one, and a caller who goes away is no fault of its. */
 function isFailure(error: unknown): boolean {
   if (error instanceof BackendHttpError) return error.status >= 500;
+  if (error instanceof BackendAnswerLostError) return isFailure(error.cause);
   return (
     error instanceof BackendTimeoutError ||
     error instanceof BackendAnswerError ||

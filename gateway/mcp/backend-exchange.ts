@@ -2,7 +2,7 @@
  * One request to a backend and the messages that come until its result, whichever protocol the backend speaks. The
  * result is handed on when it is there, also where the backend leaves its stream open.
  */
-import { BackendAnswerError } from './backend.ts';
+import { BackendAnswerError, BackendRejectedError } from './backend.ts';
 import type { BackendResponse } from './backend-fetch.ts';
 import { findResult, type JsonObject, type NotificationMessage, type RequestId } from './json-rpc.ts';
 import { type ReceivedMessage, readMessages } from './message-stream.ts';
@@ -18,6 +18,19 @@ export class BackendHttpError extends Error {
   constructor(status: number) {
     super(`the backend answers with HTTP status ${status}`);
     this.status = status;
+  }
+}
+
+/**
+ * The stream of the answer broke, and the backend does not give the rest. It has worked on the request, so that nothing
+ * that is said of the rest (401, 404) means that the request may be sent again.
+ */
+export class BackendAnswerLostError extends Error {
+  override readonly name = 'BackendAnswerLostError';
+  readonly code = 'backend-answer-lost';
+
+  constructor(options: { cause: unknown }) {
+    super('the backend does not go on with its answer', options);
   }
 }
 
@@ -70,6 +83,7 @@ const restMs = 1_000;
  * @throws JsonRpcError the backend's answer is an error
  * @throws BackendHttpError
  * @throws BackendAnswerError
+ * @throws BackendAnswerLostError
  */
 export async function readResult(first: BackendResponse, options: ReadOptions): Promise<JsonObject> {
   const { id, maxMessageBytes, limit, onMessage, room, resume } = options;
@@ -108,8 +122,17 @@ export async function readResult(first: BackendResponse, options: ReadOptions): 
     if (!response.ok) throw new BackendHttpError(response.status);
     if (lastEventId === null || resume === undefined) throw new BackendAnswerError('no-answer');
     await pause(retryMs, limit.signal);
-    response = await resume(lastEventId);
+    response = await openRest(resume(lastEventId));
   }
+}
+
+async function openRest(opening: Promise<BackendResponse>): Promise<BackendResponse> {
+  const response = await opening.catch((error) => {
+    throw error instanceof BackendRejectedError ? new BackendAnswerLostError({ cause: error }) : error;
+  });
+  if (response.ok) return response;
+  response.cancel();
+  throw new BackendAnswerLostError({ cause: new BackendHttpError(response.status) });
 }
 
 /** Each piece is a sign of life, and a client that is slow is no silence of the backend. */

@@ -4,7 +4,7 @@
  * is followed. A backend's challenge (401, 403) ends here as an error, so that no layer above acts on it.
  */
 import type { Readable } from 'node:stream';
-import { Agent, type Dispatcher } from 'undici';
+import { Agent, type Dispatcher, errors } from 'undici';
 import type { SignRequest } from '../strategies/outgoing-strategy.ts';
 import { type Backend, BackendRedirectedError, BackendRejectedError } from './backend.ts';
 
@@ -52,6 +52,16 @@ export class BackendCutOffError extends Error {
   }
 }
 
+/** A header of it has a character that no header may have (RFC 9110 section 5.5), so nothing was sent. */
+export class UnsendableRequestError extends Error {
+  override readonly name = 'UnsendableRequestError';
+  readonly code = 'request-unsendable';
+
+  constructor(options: { cause: unknown }) {
+    super('the request to the backend cannot be sent', options);
+  }
+}
+
 /** Connections that are kept alive. They carry no state: what a request is and for whom stands in the request. */
 export interface BackendSockets {
   readonly dispatcher: Dispatcher;
@@ -68,6 +78,7 @@ export function createBackendSockets(): BackendSockets {
  * @throws BackendRejectedError
  * @throws BackendRedirectedError
  * @throws BackendCutOffError
+ * @throws UnsendableRequestError
  */
 export function createBackendFetch({ name, url }: Backend, { dispatcher }: BackendSockets): BackendFetch {
   const { origin } = url;
@@ -92,7 +103,9 @@ export function createBackendFetch({ name, url }: Backend, { dispatcher }: Backe
         signal,
       })
       .catch((cause) => {
-        throw cutOff(cause, signal);
+        throw cause instanceof errors.InvalidArgumentError
+          ? new UnsendableRequestError({ cause })
+          : cutOff(cause, signal);
       });
     const response = toResponse(answered, signal);
     const { status } = response;

@@ -38,14 +38,20 @@ export class BackendUnavailableError extends Error {
   }
 }
 
+/**
+ * A stream on which a backend may be silent for ever tries a half open circuit as well, and keeps no request from trying
+ * it; that it ends says nothing about the backend.
+ */
+export type ExchangeKind = 'request' | 'stream';
+
 export interface BackendHealth {
   /** @throws BackendUnavailableError */
-  admit(backend: Backend): void;
+  admit(backend: Backend, kind: ExchangeKind): void;
   succeeded(backend: Backend): void;
   failed(backend: Backend): void;
   rejected(backend: Backend): void;
-  /** The caller gave up, which says nothing about the backend. */
-  abandoned(backend: Backend): void;
+  /** The exchange ended in a way that says nothing about the backend. */
+  abandoned(backend: Backend, kind: ExchangeKind): void;
   probed(backend: Backend, outcome: ProbeOutcome): void;
   isAvailable(backend: Backend): boolean;
   statuses(): BackendStatus[];
@@ -63,8 +69,14 @@ interface Circuit {
   known: boolean;
   /** On the given clock; null: closed. */
   openUntil: number | null;
-  /** One exchange is under way that decides. */
-  probing: boolean;
+  /** The exchange under way that decides. */
+  trial: Trial | null;
+}
+
+interface Trial {
+  readonly kind: ExchangeKind;
+  /** On the given clock: by then a backend that is silent has failed, and one that speaks need not be waited for. */
+  readonly until: number;
 }
 
 export function createBackendHealth(options: {
@@ -79,15 +91,19 @@ export function createBackendHealth(options: {
   const circuits = new Map<string, Circuit>(
     backends.map(({ name }) => [
       name,
-      { failures: 0, silentProbes: 0, rejections: 0, known: false, openUntil: null, probing: false },
+      { failures: 0, silentProbes: 0, rejections: 0, known: false, openUntil: null, trial: null },
     ]),
   );
   const of = ({ name }: Backend): Circuit => circuits.get(name)!;
 
-  const isAvailable = (backend: Backend): boolean => {
+  const mayTry = ({ openUntil, trial }: Circuit, kind: ExchangeKind): boolean => {
+    if (openUntil === null) return true;
+    if (elapsed() < openUntil) return false;
+    return trial === null || elapsed() >= trial.until || (trial.kind === 'stream' && kind === 'request');
+  };
+  const isAdmitted = (backend: Backend, kind: ExchangeKind): boolean => {
     const state = of(backend);
-    const { openUntil, probing } = state;
-    return !isSilent(state) && (openUntil === null || (elapsed() >= openUntil && !probing));
+    return !isSilent(state) && mayTry(state, kind);
   };
   const isSilent = ({ silentProbes }: Circuit): boolean => silentProbes >= unhealthyThreshold;
   const tellRecovery = (backend: Backend): void => {
@@ -97,33 +113,34 @@ export function createBackendHealth(options: {
   function answered(backend: Backend): void {
     const state = of(backend);
     const recovered = state.openUntil !== null || isSilent(state);
-    Object.assign(state, { failures: 0, silentProbes: 0, known: true, openUntil: null, probing: false });
+    Object.assign(state, { failures: 0, silentProbes: 0, known: true, openUntil: null, trial: null });
     if (recovered) tellRecovery(backend);
   }
 
   return {
-    isAvailable,
-    admit(backend) {
+    isAvailable: (backend) => isAdmitted(backend, 'request'),
+    admit(backend, kind) {
       const state = of(backend);
-      if (!isAvailable(backend)) {
+      if (!isAdmitted(backend, kind)) {
         const leftMs = isSilent(state) ? silentPauseMs : (state.openUntil ?? 0) - elapsed();
         throw new BackendUnavailableError(Math.max(1, Math.ceil(leftMs / 1000)));
       }
-      if (state.openUntil !== null) state.probing = true;
+      if (state.openUntil !== null) state.trial = { kind, until: elapsed() + backend.timeoutMs };
     },
     succeeded: answered,
     rejected(backend) {
       of(backend).rejections += 1;
       answered(backend);
     },
-    abandoned(backend) {
-      of(backend).probing = false;
+    abandoned(backend, kind) {
+      const state = of(backend);
+      if (state.trial?.kind === kind) state.trial = null;
     },
     failed(backend) {
       const state = of(backend);
       state.failures += 1;
       state.known = true;
-      state.probing = false;
+      state.trial = null;
       if (circuit !== null && state.failures >= circuit.failureThreshold)
         state.openUntil = elapsed() + circuit.openMs;
     },

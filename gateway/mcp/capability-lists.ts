@@ -14,6 +14,7 @@ import {
   type BackendLink,
   isWithoutToken,
 } from './backend-call.ts';
+import { UnsendableRequestError } from './backend-fetch.ts';
 import { type BackendHealth, BackendUnavailableError } from './backend-health.ts';
 import type { Caller } from './caller.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
@@ -241,7 +242,8 @@ const startOf = (backend: string, method: ListMethod) => `${JSON.stringify([back
 /** Whom a list is for: everybody with such a client where no person's token is sent, else one person. */
 function keyOf(backend: Backend, method: ListMethod, caller: Caller): string {
   const client = JSON.stringify(caller.client.capabilities);
-  return `${startOf(backend.name, method)}${whose(backend, caller)} ${client}`;
+  const accounts = backend.strategy.providers.map((provider) => accountOf(caller.identity, provider));
+  return `${startOf(backend.name, method)}${whose(backend, caller)} ${accounts.join()} ${client}`;
 }
 
 function whose(backend: Backend, { identity, passedHeaders, owner }: Caller): string {
@@ -256,6 +258,11 @@ function whose(backend: Backend, { identity, passedHeaders, owner }: Caller): st
 function statusOf({ upstreamTokens }: Identity, provider: string): string {
   const status = upstreamTokens.get(provider)?.status ?? 'missing';
   return status === 'pending' ? 'ok' : status;
+}
+
+function accountOf({ upstreamTokens }: Identity, provider: string): string {
+  const answer = upstreamTokens.get(provider);
+  return answer !== undefined && 'account' in answer ? answer.account : '';
 }
 
 async function allPages(link: BackendLink, method: ListMethod, { timeoutMs }: Backend) {
@@ -287,7 +294,11 @@ function isNotConnected(error: unknown): error is BackendAuthorizationError {
 
 /** Not what one person may or has. */
 function isOfBackend(error: unknown): boolean {
-  return !(error instanceof BackendAuthorizationError) && !(error instanceof DOMException);
+  return !(
+    error instanceof BackendAuthorizationError ||
+    error instanceof UnsendableRequestError ||
+    error instanceof DOMException
+  );
 }
 
 function describeConnect(

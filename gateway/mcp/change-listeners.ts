@@ -4,7 +4,7 @@
  * told, so that whoever asks then gets the new list.
  */
 import type { Backend } from './backend.ts';
-import { type BackendCalls, isWithoutToken } from './backend-call.ts';
+import { type BackendCalls, type BackendLink, isWithoutToken } from './backend-call.ts';
 import type { ListenFilter } from './backend-connection.ts';
 import type { BackendHealth } from './backend-health.ts';
 import type { Caller } from './caller.ts';
@@ -97,7 +97,7 @@ export function createChangeListeners(options: {
   ): Promise<'ended' | 'not-offered'> {
     const { listening } = feeding;
     const caller = await listening.renew(backend);
-    return await calls.run(backend, caller, async ({ connection, credentials, request }) => {
+    const listen = async ({ connection, credentials, request }: BackendLink) => {
       const wanted = listening.filter();
       const uris: string[] = [];
       for (const uri of wanted.resourceSubscriptions ?? [])
@@ -132,13 +132,15 @@ export function createChangeListeners(options: {
           },
           credentials,
         );
+        if (!offered) health.succeeded(backend);
         return offered ? 'ended' : 'not-offered';
       } catch (error) {
         // A stream that lived says nothing about the backend by its end.
         if (ready) return 'ended';
         throw error;
       }
-    });
+    };
+    return await calls.run(backend, caller, listen, { kind: 'stream' });
   }
 
   async function feed(backend: Backend, feeding: Feeding, onReady: () => void): Promise<void> {

@@ -83,6 +83,8 @@ export function openEventStream(
       res.write(`event: message\n${id}data: ${JSON.stringify(message)}\n\n`);
       id = '';
       if (res.writableLength > maxUnreadBytes) res.destroy();
+      // The time of one who does not read runs, whether anybody waits for room or not.
+      void room();
       return true;
     },
     room,

@@ -60,7 +60,19 @@ export function createClientSessions(options: {
   maxSessions?: number;
 }): ClientSessions {
   const { bootId, store, maxSessions = 50_000 } = options;
-  const sessions = new LRUCache<string, ClientSession>({ max: maxSessions });
+  /** Held by their streams and calls alone: however many sessions somebody opens, those in use go on. */
+  const displaced = new Map<string, WeakRef<ClientSession>>();
+  const collected = new FinalizationRegistry((id: string) => {
+    if (displaced.get(id)?.deref() === undefined) displaced.delete(id);
+  });
+  const sessions = new LRUCache<string, ClientSession>({
+    max: maxSessions,
+    dispose(session, id, reason) {
+      if (reason !== 'evict') return;
+      displaced.set(id, new WeakRef(session));
+      collected.register(session, id);
+    },
+  });
   let asked = 0;
 
   const ended = new LRUCache<string, true>({ max: maxSessions });
@@ -124,14 +136,21 @@ export function createClientSessions(options: {
     return session;
   }
 
+  function known(id: string): ClientSession | null {
+    const session = sessions.get(id) ?? displaced.get(id)?.deref() ?? null;
+    if (displaced.delete(id) && session !== null) sessions.set(id, session);
+    return session;
+  }
+
   function learn(id: string, { logLevel, watched, ended: isOver }: SessionState): void {
     if (isOver) {
       ended.set(id, true);
+      displaced.delete(id);
       sessions.delete(id);
       return;
     }
-    const session = sessions.get(id);
-    if (session === undefined) return;
+    const session = known(id);
+    if (session === null) return;
     session.logLevel = logLevel;
     session.watched.clear();
     for (const uri of watched) session.watched.add(uri);
@@ -140,17 +159,17 @@ export function createClientSessions(options: {
   return {
     begin,
     async open(id, client) {
-      const known = sessions.get(id);
-      if (known !== undefined) return known;
+      const open = known(id);
+      if (open !== null) return open;
       if (ended.has(id)) return null;
       const kept = await store.find(id);
       if (kept?.ended) ended.set(id, true);
       if (ended.has(id)) return null;
-      const session = sessions.get(id) ?? begin(id, client);
+      const session = known(id) ?? begin(id, client);
       if (kept !== null) learn(id, kept);
       return session;
     },
-    find: (id) => sessions.get(id) ?? null,
+    find: known,
     keep: ({ id, logLevel, watched }) => store.put(id, { logLevel, watched: [...watched], ended: false }),
     learn,
     async end(id) {

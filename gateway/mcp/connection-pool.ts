@@ -1,6 +1,6 @@
 /**
- * Connections to backends, kept alive and reused within one session of one person, never shared between people or
- * sessions: a backend may keep state in its session. Idle ones are closed, and the number is limited; one that is in
+ * Connections to backends, kept alive and reused within one session of one person, never shared between people, sessions
+ * or accounts: a backend may keep state in its session. Idle ones are closed, and the number is limited; one that is in
  * use is closed only after its last request.
  */
 import { LRUCache } from 'lru-cache';
@@ -13,6 +13,8 @@ export interface Lease extends AsyncDisposable {
   readonly connection: BackendConnection;
   /** It had served a request before, so its session may be gone at the backend. */
   readonly reused: boolean;
+  /** It takes the place of one that was opened as another account of this person. */
+  readonly replaces: boolean;
   /** Not to be used by anyone again. */
   discard(): void;
 }
@@ -20,6 +22,8 @@ export interface Lease extends AsyncDisposable {
 export interface ConnectionUser {
   /** Names one person in one session. */
   readonly owner: string;
+  /** Of the person at the provider whose token is sent; null: none is. */
+  readonly account: string | null;
   /** A backend is told at the beginning what the client can be asked for. */
   readonly client: ClientProfile;
   /** For the handshake. */
@@ -44,6 +48,7 @@ export interface ConnectionPool {
 
 interface Entry {
   readonly backend: Backend;
+  readonly account: string | null;
   readonly opening: Promise<BackendConnection>;
   credentials: Credentials;
   users: number;
@@ -83,12 +88,13 @@ export function createConnectionPool(options: {
   const startOf = (owner: string) => `[${JSON.stringify(owner)},`;
 
   async function lease(user: ConnectionUser, backend: Backend): Promise<Lease> {
-    const { owner, client, credentials } = user;
+    const { owner, account, client, credentials } = user;
     const key = JSON.stringify([owner, backend.name, client]);
     let entry = entries.get(key);
-    if (!entry) {
+    const replaces = entry !== undefined && entry.account !== account;
+    if (!entry || replaces) {
       const opening = connector.open(backend, client, credentials);
-      entry = { backend, opening, credentials, users: 0, served: false, retired: false };
+      entry = { backend, account, opening, credentials, users: 0, served: false, retired: false };
       entries.set(key, entry);
     }
     const held = entry;
@@ -119,6 +125,7 @@ export function createConnectionPool(options: {
     return {
       connection,
       reused,
+      replaces,
       discard,
       async [Symbol.asyncDispose]() {
         release();

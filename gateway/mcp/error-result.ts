@@ -6,6 +6,8 @@ import { SessionRefusedError, VaultUnavailableError } from '../identity/identity
 import { UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
 import { BackendAnswerError, BackendRedirectedError } from './backend.ts';
 import { BackendAuthorizationError } from './backend-call.ts';
+import { BackendAnswerLostError } from './backend-exchange.ts';
+import { UnsendableRequestError } from './backend-fetch.ts';
 import { BackendUnavailableError } from './backend-health.ts';
 import { createRpcError, type JsonObject, JsonRpcError, rpcCodes } from './json-rpc.ts';
 import { BackendTimeoutError } from './wait-limit.ts';
@@ -35,6 +37,10 @@ export function describeFailure(backend: string, error: unknown): string {
     return `The call to the backend ${name} was not made: it has failed several times in a row and is left alone for a while. Try again in ${error.retryAfterSeconds} s.`;
   if (error instanceof BackendAnswerError && error.code === 'too-large')
     return `The answer of the backend ${name} is larger than this gateway passes on.`;
+  if (error instanceof UnsendableRequestError)
+    return `The call to the backend ${name} was not made: what is sent with it, such as a token, has a character that no HTTP header may have. Tell the operator.`;
+  if (error instanceof BackendAnswerLostError)
+    return `The backend ${name} broke off in the middle of its answer. Whether it did something is not known.`;
   if (error instanceof BackendTimeoutError)
     return `The backend ${name} did not answer in time. Whether it did something is not known.`;
   return `The backend ${name} could not be reached, or its answer made no sense. Try again later.`;

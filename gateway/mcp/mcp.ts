@@ -91,6 +91,7 @@ export function createMcp(options: McpOptions): Mcp {
     facts,
     log,
     onUse: (owner, backend) => shared.used(owner, backend),
+    onOtherAccount: (owner, backend) => listeners.restart(owner, backend),
   });
   const lists = createCapabilityLists({
     backends,

@@ -65,6 +65,8 @@ export interface OlderClients {
 /** What a client says to a server that is not about a request of its own. */
 const passedOn = ['notifications/roots/list_changed', 'notifications/progress'];
 
+const maxStreamsPerSession = 32;
+
 export function createOlderClients(options: {
   gateway: { readonly name: string; readonly version: string };
   router: Router;
@@ -75,6 +77,19 @@ export function createOlderClients(options: {
 }): OlderClients {
   const { gateway, router, listeners, pool, onListen } = options;
   const streams = new Set<() => void>();
+  const ofSession = new WeakMap<ClientSession, Set<() => void>>();
+
+  /** A client that opens one after another has most likely lost the first. */
+  function makeRoom(session: ClientSession): Set<() => void> {
+    const open = ofSession.get(session) ?? new Set();
+    ofSession.set(session, open);
+    const [oldest] = open;
+    if (oldest !== undefined && open.size >= maxStreamsPerSession) {
+      open.delete(oldest);
+      oldest();
+    }
+    return open;
+  }
 
   function initialize({ protocolVersion }: JsonObject): JsonObject {
     if (typeof protocolVersion !== 'string')
@@ -139,6 +154,8 @@ export function createOlderClients(options: {
       const end = () => ended.abort();
       const signal = AbortSignal.any([closed, ended.signal]);
       const expiry = setTimeout(end, validMs);
+      const open = makeRoom(session);
+      open.add(end);
       streams.add(end);
       session.streams.add(stream);
       try {
@@ -171,6 +188,7 @@ export function createOlderClients(options: {
           });
       } finally {
         clearTimeout(expiry);
+        open.delete(end);
         streams.delete(end);
         session.streams.delete(stream);
       }

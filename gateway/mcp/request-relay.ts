@@ -179,6 +179,10 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
     const { timeoutMs } = backend;
     const events = toOlder(session, request, backend);
 
+    let more: JsonObject = {};
+    let round = 0;
+
+    // With another token it goes on with what the client has answered already.
     return await calls.run(backend, caller, async (link) => {
       await setLevel(link, { level: session.logLevel, isAtLeast: false }, timeoutMs);
       const isNewer = link.connection.protocol === 'newer';
@@ -191,8 +195,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
           paramHeaders: headers,
         });
       let headers = isNewer ? paramHeaders(target, request, lists.peek('tools/list', backend, caller)) : {};
-      let more: JsonObject = {};
-      for (let round = 0; round < maxRounds; round += 1) {
+      for (; round < maxRounds; round += 1) {
         const result = await once(more, headers).catch(async (error) => {
           // Its tools have other headers than was known.
           if (!isNewer || error?.error?.code !== headerMismatch) throw error;

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { VaultUnavailableError } from '../identity/identity.ts';
 import type { VaultClient } from '../vault-client.ts';
-import type { SessionStore } from './client-sessions.ts';
+import type { SessionState, SessionStore } from './client-sessions.ts';
 import { sessionLifetimeMs } from './session-ids.ts';
 
 const stateSchema = z.object({
@@ -11,6 +11,9 @@ const stateSchema = z.object({
   ended: z.boolean(),
 });
 
+/** Nobody knows what the client has set: it opens another session. */
+const ofAnotherForm: SessionState = { logLevel: null, watched: [], ended: true };
+
 export function createVaultSessionStore(vault: Pick<VaultClient, 'putRecord' | 'findRecord'>): SessionStore {
   return {
     async put(id, state) {
@@ -18,7 +21,9 @@ export function createVaultSessionStore(vault: Pick<VaultClient, 'putRecord' | '
     },
     async find(id) {
       const payload = await asked(vault.findRecord('McpSession', 'id', id));
-      return payload === null ? null : stateSchema.parse(payload);
+      if (payload === null) return null;
+      const state = stateSchema.safeParse(payload);
+      return state.success ? state.data : ofAnotherForm;
     },
   };
 }

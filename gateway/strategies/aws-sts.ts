@@ -35,7 +35,7 @@ export function createAwsSts({
       return {
         headers: {},
         sign: createSigner(answer, { region, service }),
-        injected: { provider, source, version: answer.version },
+        injected: { provider, source, version: answer.version, account: answer.account },
       };
     },
   };

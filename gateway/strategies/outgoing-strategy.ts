@@ -16,8 +16,17 @@ export interface OutgoingHeaders {
   readonly headers: Readonly<Record<string, string>>;
   /** Where each request is signed by itself. */
   readonly sign?: SignRequest | null;
-  /** Which upstream token is in them: what a forced refresh must name, `source` as the vault was asked for it. */
-  readonly injected: { readonly provider: string; readonly source: string; readonly version: number } | null;
+  /** null: no token of a person is in them. */
+  readonly injected: Injected | null;
+}
+
+/** Which upstream token it is: what a forced refresh must name, `source` as the vault was asked for it. */
+export interface Injected {
+  readonly provider: string;
+  readonly source: string;
+  readonly version: number;
+  /** Whose it is at the provider. */
+  readonly account: string;
 }
 
 export interface OutgoingStrategy {

@@ -17,7 +17,7 @@ export function bearerHeaders(
   if (answer?.status !== 'ok') return notFound(provider, answer);
   return {
     headers: { authorization: `Bearer ${answer.accessToken.reveal()}` },
-    injected: { provider, source, version: answer.version },
+    injected: { provider, source, version: answer.version, account: answer.account },
   };
 }
 

@@ -243,7 +243,7 @@ function strategyOf(config: Config, backend: string): BackendStrategy {
       return {
         type: 'header_injection',
         headerName: block.headerName,
-        headerValue: reference ?? block.headerValue!,
+        headerValue: reference ? { ...reference, form: 'header-value' } : block.headerValue!,
       };
     }
   }

@@ -48,7 +48,8 @@ export const ruleTexts = {
   },
   'F-08': {
     title: 'every secret can be read where it is needed',
-    wrong: 'An environment variable is not set or empty, or a file cannot be read or is empty',
+    wrong:
+      'An environment variable is not set or empty, a file cannot be read or is empty, or what is in it is to be sent as a header and cannot',
     instead: 'The name of a variable or file that the process has',
   },
   'V-01': {

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { Secret } from '../secret.ts';
 import type { Problem } from './problem.ts';
+import { isHeaderValue } from './rules/headers.ts';
 
 export interface SecretReference {
   readonly source: 'env' | 'file';
@@ -13,6 +14,8 @@ export interface SecretReference {
   readonly name: string;
   /** Where the reference stands in the configuration. */
   readonly path: string;
+  /** What the secret must be able to stand in. */
+  readonly form?: 'header-value';
 }
 
 export class SecretUnreadableError extends Error {
@@ -43,8 +46,15 @@ export function findReference<Block extends object>(
 
 /** Reads one secret; one newline at the end is not part of it. Throws `SecretUnreadableError`. */
 export function readSecret(reference: SecretReference, env: NodeJS.ProcessEnv): Secret {
-  const value = reference.source === 'env' ? readVariable(reference, env) : readSecretFile(reference);
-  return new Secret(value.replace(/\r?\n$/, ''));
+  const text = reference.source === 'env' ? readVariable(reference, env) : readSecretFile(reference);
+  const value = text.replace(/\r?\n$/, '');
+  if (reference.form === 'header-value' && !isHeaderValue(value))
+    throw new SecretUnreadableError(
+      reference,
+      'what is named there has a character that cannot stand in a header',
+      'let it be one line of plain ASCII',
+    );
+  return new Secret(value);
 }
 
 /** Reads all that a process needs, by the path of the reference, and reports all that cannot be read at once. */

@@ -6,6 +6,7 @@
  * name of its own and answered like a provider's token.
  */
 import * as z from 'zod';
+import { upstreamSubjectKeySchema } from '../ids.ts';
 import { secretSchema } from '../secret.ts';
 import { awsCredentials, timestampSchema } from '../token.ts';
 import { defineOperation } from './operation.ts';
@@ -41,6 +42,9 @@ const requestSchema = z.object({
   waits: z.boolean().optional(),
 });
 
+/** Whom the provider knows its token by: what was begun at a backend as one account does not go on as another. */
+const accountSchema = upstreamSubjectKeySchema;
+
 export const upstreamTokenAnswerSchema = z.discriminatedUnion('status', [
   z.object({
     status: z.literal('ok'),
@@ -51,9 +55,10 @@ export const upstreamTokenAnswerSchema = z.discriminatedUnion('status', [
     scope: z.string().nullable(),
     /** Grows with each refresh of the grant; of an exchanged token, with each exchange. */
     version: z.int().min(1),
+    account: accountSchema,
   }),
   /** What a backend of AWS is sent in exchange: requests to it are signed with these. */
-  z.object({ ...awsCredentials, version: z.int().min(1) }),
+  z.object({ ...awsCredentials, version: z.int().min(1), account: accountSchema }),
   /** No grant of this provider: the person never connected it, or it was revoked. */
   z.object({ status: z.literal('missing') }),
   /** A refresh is under way; ask again. */

@@ -18,7 +18,8 @@ export interface FakeVault extends Pick<VaultClient, 'findUpstreamTokens' | 'fin
   }[];
 }
 
-export function okAnswer(token: string, version = 1): UpstreamTokenAnswer {
+/** @param account whose token it is at the provider */
+export function okAnswer(token: string, version = 1, account = 'a'): UpstreamTokenAnswer {
   return {
     status: 'ok',
     accessToken: new Secret(token),
@@ -26,8 +27,11 @@ export function okAnswer(token: string, version = 1): UpstreamTokenAnswer {
     expiresAt: null,
     scope: null,
     version,
+    account: upstreamAccountOf(account),
   };
 }
+
+export const upstreamAccountOf = (name: string): string => `sbj_${name.padEnd(32, '_')}`;
 
 export function createFakeVault(): FakeVault {
   const held = new Map<string, UpstreamTokenAnswer[]>();

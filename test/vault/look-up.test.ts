@@ -71,12 +71,12 @@ test('two people at one vault get their own tokens, and two sessions of one pers
   await using nats = await openNatsServer();
   const providers = createPlayedProviders();
   await using t = await openTestVault({ url: nats.url, providers });
-  const tokenOf = async (person: SignedIn) => {
+  const answerFor = async (person: SignedIn) => {
     const { accessToken, partition } = person;
     const request = { accessToken, providers: ['gitlab'], minValidSeconds: 0 };
     const { answers } = await t.vault.findUpstreamTokens(partition, request);
-    const answer = answers.gitlab!;
-    return answer.status === 'ok' && answer.accessToken.reveal();
+    assert.ok(answers.gitlab?.status === 'ok');
+    return answers.gitlab;
   };
   const people: [string, SignedIn][] = [];
   for (const [uid, subject] of [
@@ -88,7 +88,15 @@ test('two people at one vault get their own tokens, and two sessions of one pers
     providers.tokens.set('gitlab', tokenSet(uid, Date.now() + 3_600_000));
     people.push([uid, await signIn(t, uid)]);
   }
-  for (const [uid, person] of people) assert.is(await tokenOf(person), `${uid}-access-token-clear`);
+  const accounts: string[] = [];
+  for (const [uid, person] of people) {
+    const { accessToken, account } = await answerFor(person);
+    assert.is(accessToken.reveal(), `${uid}-access-token-clear`);
+    accounts.push(account);
+  }
+  assert.is(accounts[0], accounts[1]);
+  assert.is.not(accounts[0], accounts[2]);
+  assert.not.match(accounts.join(), /alice|bob/);
   assert.equal(people[0]![1].principal, people[1]![1].principal);
   assert.not.equal(people[0]![1].principal, people[2]![1].principal);
 });

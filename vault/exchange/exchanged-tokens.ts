@@ -128,8 +128,8 @@ export function createExchangedTokens({
       const version = lastVersion;
       const answer = keepWireText<Credential>(
         outcome.status === 'exchanged'
-          ? { ...outcome, status: 'ok', tokenType: 'Bearer', version }
-          : { ...outcome, version },
+          ? { ...outcome, status: 'ok', tokenType: 'Bearer', version, account: subject.account }
+          : { ...outcome, version, account: subject.account },
       );
       entry.held = { answer, obtainedAt: at, expiresAt: expiresAt ?? at + assumedLifeMs };
       entry.failed = null;

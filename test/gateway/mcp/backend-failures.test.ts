@@ -181,6 +181,31 @@ test('a session that ends, or a vault that goes away, between the two look-ups i
   }
 });
 
+test('a token that cannot stand in a header fails the calls of its owner alone', async () => {
+  await using backend = await startTestBackend();
+  const failures = {
+    ...{ healthCheckIntervalMs: 600_000, healthCheckTimeoutMs: 2_000, unhealthyThreshold: 2 },
+    circuit: { failureThreshold: 2, openMs: 600_000 },
+  };
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'git', url: backend.url, strategy: gitlab }],
+    settings: { failures },
+  });
+  gateway.vault.hold('usr_anna', 'gitlab', okAnswer('broken\nprecious'));
+  gateway.vault.hold('usr_ben', 'gitlab', okAnswer('of-ben'));
+  const connect = async (sub: string) =>
+    connectClient(clientKinds[2], gateway.url, await gateway.signer.sign({ sub }));
+  await using anna = await connect('usr_anna');
+  await using ben = await connect('usr_ben');
+  for (let calls = 0; calls < 3; calls += 1) {
+    const result = await anna.callTool({ name: 'git_whoami' });
+    assert.is(result.isError, true);
+    assert.match(textOf(result), /"git" was not made.*a character that no HTTP header may have/);
+  }
+  assert.is(textOf(await ben.callTool({ name: 'git_whoami' })), 'of-ben');
+  assert.not.match(gateway.logged(), /precious/);
+});
+
 test('facts neither delay nor fail a call', async () => {
   await using backend = await startTestBackend();
   await using gateway = await startTestGateway({

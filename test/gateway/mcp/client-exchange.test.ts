@@ -56,6 +56,15 @@ test('a client that does not read is cut off after its time, and whoever waits f
   assert.is(stream.room(), null);
 });
 
+test('so is one for whose room nobody waits', async () => {
+  await using answer = await openAnswer();
+  using stream = openEventStream(answer.res, {}, 100);
+  const closed = once(answer.res, 'close');
+  for (let sent = 0; sent < 32; sent += 1) stream.send(message);
+  await closed;
+  assert.not.ok(stream.send(message));
+});
+
 test('what waits for a client is limited, however soon it would read', async () => {
   await using answer = await openAnswer();
   using stream = openEventStream(answer.res, {}, 60_000);

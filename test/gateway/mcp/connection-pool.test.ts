@@ -19,8 +19,9 @@ const backend: Backend = {
   strategy: createUnauthenticated(),
 };
 
-const as = (owner: string) => ({
+const as = (owner: string, account: string | null = null) => ({
   owner,
+  account,
   client: { info: {}, capabilities: {} },
   credentials: { headers: {}, sign: null },
 });
@@ -84,6 +85,23 @@ test('idle connections are closed', async () => {
   await lease[Symbol.asyncDispose]();
   while (connector.events.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.equal(connector.events, ['open c1', 'close c1']);
+});
+
+test('what was opened as one account is not used as another, and closed after its last request', async () => {
+  const connector = aConnector();
+  const pool = createConnectionPool({ connector });
+  const first = await pool.lease(as('anna', 'one'), backend);
+  const second = await pool.lease(as('anna', 'other'), backend);
+  assert.is.not(second.connection, first.connection);
+  assert.equal([first.replaces, second.replaces], [false, true]);
+  assert.equal(connector.events, ['open c1', 'open c2']);
+  await first[Symbol.asyncDispose]();
+  const third = await pool.lease(as('anna', 'other'), backend);
+  assert.is(third.connection, second.connection);
+  assert.equal([third.reused, third.replaces], [true, false]);
+  assert.equal(connector.events, ['open c1', 'open c2', 'close c1']);
+  for (const lease of [second, third]) await lease[Symbol.asyncDispose]();
+  await pool.close();
 });
 
 test('a session that ends takes its own connections with it', async () => {

@@ -4,7 +4,7 @@ import { createAwsSts, createSigner } from '../../../gateway/strategies/aws-sts.
 import { UpstreamTokenNotFoundError } from '../../../gateway/strategies/outgoing-strategy.ts';
 import type { UpstreamTokenAnswer } from '../../../schemas/messages/find-upstream-tokens.ts';
 import { Secret } from '../../../schemas/secret.ts';
-import { okAnswer } from '../fake-vault.ts';
+import { okAnswer, upstreamAccountOf } from '../fake-vault.ts';
 
 const test = suite('gateway/strategies/aws-sts');
 
@@ -40,11 +40,19 @@ test('a request is signed with the credentials of its backend and its time, body
     service: 'aws-mcp',
   });
   assert.equal([strategy.providers, strategy.forNobody()], [['exchange:aws'], {}]);
-  const held = { status: 'aws-credentials', accessKeyId, secretAccessKey, sessionToken, version: 7 } as const;
+  const account = upstreamAccountOf('anna');
+  const held = {
+    status: 'aws-credentials',
+    accessKeyId,
+    secretAccessKey,
+    sessionToken,
+    version: 7,
+    account,
+  } as const;
   const outgoing = strategy.headers(anIdentity({ 'exchange:aws': { ...held, expiresAt: 1 } }));
   assert.ok(!(outgoing instanceof Error) && outgoing.sign);
   assert.equal(outgoing.headers, {});
-  assert.equal(outgoing.injected, { provider: 'corporate', source: 'exchange:aws', version: 7 });
+  assert.equal(outgoing.injected, { provider: 'corporate', source: 'exchange:aws', version: 7, account });
   const request = {
     ...{ method: 'POST', url: new URL('https://aws.example/mcp'), body: '{}' },
     headers: { accept: 'application/json, text/event-stream', 'content-type': 'application/json' },

@@ -7,9 +7,10 @@ import { createUnauthenticated } from '../../../gateway/strategies/unauthenticat
 import { createUpstreamInject } from '../../../gateway/strategies/upstream-inject.ts';
 import type { UpstreamTokenAnswer } from '../../../schemas/messages/find-upstream-tokens.ts';
 import { Secret } from '../../../schemas/secret.ts';
-import { okAnswer } from '../fake-vault.ts';
+import { okAnswer, upstreamAccountOf } from '../fake-vault.ts';
 
 const test = suite('gateway/strategies');
+const account = upstreamAccountOf('a');
 
 function anIdentity(answers: Record<string, UpstreamTokenAnswer> = {}) {
   return {
@@ -26,7 +27,7 @@ test('upstream_inject sends the token of its provider, and names its version', (
   assert.equal(strategy.providers, ['gitlab']);
   assert.equal(strategy.headers(anIdentity({ gitlab: okAnswer('g', 3), corporate: okAnswer('c') })), {
     headers: { authorization: 'Bearer g' },
-    injected: { provider: 'gitlab', source: 'gitlab', version: 3 },
+    injected: { provider: 'gitlab', source: 'gitlab', version: 3, account },
   });
 });
 
@@ -57,7 +58,7 @@ test('token_exchange sends the exchanged token, and never the one that was excha
   const identity = anIdentity({ corporate: okAnswer('c', 3), 'exchange:orders': okAnswer('o', 9) });
   assert.equal(strategy.headers(identity), {
     headers: { authorization: 'Bearer o' },
-    injected: { provider: 'corporate', source: 'exchange:orders', version: 9 },
+    injected: { provider: 'corporate', source: 'exchange:orders', version: 9, account },
   });
   for (const [answers, reason, retryAfterSeconds, error] of [
     [{ corporate: okAnswer('c') }, 'missing', null, null],

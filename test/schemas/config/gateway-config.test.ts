@@ -22,6 +22,7 @@ test('holds what a gateway needs', () => {
         source: 'env',
         name: 'SEARCH_API_KEY',
         path: 'outgoingAuth.backends.search.headerInjection.headerValueEnv',
+        form: 'header-value',
       },
     ],
     name: 'engineering',
@@ -88,6 +89,7 @@ test('holds what a gateway needs', () => {
             source: 'env',
             name: 'SEARCH_API_KEY',
             path: 'outgoingAuth.backends.search.headerInjection.headerValueEnv',
+            form: 'header-value',
           },
         },
       },
@@ -219,6 +221,7 @@ test('the default strategy counts where a backend has none, and its header is on
     source: 'file',
     name: '/run/key',
     path: 'outgoingAuth.default.headerInjection.headerValueFile',
+    form: 'header-value',
   };
   assert.equal(settings.secrets, [reference]);
   assert.equal(

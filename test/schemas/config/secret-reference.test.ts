@@ -56,6 +56,18 @@ test('reads a variable and a file, without one newline at the end', () => {
   assert.is(readSecret(file(folder.path('two')), {}).reveal(), ' hush\n');
 });
 
+test('what is sent as a header is one line of plain ASCII, and another value is not shown', () => {
+  using folder = openTemporaryFolder({ plain: 'hush hush\n', two: 'hush\nX-Other: 1\n', foreign: 'hüsch' });
+  const header = (name: string) => ({ ...file(folder.path(name)), form: 'header-value' }) as const;
+  assert.is(readSecret(header('plain'), {}).reveal(), 'hush hush');
+  for (const name of ['two', 'foreign'])
+    assert.is(
+      refusal(header(name)),
+      'what is named there has a character that cannot stand in a header',
+      name,
+    );
+});
+
 test('says what is wrong with a variable', () => {
   assert.is(refusal(env('NATS_PASSWORD')), 'the environment variable NATS_PASSWORD is not set');
   assert.is(

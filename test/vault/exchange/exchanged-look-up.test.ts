@@ -70,6 +70,9 @@ test('to each person and backend its own, beside the tokens of providers', async
         'exchange-refused',
       ],
     );
+    const [own, exchanged] = [answers.gitlab!, answers['exchange:orders']!];
+    assert.ok(own.status === 'ok' && exchanged.status === 'ok');
+    assert.is(exchanged.account, own.account);
   }
   assert.is(w.asked.length, 4);
   assert.ok(w.asked.every((request) => request.startsWith('gitlab ')));

@@ -12,8 +12,9 @@ type LiveToken = Extract<UpstreamTokenAnswer, { status: 'ok' }>;
 const orders: TokenExchange = { backend: 'orders', provider: 'corporate', subjectToken: 'access-token' };
 const files: TokenExchange = { backend: 'files', provider: 'corporate', subjectToken: 'id-token' };
 
+const account = `sbj_${'a'.repeat(32)}`;
 const subject = (token: string, version = 1): LiveToken => ({
-  ...{ status: 'ok', tokenType: 'Bearer', scope: null, expiresAt: null, version },
+  ...{ status: 'ok', tokenType: 'Bearer', scope: null, expiresAt: null, version, account },
   accessToken: new Secret(token),
 });
 
