@@ -56,7 +56,7 @@ export function readRoleKeys(path: string, expected: { role: Role; instanceId?: 
     const where = keys.error.issues.map((issue) => issue.path.join('.') || 'the whole').join(', ');
     throw new RoleKeyFileError(
       'malformed',
-      `key file ${file} is not a latchkey-role-keys/1 file (wrong: ${where}): make it again with \`latchkey keys init\``,
+      `key file ${file} is not a latchkey-role-keys/1 file (wrong: ${where}): ${roleKeyRemedies.damaged}`,
     );
   }
   const { role, instanceId } = keys.data;
@@ -92,12 +92,20 @@ export function deriveRoleKeyFile(options: {
   return { ...file, own: [{ generation, key }] };
 }
 
-/**
- * Reads a JSON file that holds a key, and refuses one that other accounts of the machine could read.
- *
- * @param remedy what to do if there is none
- */
-export function readKeyJson(file: string, remedy = 'make it with `latchkey keys init`'): unknown {
+/** What to do about a key file. */
+export interface KeyFileRemedies {
+  readonly missing: string;
+  readonly damaged: string;
+}
+
+/** It is derived from the root key, so the same one can be made again. */
+const roleKeyRemedies: KeyFileRemedies = {
+  missing: 'make it with `latchkey keys init`',
+  damaged: 'put it back, or remove it and run `latchkey keys init` on the folder that has root.key',
+};
+
+/** Reads a JSON file that holds a key, and refuses one that other accounts of the machine could read. */
+export function readKeyJson(file: string, remedies: KeyFileRemedies = roleKeyRemedies): unknown {
   let text: string;
   try {
     assertPrivate(file, statSync(file));
@@ -106,16 +114,16 @@ export function readKeyJson(file: string, remedy = 'make it with `latchkey keys 
     if (error instanceof RoleKeyFileError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR')
-      throw new RoleKeyFileError('missing', `key file ${file} does not exist: ${remedy}`);
-    throw new RoleKeyFileError('unreadable', `key file ${file} cannot be read (${code})`);
+      throw new RoleKeyFileError('missing', `key file ${file} does not exist: ${remedies.missing}`);
+    throw new RoleKeyFileError(
+      'unreadable',
+      `key file ${file} cannot be read (${code}): check its owner and mode`,
+    );
   }
   try {
     return JSON.parse(text);
   } catch {
-    throw new RoleKeyFileError(
-      'malformed',
-      `key file ${file} is not JSON: make it again with \`latchkey keys init\``,
-    );
+    throw new RoleKeyFileError('malformed', `key file ${file} is not JSON: ${remedies.damaged}`);
   }
 }
 

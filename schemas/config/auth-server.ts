@@ -168,8 +168,8 @@ export const runConfigSchema = z
           .default(true),
         cache_max_size: z
           .int()
-          .min(1)
-          .max(10_000)
+          .min(1, { error: 'must be 1 to 10000' })
+          .max(10_000, { error: 'must be 1 to 10000' })
           .meta({ description: 'How many documents are kept', examples: ['256'] })
           .default(256),
         cache_fallback_ttl: lifespan('How long a document is kept that does not say so itself', '5m').default(

@@ -67,7 +67,7 @@ const tokenExchangeSchema = z
       .boolean()
       .meta({
         description: 'Whether the service may have an address in a private network',
-        examples: [true],
+        examples: ['true'],
       })
       .default(false),
   })
@@ -108,7 +108,7 @@ const awsStsSchema = z
               .int()
               .meta({
                 description: 'Where several fit, the lowest counts, and one without a number last',
-                examples: [1],
+                examples: ['1'],
               })
               .optional(),
           })
@@ -125,9 +125,9 @@ const awsStsSchema = z
     roleClaim: text('The claim of the token that says which role fits', 'groups').default('groups'),
     sessionDuration: z
       .int()
-      .min(900)
-      .max(43_200)
-      .meta({ description: 'How long the credentials live, in seconds', examples: [3600] })
+      .min(900, { error: 'must be 900 to 43200' })
+      .max(43_200, { error: 'must be 900 to 43200' })
+      .meta({ description: 'How long the credentials live, in seconds', examples: ['3600'] })
       .default(3600),
     sessionNameClaim: text('The claim that names the session in the logs of AWS', 'sub').default('sub'),
     subjectProviderName: z
@@ -147,7 +147,7 @@ const awsStsSchema = z
     ).optional(),
     allowPrivateIps: z
       .boolean()
-      .meta({ description: 'Whether STS may have an address in a private network', examples: [true] })
+      .meta({ description: 'Whether STS may have an address in a private network', examples: ['true'] })
       .default(false),
   })
   .meta({

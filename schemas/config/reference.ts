@@ -87,8 +87,11 @@ function kindOf(schema: JsonSchema): string {
   if (anyOf !== undefined) return anyOf.map(kindOf).join(' or ');
   if (schema.const !== undefined) return `\`${yamlOf(schema.const)}\``;
   if (type === 'array') return `list of: ${kindOf(items as JsonSchema)}`;
-  if (type === 'integer') return `whole number, ${schema.minimum} to ${schema.maximum}`;
   if (type === 'number') return `number, ${schema.minimum} to ${schema.maximum}`;
+  if (type === 'integer')
+    return schema.maximum === Number.MAX_SAFE_INTEGER
+      ? 'whole number'
+      : `whole number, ${schema.minimum} to ${schema.maximum}`;
   if (type === 'boolean') return '`true` or `false`';
   if (type === 'object') return typeof named === 'object' ? `map of names to: ${kindOf(named)}` : 'block';
   if (pattern === durationPattern.source) return 'duration';

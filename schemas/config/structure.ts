@@ -2,7 +2,7 @@
  * Turns what the schema refuses into problems, all at once, and keeps the rest as a draft, so that the rules
  * can be checked in the same report.
  */
-import type * as z from 'zod';
+import * as z from 'zod';
 import { type Config, configSchema, type DraftConfig } from './config.ts';
 import { formatPath, type PathSegment, type Problem } from './problem.ts';
 import { findRefusedKey, findRefusedValue } from './refused-keys.ts';
@@ -83,10 +83,19 @@ function instead(issue: z.core.$ZodIssue, path: readonly PathSegment[]): string 
   if (key === undefined) return 'write keys such as `incomingAuth:`, `authServer:` and `backends:`';
   if (issue.code === 'invalid_value') return `write \`${key}: ${String(issue.values[0])}\``;
   const example = findExample(findSchema(configSchema, path));
-  if (example === null) return `write \`${key}:\` with the keys that belong there`;
-  return typeof path.at(-1) === 'number'
-    ? `write for example \`- ${example}\``
-    : `write for example \`${key}: ${example}\``;
+  if (example !== null)
+    return typeof path.at(-1) === 'number'
+      ? `write for example \`- ${example}\``
+      : `write for example \`${key}: ${example}\``;
+  return insteadOfElement(path) ?? `write \`${key}:\` with the keys that belong there`;
+}
+
+/** Of a list or map of plain values the whole has the example. */
+function insteadOfElement(path: readonly PathSegment[]): string | null {
+  const parent = path.slice(0, -1);
+  const whole = findSchema(configSchema, parent);
+  const example = whole instanceof z.ZodArray || whole instanceof z.ZodRecord ? findExample(whole) : null;
+  return example === null ? null : `write for example \`${parent.at(-1)}: ${example}\``;
 }
 
 function kindName(expected: string): string {

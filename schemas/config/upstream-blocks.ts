@@ -61,7 +61,9 @@ const fieldPath = (description: string, example: string) => path.meta({ descript
 /** One, or several that tell a person apart together. */
 const oneOrMore = (one: z.ZodString, description: string, example: string) =>
   z
-    .union([one, z.array(one).min(1)], { error: 'must be the name of a field, or a list of such names' })
+    .union([one, z.array(one).min(1, { error: 'needs at least one field' })], {
+      error: 'must be the name of a field, or a list of such names',
+    })
     .meta({ description, examples: [example] });
 
 const tokenResponseMappingSchema = z

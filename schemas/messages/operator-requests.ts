@@ -59,7 +59,7 @@ export const findUser = defineOperation(
 export const forgetUser = defineOperation(
   'forget-user',
   z.strictObject({ principal: principalSchema }),
-  z.object({ sessions: z.int().min(0), grants: z.int().min(0) }),
+  z.object({ sessions: z.int().min(0), grants: z.int().min(0), dataKey: z.boolean() }),
 );
 
 /** Asked of every worker, also of those that do not own the partition of the person but read it. */

@@ -79,7 +79,12 @@ roleKeyFiles('refuses what is not JSON, not this format, and another role or ins
   assert.is(other.code, 'other-instance');
 
   writeFileSync(file, '{"format":');
-  assert.is(refusal(() => readRoleKeys(file, { role: 'provider:gitlab' })).code, 'malformed');
+  const damaged = refusal(() => readRoleKeys(file, { role: 'provider:gitlab' }));
+  assert.is(damaged.code, 'malformed');
+  assert.match(
+    damaged.message,
+    /provider\.gitlab\.keys\.json is not JSON: put it back, or remove it and run/,
+  );
   writeFileSync(file, JSON.stringify({ format: 'latchkey-role-keys/1', instanceId }));
   assert.is(refusal(() => readRoleKeys(file, { role: 'provider:gitlab' })).code, 'malformed');
 });

@@ -16,7 +16,14 @@ import type { IdentityIndex } from '../sealing/identity-index.ts';
 export interface Forgetting {
   /** While this is so nothing may be sealed for the person: it would be sealed with a key that is about to go. */
   isForgetting(principalKey: string): boolean;
-  forget(partition: number, principal: Principal): Promise<{ sessions: number; grants: number }>;
+  forget(partition: number, principal: Principal): Promise<Forgotten>;
+}
+
+export interface Forgotten {
+  readonly sessions: number;
+  readonly grants: number;
+  /** False: there was none any more, or never. */
+  readonly dataKey: boolean;
 }
 
 interface Options {
@@ -86,6 +93,7 @@ export function createForgetting(options: Options): Forgetting {
       forgetting.add(principalKey);
       try {
         const { sessions, grants } = projection.holdingsOf(principalKey);
+        const dataKey = dataKeys.has(principalKey);
         for (let left = true; left; ) {
           const aggregates = tombstonesOf(principalKey).map(({ aggregate }) => aggregate);
           left = await writer.execute({
@@ -103,7 +111,7 @@ export function createForgetting(options: Options): Forgetting {
         await endConsents(principalKey);
         await dataKeys.destroy(principalKey);
         for (const { sessionId } of sessions) onSessionEnded(sessionId);
-        return { sessions: sessions.length, grants: grants.length };
+        return { sessions: sessions.length, grants: grants.length, dataKey };
       } finally {
         forgetting.delete(principalKey);
       }

@@ -11,7 +11,7 @@ import type { IdentityIndex } from '../sealing/identity-index.ts';
 import type { KeyRing } from '../sealing/key-ring.ts';
 import type { KeyRotation } from '../sealing/key-rotation.ts';
 import type { RotatedKeys, RotatingSigningKeys } from '../signing/signing-keys.ts';
-import type { Forgetting } from './forget-user.ts';
+import type { Forgetting, Forgotten } from './forget-user.ts';
 import type { GrantAdministration } from './grant-administration.ts';
 
 export interface OperatorCommands extends Pick<KeyRotation, 'rewrap' | 'use'> {
@@ -19,7 +19,7 @@ export interface OperatorCommands extends Pick<KeyRotation, 'rewrap' | 'use'> {
   loadKeyRing(sealWith: string | null): Promise<{ worker: string; keyIds: string[]; current: string }>;
   rotateSigningKey(early: boolean): Promise<RotatedKeys>;
   findUser(provider: string, subject: string): { userId: string };
-  forgetUser(partition: number, principal: Principal): Promise<{ sessions: number; grants: number }>;
+  forgetUser(partition: number, principal: Principal): Promise<Forgotten>;
   /** Whether this worker, which may be another than the one that forgot, has nothing left that opens. */
   hasForgotten(principal: Principal): Promise<{ worker: string; forgotten: boolean }>;
   listGrants(request: {

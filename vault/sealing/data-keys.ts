@@ -11,6 +11,8 @@ import type { WrappedKeyStore } from './wrapped-key-store.ts';
 export interface DataKeys {
   /** From memory or the table; null if this person has none. @throws VaultError `key-unknown` the ring lacks a key */
   find(principalKey: string): KeyObject | null;
+  /** Whether this person has one, without opening it. */
+  has(principalKey: string): boolean;
   /** Makes one if there is none; two workers that do so at once end up with the same. */
   ensure(principalKey: string): Promise<KeyObject>;
   /** Takes what is kept in memory away. */
@@ -46,6 +48,7 @@ export function createDataKeys({ keyRing, table, store }: Options): DataKeys {
 
   return {
     find,
+    has: (principalKey) => opened.has(principalKey) || table.find(principalKey) !== null,
     async ensure(principalKey) {
       const known = find(principalKey);
       if (known) return known;

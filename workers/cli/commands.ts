@@ -237,6 +237,24 @@ ${operatorEnvironment}`,
       }),
   },
   {
+    name: 'users find',
+    summary: 'Says by which id (usr_...) other commands know a person',
+    details: `The id is derived from provider and subject: it is told whether anything is kept of the person or not.
+
+${operatorEnvironment}`,
+    options: {
+      ...reachOperator,
+      provider: { value: 'NAME', help: 'The first provider of the sign-in' },
+      subject: { value: 'SUBJECT', help: 'Who the person is there' },
+    },
+    run: (values) =>
+      asOperator(values, 'users find', async ({ operator, print }) => {
+        const { findUserId } = await import('./person.ts');
+        const [provider, subject] = [values.one('provider'), values.one('subject')];
+        print(await findUserId('users find', operator, { provider, subject }));
+      }),
+  },
+  {
     name: 'consents list',
     summary: 'Lists the clients that a person has approved, and is not asked about again',
     details: operatorEnvironment,

@@ -4,6 +4,8 @@
  */
 import { type Principal, partitionOf } from '../../schemas/identity.ts';
 import { userIdSchema } from '../../schemas/ids.ts';
+import { findUser } from '../../schemas/messages/operator-requests.ts';
+import { providerNameSchema } from '../../schemas/provider.ts';
 import { StartupError } from '../../schemas/run-process.ts';
 import type { Operator } from './operator.ts';
 
@@ -41,6 +43,19 @@ export function parsePerson(
   if (user === undefined && issuer && subject)
     return place({ iss: issuer, sub: subject }, `the person of ${issuer}`);
   throw usage(command, 'needs --user ID, or --issuer ISSUER and --subject SUBJECT');
+}
+
+/** Of a person who signs in at this provider first. It is derived: whether anything is kept of them it does not say. */
+export async function findUserId(
+  command: string,
+  operator: Pick<Operator, 'ask'>,
+  { provider, subject }: { provider: string | undefined; subject: string | undefined },
+): Promise<string> {
+  if (provider === undefined) throw usage(command, 'needs --provider NAME and --subject SUBJECT');
+  if (subject === undefined) throw usage(command, '--provider needs --subject SUBJECT');
+  if (!providerNameSchema.safeParse(provider).success)
+    throw usage(command, '--provider is not the name of a provider');
+  return (await operator.ask(findUser, 0, { provider, subject })).userId;
 }
 
 export function usage(command: string, message: string): StartupError {

@@ -3,11 +3,10 @@
  * become unreadable too: when the last backup of the stream KEYS from before has expired.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { confirmForgotten, findUser, forgetUser } from '../../schemas/messages/operator-requests.ts';
-import { providerNameSchema } from '../../schemas/provider.ts';
+import { confirmForgotten, forgetUser } from '../../schemas/messages/operator-requests.ts';
 import { StartupError } from '../../schemas/run-process.ts';
 import { describeSilent, type Operator } from './operator.ts';
-import { type NamedPerson, type Person, parsePerson, usage } from './person.ts';
+import { findUserId, type NamedPerson, type Person, parsePerson, usage } from './person.ts';
 
 interface ForgetOptions extends NamedPerson {
   readonly operator: Operator;
@@ -24,11 +23,17 @@ export async function forgetPerson(options: ForgetOptions): Promise<void> {
   const { operator, keysBackupDays, now, print } = options;
   const person = await findPerson(options);
   const { principal, partition, name } = person;
-  const { sessions, grants } = await operator.ask(forgetUser, partition, { principal }, 30_000);
+  const { sessions, grants, dataKey } = await operator.ask(forgetUser, partition, { principal }, 30_000);
   const until = new Date(now() + keysBackupDays * 24 * 3600_000).toISOString().slice(0, 10);
-  print(`${name}: forgotten; ended ${sessions} sessions with ${grants} grants, destroyed the data key`);
+  if (dataKey)
+    print(`${name}: forgotten; ended ${sessions} sessions with ${grants} grants, destroyed the data key`);
+  else
+    print(
+      `${name}: nothing of this person is kept here; check whom you named, unless they were forgotten before`,
+    );
   await confirm(operator, person);
   print(`${name}: no worker can open anything of this person any more`);
+  if (!dataKey) return;
   print(
     `Copies of the data become unreadable on ${until}, when the last backup of KEYS from before has expired (kept for ${keysBackupDays} days)`,
   );
@@ -41,11 +46,8 @@ async function findPerson(options: ForgetOptions): Promise<Person> {
   if (provider === undefined) return parsePerson(command, operator, options);
   if (user !== undefined || issuer !== undefined)
     throw usage(command, '--provider goes with --subject and nothing else');
-  if (subject === undefined) throw usage(command, '--provider needs --subject SUBJECT');
-  if (!providerNameSchema.safeParse(provider).success)
-    throw usage(command, '--provider is not the name of a provider');
-  const { userId } = await operator.ask(findUser, 0, { provider, subject });
-  return parsePerson(command, operator, { user: userId, issuer, subject: undefined });
+  const found = await findUserId(command, operator, { provider, subject });
+  return parsePerson(command, operator, { user: found, issuer, subject: undefined });
 }
 
 /** Workers follow the streams; one that lags is waited for, and named if it stays behind. */

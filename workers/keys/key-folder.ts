@@ -119,12 +119,10 @@ function findProviders(folder: string): string[] {
 }
 
 function readRootKey(file: string): RootKey {
-  const root = rootKeySchema.safeParse(readKeyJson(file));
+  const remedy = 'put back the one of this instance';
+  const root = rootKeySchema.safeParse(readKeyJson(file, { missing: remedy, damaged: remedy }));
   if (!root.success)
-    throw new StartupError(
-      'root-key-malformed',
-      `${file} is not a latchkey-root-key/1 file: put back the one of this instance`,
-    );
+    throw new StartupError('root-key-malformed', `${file} is not a latchkey-root-key/1 file: ${remedy}`);
   return root.data;
 }
 

@@ -20,7 +20,8 @@ export function keyRingFilePath(path: string): string {
 /** @throws StartupError one line: missing, too open, malformed, or of another instance */
 export function readKeyRingFile(path: string, instanceId: string): KeyRingFile {
   const file = keyRingFilePath(path);
-  const json = readKeyJson(file, 'put the key ring of this instance back');
+  const remedy = 'put the key ring of this instance back';
+  const json = readKeyJson(file, { missing: remedy, damaged: remedy });
   return parseKeyRing(json, { where: file, instanceId });
 }
 

@@ -5,8 +5,10 @@
 
 import { randomBytes } from 'node:crypto';
 import {
+  accessSync,
   chownSync,
   closeSync,
+  constants,
   fsyncSync,
   linkSync,
   mkdirSync,
@@ -19,14 +21,29 @@ import {
 import { dirname } from 'node:path';
 import { StartupError } from '../../schemas/run-process.ts';
 
-/** @throws StartupError `folder-unusable`, `folder-too-open` */
-export function ensurePrivateFolder(folder: string, what: string): void {
+/** Mode 0700; one that is there is left as it is. @throws StartupError `folder-unusable` */
+export function ensureFolder(folder: string, what: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new StartupError('folder-unusable', `${what} ${folder} cannot be created (${code})`);
+    const why = code === 'EEXIST' || code === 'ENOTDIR' ? 'a file stands there' : code;
+    throw new StartupError('folder-unusable', `${what} ${folder} cannot be created (${why}): choose another`);
   }
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new StartupError(
+      'folder-unusable',
+      `${what} ${folder} cannot be written (${code}): choose another`,
+    );
+  }
+}
+
+/** @throws StartupError `folder-unusable`, `folder-too-open` */
+export function ensurePrivateFolder(folder: string, what: string): void {
+  ensureFolder(folder, what);
   assertPrivateFolder(folder, what);
 }
 
@@ -40,7 +57,10 @@ export function assertPrivateFolder(folder: string, what: string): void {
     );
   const self = process.getuid?.();
   if (self !== undefined && self !== 0 && uid !== self)
-    throw new StartupError('folder-unusable', `${what} ${folder} belongs to another user of this machine`);
+    throw new StartupError(
+      'folder-unusable',
+      `${what} ${folder} belongs to another user of this machine: choose another`,
+    );
 }
 
 /** Mode 0600. False if there is such a file already; it is left as it is. */

@@ -2,7 +2,6 @@
  * The vault worker as a process: configuration and key files in, a vault on the bus out. It needs NATS and its own
  * folder, and nothing else of the world.
  */
-import { mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type BusOptions, createBus } from '../../schemas/bus.ts';
@@ -57,7 +56,6 @@ runProcess({
         (err) => log.error({ err, source: source.name }, 'key ring not loaded; the one before stays'),
       );
     });
-    mkdirSync(values.data, { recursive: true, mode: 0o700 });
     const lock = lockFolder(
       resolve(values.data),
       'vault.lock',

@@ -7,6 +7,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RefusedError } from '../../../schemas/failure.ts';
 import { streamNames } from '../../../schemas/subjects.ts';
+import type { Forgotten } from '../../../vault/operator/forget-user.ts';
 import { startNatsServer } from '../../../workers/nats-server/nats-server-process.ts';
 import { findTestNatsServer, openNatsServer } from '../../world/nats-server.ts';
 import { untilShared } from '../../world/shared-partitions.ts';
@@ -46,7 +47,7 @@ async function openTwo(url: string) {
     ...{ first, second, ada, bob },
     /** By whom of the two owns the partition, as soon as one does. */
     async forget(person: SignedIn) {
-      let done: { sessions: number; grants: number } | undefined;
+      let done: Forgotten | undefined;
       await waitFor(async () => {
         const owner = [first, second].find((vault) => vault.ownership.serving().includes(person.partition));
         done = await owner?.vault.operator.forgetUser(person.partition, person.principal);
@@ -70,7 +71,7 @@ test('the person is gone at every worker at once, others are not, and a new sign
   const before = await manager.streams.info(streamNames.vault, { subjects_filter: 'latchkey.log.>' });
 
   assert.is(first.vault.operator.findUser('corporate', 'the subject of ada').userId, ada.principal.sub);
-  assert.equal(await two.forget(ada), { sessions: 1, grants: 2 });
+  assert.equal(await two.forget(ada), { sessions: 1, grants: 2, dataKey: true });
   for (const vault of [first, second]) {
     assert.ok(await forgottenAt(vault, ada));
     assert.is(await lookUp(vault, ada), 'session-ended');
@@ -92,7 +93,7 @@ test('the person is gone at every worker at once, others are not, and a new sign
   assert.is(mark.data.length, 0);
 
   // Asked again it finds nothing, and says so.
-  assert.equal(await two.forget(ada), { sessions: 0, grants: 0 });
+  assert.equal(await two.forget(ada), { sessions: 0, grants: 0, dataKey: false });
 
   first.providers.subject = 'the subject of ada';
   const owner = (await lookUpOwner(two, ada)) ?? first;

@@ -126,6 +126,30 @@ keysInit('derives a lost role file again, the same to the byte, but never anothe
   assert.equal(contents(out.path), rest);
 });
 
+keysInit('of a damaged file it says what mends it: a role file is made again, a root key is not', () => {
+  using out = temporaryFolder();
+  run('--out', out.path, '--providers', 'corporate');
+  const before = contents(out.path);
+  const file = join(out.path, 'vault.keys.json');
+  writeFileSync(file, '{');
+  const { status, stderr } = run('--out', out.path, '--providers', 'corporate');
+  assert.is(status, 1);
+  assert.match(
+    stderr,
+    /vault\.keys\.json is not JSON: put it back, or remove it and run `latchkey keys init`/,
+  );
+  rmSync(file);
+  assert.is(run('--out', out.path, '--providers', 'corporate').status, 0);
+  assert.equal(contents(out.path), before);
+  writeFileSync(join(out.path, 'root.key'), '{');
+  const refused = run('--out', out.path, '--providers', 'corporate');
+  assert.is(refused.status, 1);
+  assert.match(
+    refused.stderr,
+    /^latchkey: key file \S+root\.key is not JSON: put back the one of this instance\n$/,
+  );
+});
+
 keysInit('refuses to begin anew beside the keys of an instance whose root key is gone', () => {
   using out = temporaryFolder();
   run('--out', out.path, '--providers', 'corporate');

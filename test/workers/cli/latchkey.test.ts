@@ -8,7 +8,8 @@ const commandLine = suite('command line');
 const names = [
   ...['up', 'gateway', 'vault', 'provider', 'validate'],
   ...['config schema', 'config reference'],
-  ...['keys init', 'keys rotate', 'keys retire', 'users forget'],
+  ...['keys init', 'keys rotate', 'keys rotate-signing', 'keys retire', 'users find', 'users forget'],
+  ...['consents list', 'consents remove'],
   ...['grants list', 'grants revoke', 'grants forecast'],
 ];
 
@@ -38,6 +39,10 @@ for (const [name, options] of Object.entries({
   'config reference': ['--out FILE'],
   'keys init': ['--out DIR', '--config FILE', '--providers A,B'],
   'keys rotate': ['--data DIR', '--keys DIR', '--config FILE', '--wait SECONDS'],
+  'keys rotate-signing': ['--data DIR', '--keys PATH', '--config FILE', '--early'],
+  'users find': ['--data DIR', '--keys PATH', '--config FILE', '--provider NAME', '--subject SUBJECT'],
+  'consents list': ['--data DIR', '--keys PATH', '--config FILE', '--user ID'],
+  'consents remove': ['--data DIR', '--keys PATH', '--config FILE', '--user ID', '--client ID'],
   'users forget': [
     '--data DIR',
     '--keys PATH',

@@ -68,6 +68,24 @@ refusals('a data folder that others can enter, with what to run', async () => {
   );
 });
 
+refusals('a file in place of the data folder, and a lock that is none, with what to do', async () => {
+  using data = temporaryFolder();
+  const file = join(data.path, 'file');
+  writeFileSync(file, '');
+  await refused(
+    ['--data', file],
+    1,
+    /^latchkey: data folder \S+file cannot be created \(a file stands there\): choose another\n$/,
+  );
+  rmSync(file);
+  writeFileSync(join(data.path, 'up.lock'), 'what no database begins with');
+  await refused(
+    ['--data', data.path],
+    1,
+    /^latchkey: data folder \S+ \S+up\.lock cannot be locked \(SQLITE_NOTADB\): [^\n]*if it is damaged, remove it\n$/,
+  );
+});
+
 refusals('a folder that is somebody else’s, and leaves it as it is', async () => {
   using data = temporaryFolder();
   writeFileSync(join(data.path, 'thesis.txt'), 'all my work');

@@ -162,7 +162,7 @@ test('key files that are missing, too open, malformed or of two instances: one l
     [
       'not-json',
       (copy) => writeFileSync(join(copy, 'vault.keyring.json'), '{"clear-key": '),
-      /vault\.keyring\.json is not JSON/,
+      /vault\.keyring\.json is not JSON: put the key ring of this instance back/,
     ],
     [
       'wrong-form',
