@@ -17,6 +17,8 @@ const backend: Backend = {
   transport: 'streamable-http',
   timeoutMs: 30_000,
   tools: showEverything,
+  prompts: showEverything,
+  resources: showEverything,
   strategy: createUnauthenticated(),
 };
 
