@@ -47,8 +47,8 @@ const resourceOverrideSchema = z
           .optional(),
         priority: z
           .number()
-          .min(0)
-          .max(1)
+          .min(0, { error: 'must be from 0 to 1' })
+          .max(1, { error: 'must be from 0 to 1' })
           .meta({ description: 'How much it matters, from 0 to 1', examples: ['0.5'] })
           .optional(),
       })

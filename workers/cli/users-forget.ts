@@ -24,19 +24,18 @@ export async function forgetPerson(options: ForgetOptions): Promise<void> {
   const person = await findPerson(options);
   const { principal, partition, name } = person;
   const { sessions, grants, dataKey } = await operator.ask(forgetUser, partition, { principal }, 30_000);
-  const until = new Date(now() + keysBackupDays * 24 * 3600_000).toISOString().slice(0, 10);
-  if (dataKey)
+  if (dataKey) {
+    const until = new Date(now() + keysBackupDays * 24 * 3600_000).toISOString().slice(0, 10);
     print(`${name}: forgotten; ended ${sessions} sessions with ${grants} grants, destroyed the data key`);
-  else
+    print(
+      `Copies of the data become unreadable on ${until}, when the last backup of KEYS from before has expired (kept for ${keysBackupDays} days)`,
+    );
+  } else
     print(
       `${name}: nothing of this person is kept here; check whom you named, unless they were forgotten before`,
     );
   await confirm(operator, person);
   print(`${name}: no worker can open anything of this person any more`);
-  if (!dataKey) return;
-  print(
-    `Copies of the data become unreadable on ${until}, when the last backup of KEYS from before has expired (kept for ${keysBackupDays} days)`,
-  );
 }
 
 const command = 'users forget';

@@ -202,7 +202,7 @@ test('a person who is forgotten holds no linked account either', async () => {
   await w.link(alice, 'github', 'alice-at-github');
   const underWay = await completeLink(w.t, alice, 'gitlab', 'alice-at-gitlab');
   const forgotten = await w.t.vault.operator.forgetUser(alice.partition, alice.principal);
-  assert.equal(forgotten, { sessions: 1, grants: 2 });
+  assert.equal(forgotten, { sessions: 1, grants: 2, dataKey: true });
   assert.ok((await w.readLog()).every(({ sealed }) => sealed === 0));
   const { accessToken, partition } = alice;
   const request = { accessToken, interactionUid: underWay, confirmed: true };

@@ -6,6 +6,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bareEnvironment } from '../../world/bare-environment.ts';
 import { writeDemoConfiguration } from '../../world/demo-configuration.ts';
+import { openCorporateProvider } from '../../world/identity-providers/corporate.ts';
+import { openGitlabProvider } from '../../world/identity-providers/gitlab.ts';
 import { connectAsPerson } from '../../world/mcp-client.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
 import { runCommand } from '../../world/operator-command.ts';
@@ -75,11 +77,16 @@ test('with a NATS of the operator they take its address from the configuration t
   await using nats = await openNatsServer();
   const port = await findDemoPorts();
   const ports = { gateway: port, corporate: port + 1, gitlab: port + 2, everything: port + 3 };
-  const { file } = writeDemoConfiguration({ dataDir: folder.path, ports });
+  const demo = writeDemoConfiguration({ dataDir: folder.path, ports });
+  const at = (name: 'corporate' | 'gitlab') => ({
+    ...{ port: ports[name], clientSecret: demo.clientSecrets[name], redirectUris: demo.redirectUris[name] },
+  });
+  await using _corporate = await openCorporateProvider(at('corporate'));
+  await using _gitlab = await openGitlabProvider(at('gitlab'));
   const config = join(folder.path, 'own.yaml');
   writeFileSync(
     config,
-    `${readFileSync(file, 'utf8')}\nnats:\n  servers: ['${nats.url}']\nvault:\n  keysBackupDays: 3\n`,
+    `${readFileSync(demo.file, 'utf8')}\nnats:\n  servers: ['${nats.url}']\nvault:\n  keysBackupDays: 3\n`,
   );
   const data = join(folder.path, 'data');
   await using supervisor = await spawnSupervisor(['--config', config, '--data', data]);
@@ -87,7 +94,8 @@ test('with a NATS of the operator they take its address from the configuration t
   assert.is(JSON.parse(readFileSync(join(data, 'running.json'), 'utf8')).nats, null);
   const rotated = await run('keys', 'rotate', '--data', data);
   assert.is(rotated.status, 0, rotated.stderr);
-  const who = ['--provider', 'corporate', '--subject', 'nobody'];
+  await using _person = await connectAsPerson({ mcpUrl: `http://localhost:${port}/mcp`, person: alice });
+  const who = ['--provider', 'corporate', '--subject', 'corp-7f21'];
   const forgotten = await run('users', 'forget', '--data', data, ...who);
   assert.match(forgotten.stdout, 'kept for 3 days', forgotten.stderr);
 });
