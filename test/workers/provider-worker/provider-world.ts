@@ -83,7 +83,7 @@ export function createProviderWorld(url: string, token?: string): ProviderWorld 
     async openWorker(settings) {
       const bootId = createBootId();
       const connection = await open('provider', bootId);
-      const dependencies = createDependencies();
+      const dependencies = createDependencies({ timeoutMs: 5_000 });
       const envelopes = createSealedEnvelopes({ keys: keys('provider:test'), bootId, now });
       const worker = serveProvider({
         name: 'test',

@@ -23,7 +23,7 @@ export interface TestDependencies extends ProviderDependencies {
 }
 
 export function createDependencies(
-  options: { fetch?: (fetch: GuardedFetch) => GuardedFetch } = {},
+  options: { fetch?: (fetch: GuardedFetch) => GuardedFetch; timeoutMs?: number } = {},
 ): TestDependencies {
   const lines: string[] = [];
   const stream = new Writable({
@@ -32,7 +32,10 @@ export function createDependencies(
       done();
     },
   });
-  const guarded = createGuardedFetch({ allowPrivateAddresses: true, timeoutMs: 500 });
+  const guarded = createGuardedFetch({
+    allowPrivateAddresses: true,
+    timeoutMs: options.timeoutMs ?? 500,
+  });
   return {
     clientSecret: new Secret(clientSecret),
     fetch: options.fetch?.(guarded) ?? guarded,
