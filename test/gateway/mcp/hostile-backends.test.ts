@@ -62,6 +62,25 @@ for (const kind of clientKinds)
     assert.not.match(gateway.logged(), /secret words/);
   });
 
+for (const kind of clientKinds)
+  test(`${kind}: a result that is nested too deeply to be written again is an error, and the next call works`, async () => {
+    await using backend = await startTestBackend();
+    await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+    onCall(backend, (res, id) =>
+      json(res, `{"jsonrpc":"2.0","id":${id},"result":{"content":[],"a":${deep}}}`),
+    );
+    const error = await client.callTool({ name: 'b_whoami' }).then(
+      () => null,
+      (reason) => reason,
+    );
+    assert.is(error?.code, -32_603);
+    assert.match(error.message, 'nested too deeply');
+    backend.intercept = () => false;
+    assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'nothing');
+  });
+
 test('a message that is too large is left in the middle, in one piece as in a stream', async () => {
   await using backend = await startTestBackend();
   await using gateway = await startTestGateway({
