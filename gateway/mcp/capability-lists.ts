@@ -17,6 +17,7 @@ import {
 import { UnsendableRequestError } from './backend-fetch.ts';
 import { type BackendHealth, BackendUnavailableError } from './backend-health.ts';
 import type { Caller } from './caller.ts';
+import { isDeeperThan, maxDepth } from './json-depth.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
 import type { BackendItems } from './names.ts';
 import { declaresParamHeadersWell } from './param-headers.ts';
@@ -128,7 +129,11 @@ export function createCapabilityLists(options: {
   }
 
   async function pagesOf(link: BackendLink, method: ListMethod, backend: Backend) {
-    const listed = await allPages(link, method, backend);
+    const all = await allPages(link, method, backend);
+    // One that cannot be written again would cost the others theirs.
+    const listed = { ...all, items: all.items.filter((item) => !isDeeperThan(maxDepth, item)) };
+    if (listed.items.length < all.items.length)
+      log.warn({ backend: backend.name, method }, 'what is nested too deeply is not listed');
     // Towards a backend of 2026-07-28 the gateway is the client that has to leave such tools out.
     if (method !== 'tools/list' || link.connection.protocol === 'older') return listed;
     const isTool = ({ inputSchema }: JsonObject) => declaresParamHeadersWell(inputSchema);

@@ -6,8 +6,11 @@ const [quote, backslash] = [0x22, 0x5c];
 const [bracket, bracketEnd] = [0x5b, 0x5d];
 const [brace, braceEnd] = [0x7b, 0x7d];
 
+/** Far from where the stack ends of whoever reads or writes it. */
+export const maxDepth = 1_000;
+
 /** Of a text that is no JSON it says anything. */
-export function isDeeperThan(limit: number, json: Uint8Array): boolean {
+export function isTextDeeperThan(limit: number, json: Uint8Array): boolean {
   let depth = 0;
   let inString = false;
   for (let at = 0; at < json.length; at += 1) {
@@ -22,4 +25,10 @@ export function isDeeperThan(limit: number, json: Uint8Array): boolean {
     } else if (byte === bracketEnd || byte === braceEnd) depth -= 1;
   }
   return false;
+}
+
+/** The same of what was read. */
+export function isDeeperThan(limit: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return limit === 0 || Object.values(value).some((member) => isDeeperThan(limit - 1, member));
 }

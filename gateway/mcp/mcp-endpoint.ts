@@ -17,7 +17,7 @@ import type { Caller } from './caller.ts';
 import type { ClientSession, ClientSessions } from './client-sessions.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { EventIds } from './event-ids.ts';
-import { isDeeperThan } from './json-depth.ts';
+import { isTextDeeperThan, maxDepth } from './json-depth.ts';
 import { findNotification, findRequest, isObject, type JsonObject, rpcCodes } from './json-rpc.ts';
 import { createMessageRoutes } from './message-route.ts';
 import type { NewerClients } from './newer-clients.ts';
@@ -124,7 +124,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
         message: 'Unsupported Media Type: Content-Type must be application/json',
       });
     const bytes = await readBody(req, maxBodyBytes);
-    const isTooDeep = isDeeperThan(maxDepth, bytes);
+    const isTooDeep = isTextDeeperThan(maxDepth, bytes);
     const body = isTooDeep ? undefined : parseJson(bytes);
     if (body === undefined) {
       const what = isTooDeep ? `is nested more than ${maxDepth} deep` : 'is not JSON';
@@ -357,8 +357,6 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   }
 }
 
-/** Far from where the stack ends of whoever reads it. */
-const maxDepth = 1_000;
 const nothing: Need = { providers: [], isOfOneBackend: false };
 const headerMismatch = -32020;
 const utf8 = new TextDecoder('utf-8', { fatal: true });

@@ -81,6 +81,35 @@ for (const kind of clientKinds)
     assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'nothing');
   });
 
+for (const kind of ['sessions', '2026-07-28'] as const)
+  test(`backend ${kind}: a tool that is nested too deeply is not listed, and all others are`, async () => {
+    await using hostile = await startTestBackend(kind);
+    await using open = await startTestBackend();
+    hostile.intercept = (_req, res, body) => {
+      if (!body.includes('"tools/list"')) return false;
+      const deep = `${'{"not":'.repeat(20_000)}{}${'}'.repeat(20_000)}`;
+      const tools = `[{"name":"deep","inputSchema":${deep}},{"name":"flat","inputSchema":{"type":"object"}}]`;
+      json(res, `{"jsonrpc":"2.0","id":${JSON.parse(body).id},"result":{"tools":${tools}}}`);
+      return true;
+    };
+    await using gateway = await startTestGateway({
+      backends: [
+        { name: 'hostile', url: hostile.url },
+        { name: 'open', url: open.url },
+      ],
+    });
+    for (const client of clientKinds) {
+      await using connected = await connectClient(client, gateway.url, await gateway.signer.sign());
+      const { tools } = await connected.listTools();
+      assert.equal(tools.map(({ name }) => name).sort(), [
+        'hostile_flat',
+        'open_count',
+        'open_fail',
+        'open_whoami',
+      ]);
+    }
+  });
+
 test('a message that is too large is left in the middle, in one piece as in a stream', async () => {
   await using backend = await startTestBackend();
   await using gateway = await startTestGateway({

@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { isDeeperThan } from '../../../gateway/mcp/json-depth.ts';
+import { isDeeperThan, isTextDeeperThan } from '../../../gateway/mcp/json-depth.ts';
 
 const test = suite('gateway/mcp json depth');
 const bytesOf = (text: string) => Buffer.from(text);
@@ -12,15 +12,17 @@ test('lists and objects count alike, one in another and not one after another', 
     ['[[],[],[{}]]', 3],
     ['{"a":{"b":[1,{"c":2}]},"d":{}}', 4],
   ] as const) {
-    assert.ok(depth === 0 || isDeeperThan(depth - 1, bytesOf(text)), text);
-    assert.not.ok(isDeeperThan(depth, bytesOf(text)), text);
+    assert.ok(depth === 0 || isTextDeeperThan(depth - 1, bytesOf(text)), text);
+    assert.not.ok(isTextDeeperThan(depth, bytesOf(text)), text);
+    assert.ok(depth === 0 || isDeeperThan(depth - 1, JSON.parse(text)), text);
+    assert.not.ok(isDeeperThan(depth, JSON.parse(text)), text);
   }
 });
 
 test('what stands in a string is not counted, whatever is escaped in it', () => {
   for (const value of ['[[[[', '{"', '\\"[[', '\\\\', '\\\\"', '"]"[[['])
-    assert.not.ok(isDeeperThan(1, bytesOf(JSON.stringify([value, '[[']))), value);
-  assert.ok(isDeeperThan(1, bytesOf(JSON.stringify(['\\', [0]]))));
+    assert.not.ok(isTextDeeperThan(1, bytesOf(JSON.stringify([value, '[[']))), value);
+  assert.ok(isTextDeeperThan(1, bytesOf(JSON.stringify(['\\', [0]]))));
 });
 
 test.run();
