@@ -110,6 +110,32 @@ for (const kind of ['sessions', '2026-07-28'] as const)
     }
   });
 
+test('a list that has no end is left, page by page as it is, and costs the others nothing', async () => {
+  await using hostile = await startTestBackend();
+  await using open = await startTestBackend();
+  let pages = 0;
+  hostile.intercept = (_req, res, body) => {
+    if (!body.includes('"tools/list"')) return false;
+    pages += 1;
+    const tools = [
+      { name: `t${pages}`, description: 'x'.repeat(5_000_000), inputSchema: { type: 'object' } },
+    ];
+    const result = { resultType: 'complete', ttlMs: 0, tools, nextCursor: `after ${pages}` };
+    json(res, JSON.stringify({ jsonrpc: '2.0', id: JSON.parse(body).id, result }));
+    return true;
+  };
+  await using gateway = await startTestGateway({
+    backends: [
+      { name: 'hostile', url: hostile.url },
+      { name: 'open', url: open.url },
+    ],
+  });
+  await using client = await connectClient(clientKinds[2], gateway.url, await gateway.signer.sign());
+  const { tools } = await client.listTools();
+  assert.equal(tools.map(({ name }) => name).sort(), ['open_count', 'open_fail', 'open_whoami']);
+  assert.is(pages, 4, 'more than 16 MiB');
+});
+
 test('a message that is too large is left in the middle, in one piece as in a stream', async () => {
   await using backend = await startTestBackend();
   await using gateway = await startTestGateway({
