@@ -84,9 +84,8 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
   }
 
   /** What is not told is what the backend would not hear either. */
-  const tellInPassing = (body: JsonObject, credentials: Credentials, session?: SessionHeaders): void => {
+  const tellInPassing = (body: JsonObject, credentials: Credentials, session?: SessionHeaders) =>
     tell(body, credentials, session).catch(() => {});
-  };
 
   const hear = (
     message: JsonObject,
@@ -175,7 +174,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
       const { reason } = limit.signal;
       if (hasPlace && isGone(reason)) left.add(nameOf(id, session()));
       else if (mayCancel)
-        tellInPassing(
+        void tellInPassing(
           { method: 'notifications/cancelled', params: { requestId: id } },
           credentials,
           session(),

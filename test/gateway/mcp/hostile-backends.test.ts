@@ -110,6 +110,39 @@ for (const kind of ['sessions', '2026-07-28'] as const)
     }
   });
 
+test('a backend that asks without end and takes no answer has a limited number of connections', async () => {
+  await using backend = await startTestBackend('sessions');
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'b', url: backend.url, timeoutMs: 60_000 }],
+  });
+  await using client = await connectClient(clientKinds[1], gateway.url, await gateway.signer.sign());
+  const answers: ServerResponse[] = [];
+  const all = Promise.withResolvers<void>();
+  backend.intercept = (_req, res, body) => {
+    const { id, method } = body === '' ? {} : JSON.parse(body);
+    if (id !== undefined && method === undefined) {
+      answers.push(res);
+      if (answers.length === 100) all.resolve();
+      return true;
+    }
+    if (method !== 'tools/call') return false;
+    events(res);
+    for (let asked = 0; asked < 1_000; asked += 1)
+      res.write(`data: {"jsonrpc":"2.0","id":${asked},"method":"ping"}\n\n`);
+    all.promise.then(() => {
+      // Whatever is answered beyond these has been begun before the result is read.
+      const result = { content: [{ type: 'text', text: 'done' }] };
+      res.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`);
+    });
+    return true;
+  };
+  assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'done');
+  assert.is(answers.length, 100);
+  for (const answer of answers) answer.writeHead(202).end();
+  answers.length = 0;
+  assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'done');
+});
+
 test('a list that has no end is left, page by page as it is, and costs the others nothing', async () => {
   await using hostile = await startTestBackend();
   await using open = await startTestBackend();
