@@ -137,7 +137,10 @@ export function createGateway(options: GatewayOptions): Gateway {
     ...(limits.holdUpMs === undefined ? {} : { maxHoldUpMs: limits.holdUpMs }),
     ...(limits.bodyBytes === undefined ? {} : { maxBodyBytes: limits.bodyBytes }),
   });
-  options.followEndedSessions(guard.end);
+  options.followEndedSessions((sessionId) => {
+    guard.end(sessionId);
+    mcp.endSignIn(sessionId);
+  });
   const server = createGatewayServer({
     authorizationServer: options.authorizationServer,
     mcp,

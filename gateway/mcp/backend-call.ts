@@ -88,7 +88,7 @@ export function createBackendCalls(options: {
 
   async function attempt<T>(
     backend: Backend,
-    { owner, client, passedHeaders }: Caller,
+    { owner, client, passedHeaders, identity: { tsid } }: Caller,
     { headers, sign = null, injected }: OutgoingHeaders,
     use: (link: BackendLink) => Promise<T>,
     repeatable: boolean,
@@ -96,7 +96,7 @@ export function createBackendCalls(options: {
     const credentials = { headers: { ...passedHeaders, ...headers }, sign };
     const once = async (mayRepeat: boolean): Promise<T> => {
       const account = injected?.account ?? null;
-      await using lease = await pool.lease({ owner, account, client, credentials }, backend);
+      await using lease = await pool.lease({ owner, account, tsid, client, credentials }, backend);
       const { connection } = lease;
       if (!lease.reused) onUse(owner, backend);
       if (lease.replaces) onOtherAccount(owner, backend);
@@ -141,10 +141,13 @@ export function createBackendCalls(options: {
   }
 
   return {
-    async runAsNobody(backend, { owner, client }, use) {
+    async runAsNobody(backend, { owner, client, identity: { tsid } }, use) {
       const credentials = { headers: backend.strategy.forNobody(), sign: null };
       const nobody = JSON.stringify([owner, 'nobody']);
-      await using lease = await pool.lease({ owner: nobody, account: null, client, credentials }, backend);
+      await using lease = await pool.lease(
+        { owner: nobody, account: null, tsid, client, credentials },
+        backend,
+      );
       // Like a probe: that it wants a token is no news, and says nothing about its health.
       lease.discard();
       const { connection } = lease;

@@ -17,6 +17,7 @@ import {
 import { UnsendableRequestError } from './backend-fetch.ts';
 import { type BackendHealth, BackendUnavailableError } from './backend-health.ts';
 import type { Caller } from './caller.ts';
+import { isDeeperThan, maxDepth } from './json-depth.ts';
 import { isObject, type JsonObject } from './json-rpc.ts';
 import type { BackendItems } from './names.ts';
 import { declaresParamHeadersWell } from './param-headers.ts';
@@ -52,11 +53,15 @@ export interface CapabilityLists {
 
 interface Listed {
   readonly items: readonly JsonObject[];
+  /** Of its text. */
+  readonly length: number;
   readonly untilMs: number;
 }
 
-/** A backend that repeats its cursor for ever is left. */
+/** A backend that repeats its cursor for ever, or whose list has no end, is left. */
 const maxPages = 100;
+/** Of the text of one list of a backend, and of all that are remembered. */
+const [maxListLength, maxRememberedLength] = [16 * 1024 * 1024, 256 * 1024 * 1024];
 /** How long a list is taken for true where the backend says nothing about it. */
 const defaultFreshMs = 5_000;
 const maxFreshMs = 300_000;
@@ -79,7 +84,11 @@ export function createCapabilityLists(options: {
   listLimitMs?: number;
 }): CapabilityLists {
   const { backends, calls, health, elapsed, log, connectTool, onWithoutToken, listLimitMs = 5_000 } = options;
-  const remembered = new LRUCache<string, Listed>({ max: 10_000 });
+  const remembered = new LRUCache<string, Listed>({
+    max: 10_000,
+    maxSize: maxRememberedLength,
+    sizeCalculation: ({ length }) => length + 1,
+  });
   const asked = new Map<string, Promise<Listed>>();
   /** Backends that told nobody what they have, and until when they are not asked again. */
   const closedUntilMs = new Map<string, number>();
@@ -129,6 +138,8 @@ export function createCapabilityLists(options: {
 
   async function pagesOf(link: BackendLink, method: ListMethod, backend: Backend) {
     const listed = await allPages(link, method, backend);
+    if (listed.tooDeep > 0)
+      log.warn({ backend: backend.name, method }, 'what is nested too deeply is not listed');
     // Towards a backend of 2026-07-28 the gateway is the client that has to leave such tools out.
     if (method !== 'tools/list' || link.connection.protocol === 'older') return listed;
     const isTool = ({ inputSchema }: JsonObject) => declaresParamHeadersWell(inputSchema);
@@ -140,8 +151,11 @@ export function createCapabilityLists(options: {
     return { ...listed, items: listed.items.filter(isTool) };
   }
 
-  function remember(key: string, { items, freshMs }: { items: JsonObject[]; freshMs: number }): Listed {
-    const listed = { items, untilMs: elapsed() + freshMs };
+  function remember(
+    key: string,
+    { items, length, freshMs }: Pick<Listed, 'items' | 'length'> & { freshMs: number },
+  ): Listed {
+    const listed = { items, length, untilMs: elapsed() + freshMs };
     remembered.set(key, listed);
     return listed;
   }
@@ -268,8 +282,9 @@ function accountOf({ upstreamTokens }: Identity, provider: string): string {
 async function allPages(link: BackendLink, method: ListMethod, { timeoutMs }: Backend) {
   const { member, capability } = listKinds[method];
   const items: JsonObject[] = [];
-  let freshMs = maxFreshMs;
-  if (!isObject(link.connection.capabilities[capability])) return { items, freshMs: defaultFreshMs };
+  let [freshMs, length, tooDeep] = [maxFreshMs, 0, 0];
+  if (!isObject(link.connection.capabilities[capability]))
+    return { items, length, tooDeep, freshMs: defaultFreshMs };
   let cursor: unknown;
   for (let page = 0; page < maxPages; page += 1) {
     const result = await link.request({
@@ -280,12 +295,20 @@ async function allPages(link: BackendLink, method: ListMethod, { timeoutMs }: Ba
     });
     const listed = result[member];
     if (!Array.isArray(listed)) throw new BackendAnswerError('not-json-rpc');
-    items.push(...listed.filter(isObject));
+    for (const item of listed.filter(isObject)) {
+      // One that cannot be written again would cost the others theirs.
+      if (isDeeperThan(maxDepth, item)) tooDeep += 1;
+      else {
+        length += JSON.stringify(item).length;
+        items.push(item);
+      }
+      if (length > maxListLength) throw new BackendAnswerError('too-large');
+    }
     freshMs = Math.min(freshMs, typeof result.ttlMs === 'number' ? result.ttlMs : defaultFreshMs);
     if (typeof result.nextCursor !== 'string' || result.nextCursor === cursor) break;
     cursor = result.nextCursor;
   }
-  return { items, freshMs };
+  return { items, length, tooDeep, freshMs };
 }
 
 function isNotConnected(error: unknown): error is BackendAuthorizationError {

@@ -3,8 +3,13 @@
  * opened as that person and opened again when it breaks. What a backend says has changed is forgotten before anybody is
  * told, so that whoever asks then gets the new list.
  */
-import type { Backend } from './backend.ts';
-import { type BackendCalls, type BackendLink, isWithoutToken } from './backend-call.ts';
+import { type Backend, BackendRejectedError } from './backend.ts';
+import {
+  BackendAuthorizationError,
+  type BackendCalls,
+  type BackendLink,
+  isWithoutToken,
+} from './backend-call.ts';
 import type { ListenFilter } from './backend-connection.ts';
 import type { BackendHealth } from './backend-health.ts';
 import type { Caller } from './caller.ts';
@@ -53,6 +58,8 @@ interface Feeding {
   readonly feeds: Map<string, AbortController>;
   /** Backends for which there was no token when they were asked last. */
   readonly lacking: Set<string>;
+  /** Backends that reject what this person is sent with, and are left alone for a while. */
+  readonly refused: Set<string>;
 }
 
 const capabilityOf: Readonly<Record<string, string>> = {
@@ -64,6 +71,8 @@ const capabilityOf: Readonly<Record<string, string>> = {
 const readyLimitMs = 2_000;
 const firstPauseMs = 500;
 const longestPauseMs = 30_000;
+/** A backend that offers no stream, or refuses it to this person with a renewed token as well. */
+const refusedPauseMs = 5 * 60_000;
 
 export function createChangeListeners(options: {
   backends: readonly Backend[];
@@ -144,7 +153,7 @@ export function createChangeListeners(options: {
   }
 
   async function feed(backend: Backend, feeding: Feeding, onReady: () => void): Promise<void> {
-    const { listening, feeds, lacking } = feeding;
+    const { listening, feeds, lacking, refused } = feeding;
     let pauseMs = firstPauseMs;
     const tellIfLacking = () => {
       if (lacking.delete(backend.name)) tellAll(backend, feeding);
@@ -163,13 +172,20 @@ export function createChangeListeners(options: {
           onReady();
           tellIfLacking();
           // Until the client wants something else.
-          await pause(longestPauseMs * 10, signal);
+          await pause(refusedPauseMs, signal);
           continue;
         }
       } catch (error) {
         onReady();
         if (isEnded(error)) return listening.end();
         if (isWithoutToken(error)) lacking.add(backend.name);
+        if (isRejection(error)) {
+          // Each try would have the token refreshed, for as long as the client listens.
+          refused.add(backend.name);
+          await pause(refusedPauseMs, signal);
+          refused.delete(backend.name);
+          continue;
+        }
       }
       if (abort.signal.aborted) continue;
       await pause(pauseMs * (0.75 + Math.random() / 2), signal);
@@ -187,14 +203,18 @@ export function createChangeListeners(options: {
 
   function use(owner: string, backend: Backend, isLacking: boolean): void {
     for (const feeding of byOwner.get(owner) ?? []) {
-      if (isLacking) feeding.lacking.add(backend.name);
+      if (isLacking) {
+        feeding.lacking.add(backend.name);
+        // The token that was rejected is gone: its successor is waited for.
+        if (feeding.refused.has(backend.name)) feeding.feeds.get(backend.name)?.abort();
+      }
       start(backend, feeding).catch(() => {});
     }
   }
 
   return {
     async open(listening) {
-      const feeding: Feeding = { listening, feeds: new Map(), lacking: new Set() };
+      const feeding: Feeding = { listening, feeds: new Map(), lacking: new Set(), refused: new Set() };
       const { owner, signal } = listening;
       const all = byOwner.get(owner) ?? new Set();
       byOwner.set(owner, all.add(feeding));
@@ -241,6 +261,10 @@ function accepts(listening: ClientListening, { method, params }: NotificationMes
     default:
       return !listening.isNewer;
   }
+}
+
+function isRejection(error: unknown): boolean {
+  return error instanceof BackendAuthorizationError && error.cause instanceof BackendRejectedError;
 }
 
 function isEnded(error: unknown): boolean {

@@ -5,7 +5,14 @@
  */
 import type { ServerResponse } from 'node:http';
 import { beginJson, sendJson } from '../http/respond.ts';
-import type { JsonObject, JsonRpcError, NotificationMessage, RequestId } from './json-rpc.ts';
+import {
+  createRpcError,
+  type JsonObject,
+  type JsonRpcError,
+  type NotificationMessage,
+  type RequestId,
+  rpcCodes,
+} from './json-rpc.ts';
 import type { ResultSink } from './message-text.ts';
 
 /** Where the messages for a client go before the result. */
@@ -158,6 +165,9 @@ export function createClientExchange(options: {
     events[Symbol.dispose]();
   }
 
+  const fail = (error: JsonRpcError): void =>
+    answer({ jsonrpc: '2.0', id, error: error.error }, statusOf?.(error) ?? 200);
+
   return {
     send: (message) => !res.destroyed && open().send(message),
     room: () => stream?.room() ?? null,
@@ -192,8 +202,16 @@ export function createClientExchange(options: {
         },
       };
     },
-    finish: (result) => answer({ jsonrpc: '2.0', id, result }, 200),
-    fail: (error) => answer({ jsonrpc: '2.0', id, error: error.error }, statusOf?.(error) ?? 200),
+    finish(result) {
+      try {
+        answer({ jsonrpc: '2.0', id, result }, 200);
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        // It could be read, and not be written again.
+        fail(createRpcError(rpcCodes.internalError, 'The result is nested too deeply'));
+      }
+    },
+    fail,
     end() {
       clearTimeout(timer);
       if (passing === 'begun') res.destroy();

@@ -9,6 +9,8 @@ import { createRpcError, isObject, type JsonObject, JsonRpcError, rpcCodes } fro
 import type { ClientProfile } from './protocol.ts';
 import { isGone } from './running-requests.ts';
 
+/** How many resources one client watches at once: with each change all of them are kept anew. */
+export const maxWatched = 1_000;
 /** How long an answer is taken of a client that has gone away and can come back. */
 const leftMs = 10 * 60_000;
 

@@ -24,6 +24,8 @@ export interface ConnectionUser {
   readonly owner: string;
   /** Of the person at the provider whose token is sent; null: none is. */
   readonly account: string | null;
+  /** The sign-in of the caller; null: there is none. */
+  readonly tsid: string | null;
   /** A backend is told at the beginning what the client can be asked for. */
   readonly client: ClientProfile;
   /** For the handshake. */
@@ -43,6 +45,8 @@ export interface ConnectionPool {
   opened(owner: string): Promise<OpenedConnection[]>;
   /** Closes what belongs to one session. */
   end(owner: string): void;
+  /** Closes what was used last by a sign-in that is over. */
+  endSignIn(tsid: string): void;
   close(): Promise<void>;
 }
 
@@ -50,6 +54,7 @@ interface Entry {
   readonly backend: Backend;
   readonly account: string | null;
   readonly opening: Promise<BackendConnection>;
+  tsid: string | null;
   credentials: Credentials;
   users: number;
   served: boolean;
@@ -88,13 +93,13 @@ export function createConnectionPool(options: {
   const startOf = (owner: string) => `[${JSON.stringify(owner)},`;
 
   async function lease(user: ConnectionUser, backend: Backend): Promise<Lease> {
-    const { owner, account, client, credentials } = user;
+    const { owner, account, tsid, client, credentials } = user;
     const key = JSON.stringify([owner, backend.name, client]);
     let entry = entries.get(key);
     const replaces = entry !== undefined && entry.account !== account;
     if (!entry || replaces) {
       const opening = connector.open(backend, client, credentials);
-      entry = { backend, account, opening, credentials, users: 0, served: false, retired: false };
+      entry = { backend, account, opening, tsid, credentials, users: 0, served: false, retired: false };
       entries.set(key, entry);
     }
     const held = entry;
@@ -102,7 +107,7 @@ export function createConnectionPool(options: {
       if (entries.peek(key) === held) entries.delete(key);
     };
     held.users += 1;
-    held.credentials = credentials;
+    Object.assign(held, { credentials, tsid });
     const release = () => {
       held.users -= 1;
       closeIfUnused(held);
@@ -149,6 +154,10 @@ export function createConnectionPool(options: {
     end(owner) {
       const start = startOf(owner);
       for (const key of [...entries.keys()]) if (key.startsWith(start)) entries.delete(key);
+    },
+
+    endSignIn(ended) {
+      for (const [key, { tsid }] of [...entries]) if (tsid === ended) entries.delete(key);
     },
 
     async close() {

@@ -7,7 +7,7 @@ import { UpstreamTokenNotFoundError } from '../strategies/outgoing-strategy.ts';
 import { BackendAnswerError, BackendRedirectedError } from './backend.ts';
 import { BackendAuthorizationError } from './backend-call.ts';
 import { BackendAnswerLostError } from './backend-exchange.ts';
-import { UnsendableRequestError } from './backend-fetch.ts';
+import { BackendCutOffError, UnsendableRequestError } from './backend-fetch.ts';
 import { BackendUnavailableError } from './backend-health.ts';
 import { createRpcError, type JsonObject, JsonRpcError, rpcCodes } from './json-rpc.ts';
 import { BackendTimeoutError } from './wait-limit.ts';
@@ -43,8 +43,25 @@ export function describeFailure(backend: string, error: unknown): string {
     return `The backend ${name} broke off in the middle of its answer. Whether it did something is not known.`;
   if (error instanceof BackendTimeoutError)
     return `The backend ${name} did not answer in time. Whether it did something is not known.`;
-  return `The backend ${name} could not be reached, or its answer made no sense. Try again later.`;
+  if (error instanceof BackendCutOffError && isNeverSent(error))
+    return `The backend ${name} could not be reached. Try again later.`;
+  return `The backend ${name} could not be reached, or its answer made no sense. Whether it did something is not known.`;
 }
+
+/** There was no connection: a call may be made again without harm. */
+function isNeverSent({ cause }: BackendCutOffError): boolean {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : null;
+  return typeof code === 'string' && connectionFailures.includes(code);
+}
+
+const connectionFailures = [
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+];
 
 function describeAuthorization(
   backend: string,

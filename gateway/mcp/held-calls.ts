@@ -30,6 +30,11 @@ export interface Round {
   readonly openResult: () => ResultSink | null;
 }
 
+export interface FirstRound extends Round {
+  /** The sign-in with whose tokens the call is made; null: there is none. */
+  readonly tsid: string | null;
+}
+
 export type Outcome =
   | { readonly kind: 'result'; readonly result: JsonObject }
   | {
@@ -41,9 +46,11 @@ export type Outcome =
     };
 
 export interface HeldCalls {
-  begin(round: Round, run: (hooks: CallHooks) => Promise<JsonObject>): Promise<Outcome>;
+  begin(round: FirstRound, run: (hooks: CallHooks) => Promise<JsonObject>): Promise<Outcome>;
   /** @throws JsonRpcError no such call is held here for this owner */
   goOn(id: string, round: Round, inputResponses: unknown): Promise<Outcome>;
+  /** What waits for a sign-in that is over waits no longer. */
+  endSignIn(tsid: string): void;
   close(): void;
 }
 
@@ -51,6 +58,7 @@ interface HeldCall {
   readonly id: string;
   readonly owner: string;
   readonly person: string;
+  readonly tsid: string | null;
   readonly abort: AbortController;
   readonly questions: Map<string, Question>;
   readonly result: Promise<JsonObject>;
@@ -145,6 +153,7 @@ export function createHeldCalls(options: {
         id: randomUUID(),
         owner: round.owner,
         person: round.person,
+        tsid: round.tsid,
         abort,
         questions,
         round,
@@ -171,6 +180,10 @@ export function createHeldCalls(options: {
       call.asked = Promise.withResolvers();
       if (call.questions.size > 0) call.asked.resolve();
       return await untilNext(call, round);
+    },
+
+    endSignIn(ended) {
+      for (const call of [...held.values()]) if (call.tsid === ended) letGo(call);
     },
 
     close() {

@@ -17,6 +17,7 @@ import type { Caller } from './caller.ts';
 import type { ClientSession, ClientSessions } from './client-sessions.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { EventIds } from './event-ids.ts';
+import { isTextDeeperThan, maxDepth } from './json-depth.ts';
 import { findNotification, findRequest, isObject, type JsonObject, rpcCodes } from './json-rpc.ts';
 import { createMessageRoutes } from './message-route.ts';
 import type { NewerClients } from './newer-clients.ts';
@@ -122,12 +123,14 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
         code: rpcCodes.refused,
         message: 'Unsupported Media Type: Content-Type must be application/json',
       });
-    const body = parseJson(await readBody(req, maxBodyBytes));
-    if (body === undefined)
-      return sendJsonRpcError(res, 400, {
-        code: rpcCodes.parseError,
-        message: 'Parse error: the body is not JSON',
-      });
+    const bytes = await readBody(req, maxBodyBytes);
+    const isTooDeep = isTextDeeperThan(maxDepth, bytes);
+    const body = isTooDeep ? undefined : parseJson(bytes);
+    if (body === undefined) {
+      const what = isTooDeep ? `is nested more than ${maxDepth} deep` : 'is not JSON';
+      const message = `Parse error: the body ${what}`;
+      return sendJsonRpcError(res, 400, { code: rpcCodes.parseError, message });
+    }
     if (Array.isArray(body))
       return sendJsonRpcError(res, 400, {
         code: rpcCodes.invalidRequest,

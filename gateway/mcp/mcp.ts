@@ -62,6 +62,8 @@ export interface Mcp extends McpEndpoint {
   readonly backendStatuses: () => BackendStatus[];
   /** Asks all backends whether they are there, as happens by itself now and then. */
   readonly probeBackends: () => Promise<void>;
+  /** What was begun for a sign-in that is over ends at the backends. */
+  readonly endSignIn: (tsid: string) => void;
 }
 
 export function createMcp(options: McpOptions): Mcp {
@@ -158,6 +160,10 @@ export function createMcp(options: McpOptions): Mcp {
     ...endpoint,
     backendStatuses: health.statuses,
     probeBackends: probes.probe,
+    endSignIn(tsid) {
+      held.endSignIn(tsid);
+      pool.endSignIn(tsid);
+    },
     async close() {
       probes[Symbol.dispose]();
       held.close();

@@ -6,6 +6,7 @@ import type { ListenFilter } from './backend-connection.ts';
 import type { Caller } from './caller.ts';
 import type { ChangeListeners } from './change-listeners.ts';
 import { createClientExchange, openEventStream } from './client-exchange.ts';
+import { maxWatched } from './client-sessions.ts';
 import {
   createRpcError,
   isObject,
@@ -145,6 +146,8 @@ function toFilter(given: unknown): ListenFilter {
   const { resourceSubscriptions: uris } = given;
   if (uris !== undefined && !(Array.isArray(uris) && uris.every((uri) => typeof uri === 'string')))
     throw createRpcError(rpcCodes.invalidParams, 'Invalid params: resourceSubscriptions must be URIs');
+  if (uris !== undefined && uris.length > maxWatched)
+    throw createRpcError(rpcCodes.internalError, 'Subscription limit reached');
   const wanted = (key: string) => (given[key] === true ? { [key]: true } : {});
   return {
     ...wanted('toolsListChanged'),

@@ -7,7 +7,7 @@ import { BackendAnswerError } from './backend.ts';
 import type { BackendConnection, Listening, OpenOptions } from './backend-connection.ts';
 import { BackendHttpError, type BackendPlace, type ExchangeEvents, readResult } from './backend-exchange.ts';
 import type { BackendResponse, Credentials } from './backend-fetch.ts';
-import { findRequest, type JsonObject, JsonRpcError, type RequestId } from './json-rpc.ts';
+import { findRequest, type JsonObject, JsonRpcError, type RequestId, rpcCodes } from './json-rpc.ts';
 import { backendVersions, withoutEnvelope } from './protocol.ts';
 import { isGone } from './running-requests.ts';
 import { createServerMessages } from './server-messages.ts';
@@ -84,9 +84,8 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
   }
 
   /** What is not told is what the backend would not hear either. */
-  const tellInPassing = (body: JsonObject, credentials: Credentials, session?: SessionHeaders): void => {
+  const tellInPassing = (body: JsonObject, credentials: Credentials, session?: SessionHeaders) =>
     tell(body, credentials, session).catch(() => {});
-  };
 
   const hear = (
     message: JsonObject,
@@ -175,7 +174,7 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
       const { reason } = limit.signal;
       if (hasPlace && isGone(reason)) left.add(nameOf(id, session()));
       else if (mayCancel)
-        tellInPassing(
+        void tellInPassing(
           { method: 'notifications/cancelled', params: { requestId: id } },
           credentials,
           session(),
@@ -269,11 +268,26 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
 
 const nameOf = (id: RequestId, session: SessionHeaders) => JSON.stringify([session['mcp-session-id'], id]);
 
-/** 404 by the specification; 400 by servers that answer so. Either way the request was not worked on. */
+/**
+ * 404 by the specification; 400 by servers that answer so, if what they say is not of the request itself. Either way the
+ * request was not worked on.
+ */
 function sessionLoss(error: unknown): BackendSessionLostError | null {
-  if (error instanceof JsonRpcError)
-    return error.httpStatus === 404 || error.httpStatus === 400 ? new BackendSessionLostError(error) : null;
+  if (error instanceof JsonRpcError) {
+    const { httpStatus } = error;
+    const isLoss = httpStatus === 404 || (httpStatus === 400 && !isOfRequest(error.error.code));
+    return isLoss ? new BackendSessionLostError(error) : null;
+  }
   return error instanceof BackendHttpError && (error.status === 404 || error.status === 400)
     ? new BackendSessionLostError(null)
     : null;
 }
+
+const codesOfRequest: readonly number[] = [
+  rpcCodes.methodNotFound,
+  rpcCodes.invalidParams,
+  rpcCodes.resourceNotFound,
+];
+
+/** Codes of what was asked for, and those that servers make up for themselves (JSON-RPC 2.0 section 5.1). */
+const isOfRequest = (code: number): boolean => codesOfRequest.includes(code) || code > -32_000;

@@ -229,7 +229,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
     const form = formOf(method, true);
     const round = { ...roundOf(owner), signal, onNotification, room, openResult };
     const run = (params: JsonObject) =>
-      held.begin(round, (hooks) =>
+      held.begin({ ...round, tsid: caller.identity.tsid }, (hooks) =>
         calls.run(backend, caller, async (link) => {
           await setLevel(link, { level, isAtLeast: true }, timeoutMs);
           return await link.request({

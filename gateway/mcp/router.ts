@@ -8,7 +8,7 @@ import type { Backend, ItemRules } from './backend.ts';
 import { BackendAuthorizationError, type BackendCalls } from './backend-call.ts';
 import type { BackendPlace } from './backend-exchange.ts';
 import { type CapabilityLists, type ListMethod, listKinds } from './capability-lists.ts';
-import type { ClientSession } from './client-sessions.ts';
+import { type ClientSession, maxWatched } from './client-sessions.ts';
 import { describeFailure, failureAnswer } from './error-result.ts';
 import { createRpcError, isObject, type JsonObject, JsonRpcError, rpcCodes } from './json-rpc.ts';
 import { logLevels } from './log-levels.ts';
@@ -209,6 +209,8 @@ export function createRouter(options: RouterOptions): Router {
     const { method, params, caller, signal } = request;
     const { backend, name: uri } = await requireResource(params.uri, request);
     const { timeoutMs } = backend;
+    if (method === 'resources/subscribe' && !session.watched.has(uri) && session.watched.size >= maxWatched)
+      throw createRpcError(rpcCodes.internalError, 'Subscription limit reached');
     try {
       return await calls.run(backend, caller, async (link) => {
         const isOlder = link.connection.protocol === 'older';

@@ -1,7 +1,8 @@
 /**
  * What a backend of the older protocol says that is no result: its notifications are heard, its requests answered. A
  * client is not asked for what it has not announced (MCP 2025-11-25, lifecycle, operation), and no longer asked what the
- * backend has withdrawn (cancellation).
+ * backend has withdrawn (cancellation). Each answer is a request of its own to the backend, so that one that asks without
+ * end would take all connections that the gateway can have: what is asked beyond a limit is not answered.
  */
 import type { ExchangeEvents } from './backend-exchange.ts';
 import {
@@ -20,8 +21,8 @@ export interface ServerMessageContext {
   readonly events: ExchangeEvents;
   /** Of the call to which the message belongs: it does not run while the client is asked. */
   readonly limit: WaitLimit | null;
-  /** Sends the answer to a request. */
-  readonly tell: (body: JsonObject) => void;
+  /** Sends the answer to a request, as far as the backend takes it. */
+  readonly tell: (body: JsonObject) => Promise<void>;
 }
 
 /** What a client must have announced to be asked so. */
@@ -31,12 +32,16 @@ const capabilityOf: Readonly<Record<string, string>> = {
   'roots/list': 'roots',
 };
 
+/** Of one connection, which are not answered or whose answer has not arrived. */
+const maxQuestions = 100;
+
 /** @param capabilities what the client has said that it can be asked for */
 export function createServerMessages(
   capabilities: JsonObject,
 ): (message: JsonObject, context: ServerMessageContext) => void {
   /** Of the backend, which are not answered yet. */
   const questions = new Map<unknown, AbortController>();
+  let open = 0;
 
   function work({ method, params }: RequestMessage, events: ExchangeEvents, withdrawn: AbortSignal) {
     if (method === 'ping') return Promise.resolve({});
@@ -52,15 +57,17 @@ export function createServerMessages(
     const withdrawal = new AbortController();
     const { signal } = withdrawal;
     questions.set(id, withdrawal);
+    open += 1;
     try {
       const working = work(request, events, signal);
       const result = await (limit === null ? working : limit.during(working));
-      if (!signal.aborted) tell({ id, result });
+      if (!signal.aborted) await tell({ id, result });
     } catch (error) {
       if (signal.aborted) return;
       const known = error instanceof JsonRpcError ? error.error : null;
-      tell({ id, error: known ?? { code: rpcCodes.internalError, message: 'Internal error' } });
+      await tell({ id, error: known ?? { code: rpcCodes.internalError, message: 'Internal error' } });
     } finally {
+      open -= 1;
       if (questions.get(id) === withdrawal) questions.delete(id);
     }
   }
@@ -68,8 +75,9 @@ export function createServerMessages(
   return (message, context) => {
     const request = findRequest(message);
     const notification = findNotification(message);
-    if (request !== null) answer(request, context).catch(() => {});
-    else if (notification?.method === 'notifications/cancelled')
+    if (request !== null) {
+      if (open < maxQuestions) answer(request, context).catch(() => {});
+    } else if (notification?.method === 'notifications/cancelled')
       questions.get(notification.params?.requestId)?.abort();
     else if (notification !== null) context.events.onNotification?.(notification);
   };

@@ -157,9 +157,7 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
   }
 
   /** What is not told is what the backend would not hear either. */
-  function tellInPassing(body: JsonObject): void {
-    tell(body, latest).catch(() => {});
-  }
+  const tellInPassing = (body: JsonObject) => tell(body, latest).catch(() => {});
 
   async function exchange(
     message: { method: string; params: JsonObject },
@@ -181,7 +179,7 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
       return await answer.promise;
     } catch (error) {
       if (limit.signal.aborted && message.method !== 'initialize')
-        tellInPassing({ method: 'notifications/cancelled', params: { requestId: id } });
+        void tellInPassing({ method: 'notifications/cancelled', params: { requestId: id } });
       throw error;
     } finally {
       calls.delete(id);

@@ -1,7 +1,8 @@
 /** What becomes of a session's calls at a gateway when the vault tells that it has ended. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { startTestBackend } from '../test-backend.ts';
+import { type BackendKind, startTestBackend, type TestBackend } from '../test-backend.ts';
 import { connectClient, startTestGateway, textOf } from '../test-gateway.ts';
 
 const test = suite('session guard');
@@ -9,14 +10,18 @@ const test = suite('session guard');
 const ended = `ses_${'e'.repeat(32)}`;
 const other = `ses_${'o'.repeat(32)}`;
 
-async function startWorld() {
+async function startWorld(kind: BackendKind = '2026-07-28') {
   const stack = new AsyncDisposableStack();
-  const backend = stack.use(await startTestBackend());
+  const backend = stack.use(await startTestBackend(kind));
   const gateway = stack.use(await startTestGateway({ backends: [{ name: 'git', url: backend.url }] }));
   const connect = async (tsid: string) =>
     stack.use(await connectClient('sdk 2 (2026-07-28)', gateway.url, await gateway.signer.sign({ tsid })));
   return { backend, gateway, connect, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
+
+const sessionsOf = (requests: TestBackend['requests']) => [
+  ...new Set(requests.flatMap(({ headers }) => headers['mcp-session-id'] ?? [])),
+];
 
 test('a call that runs is cut, its backend hears of it, and other sessions go on', async () => {
   await using world = await startWorld();
@@ -39,6 +44,18 @@ test('a call that runs is cut, its backend hears of it, and other sessions go on
   assert.is(await call, 'cut');
   await cut.promise;
   assert.is(textOf(await others.callTool({ name: 'git_whoami' })), 'nothing');
+});
+
+test('its sessions at backends are ended, with its token, and those of others go on', async () => {
+  await using world = await startWorld('sessions');
+  const { backend, gateway } = world;
+  for (const tsid of [ended, other]) await (await world.connect(tsid)).callTool({ name: 'git_whoami' });
+  const [theirs, others] = sessionsOf(backend.requests);
+  gateway.endSession(ended);
+  const over = () => backend.requests.filter(({ method }) => method === 'DELETE');
+  while (over().length === 0) await pause(10);
+  assert.equal(sessionsOf(over()), [theirs]);
+  assert.is.not(theirs, others);
 });
 
 test('an open stream of the session ends', async () => {

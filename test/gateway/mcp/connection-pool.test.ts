@@ -19,9 +19,10 @@ const backend: Backend = {
   strategy: createUnauthenticated(),
 };
 
-const as = (owner: string, account: string | null = null) => ({
+const as = (owner: string, account: string | null = null, tsid: string | null = null) => ({
   owner,
   account,
+  tsid,
   client: { info: {}, capabilities: {} },
   credentials: { headers: {}, sign: null },
 });
@@ -112,6 +113,21 @@ test('a session that ends takes its own connections with it', async () => {
   pool.end('anna');
   await Promise.resolve();
   assert.equal(connector.events, ['open c1', 'open c2', 'close c1']);
+  await pool.close();
+});
+
+test('a sign-in that is over takes with it what it used last, and no other', async () => {
+  const connector = aConnector();
+  const pool = createConnectionPool({ connector });
+  const use = async (owner: string, tsid: string | null) =>
+    (await pool.lease(as(owner, null, tsid), backend))[Symbol.asyncDispose]();
+  await use('anna', 'former');
+  await use('anna in another session', 'former');
+  await use('anna in another session', 'next');
+  await use('nobody', null);
+  pool.endSignIn('former');
+  await Promise.resolve();
+  assert.equal(connector.events, ['open c1', 'open c2', 'open c3', 'close c1']);
   await pool.close();
 });
 

@@ -4,8 +4,8 @@ import * as assert from 'uvu/assert';
 import {
   type CallHooks,
   createHeldCalls,
+  type FirstRound,
   type Outcome,
-  type Round,
 } from '../../../gateway/mcp/held-calls.ts';
 import { openConformanceBackend } from '../../world/backends/conformance.ts';
 import { newerRequest } from '../newer-call.ts';
@@ -13,8 +13,8 @@ import { startTestGateway } from '../test-gateway.ts';
 
 const test = suite('gateway/mcp held calls');
 
-const roundOf = (owner: string, signal = new AbortController().signal): Round => ({
-  ...{ owner, person: owner.slice(0, 4), signal },
+const roundOf = (owner: string, tsid: string | null = null): FirstRound => ({
+  ...{ owner, person: owner.slice(0, 4), tsid, signal: new AbortController().signal },
   onNotification: () => {},
   room: () => null,
   openResult: () => null,
@@ -62,6 +62,21 @@ test('one that nobody answers is let go after its time, or when the gateway stop
   await patient.begin(roundOf('anna 1'), waitForEnd);
   patient.close();
   await ended[1];
+});
+
+test('a sign-in that is over takes the calls with it that wait for it, and no other', async () => {
+  const held = createHeldCalls({ bootId: 'boot_a' });
+  const ended = Promise.withResolvers<void>();
+  const theirs = await held.begin(roundOf('anna 1', 'ses_over'), (hooks) => {
+    hooks.signal.addEventListener('abort', () => ended.resolve());
+    return askOnce(hooks);
+  });
+  const others = await held.begin(roundOf('anna 1', 'ses_other'), askOnce);
+  held.endSignIn('ses_over');
+  await ended.promise;
+  assert.is(await reasonOf(held.goOn(idOf(theirs), roundOf('anna 1'), {})), 'invalid_request_state');
+  const end = await held.goOn(idOf(others), roundOf('anna 1'), { input_1: { action: 'accept' } });
+  assert.is(end.kind, 'result');
 });
 
 test('one person has a limited number of them, whatever is called, and others theirs', async () => {

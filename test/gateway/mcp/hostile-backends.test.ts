@@ -62,6 +62,113 @@ for (const kind of clientKinds)
     assert.not.match(gateway.logged(), /secret words/);
   });
 
+for (const kind of clientKinds)
+  test(`${kind}: a result that is nested too deeply to be written again is an error, and the next call works`, async () => {
+    await using backend = await startTestBackend();
+    await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+    await using client = await connectClient(kind, gateway.url, await gateway.signer.sign());
+    const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+    onCall(backend, (res, id) =>
+      json(res, `{"jsonrpc":"2.0","id":${id},"result":{"content":[],"a":${deep}}}`),
+    );
+    const error = await client.callTool({ name: 'b_whoami' }).then(
+      () => null,
+      (reason) => reason,
+    );
+    assert.is(error?.code, -32_603);
+    assert.match(error.message, 'nested too deeply');
+    backend.intercept = () => false;
+    assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'nothing');
+  });
+
+for (const kind of ['sessions', '2026-07-28'] as const)
+  test(`backend ${kind}: a tool that is nested too deeply is not listed, and all others are`, async () => {
+    await using hostile = await startTestBackend(kind);
+    await using open = await startTestBackend();
+    hostile.intercept = (_req, res, body) => {
+      if (!body.includes('"tools/list"')) return false;
+      const deep = `${'{"not":'.repeat(20_000)}{}${'}'.repeat(20_000)}`;
+      const tools = `[{"name":"deep","inputSchema":${deep}},{"name":"flat","inputSchema":{"type":"object"}}]`;
+      json(res, `{"jsonrpc":"2.0","id":${JSON.parse(body).id},"result":{"tools":${tools}}}`);
+      return true;
+    };
+    await using gateway = await startTestGateway({
+      backends: [
+        { name: 'hostile', url: hostile.url },
+        { name: 'open', url: open.url },
+      ],
+    });
+    for (const client of clientKinds) {
+      await using connected = await connectClient(client, gateway.url, await gateway.signer.sign());
+      const { tools } = await connected.listTools();
+      assert.equal(tools.map(({ name }) => name).sort(), [
+        'hostile_flat',
+        'open_count',
+        'open_fail',
+        'open_whoami',
+      ]);
+    }
+  });
+
+test('a backend that asks without end and takes no answer has a limited number of connections', async () => {
+  await using backend = await startTestBackend('sessions');
+  await using gateway = await startTestGateway({
+    backends: [{ name: 'b', url: backend.url, timeoutMs: 60_000 }],
+  });
+  await using client = await connectClient(clientKinds[1], gateway.url, await gateway.signer.sign());
+  const answers: ServerResponse[] = [];
+  const all = Promise.withResolvers<void>();
+  backend.intercept = (_req, res, body) => {
+    const { id, method } = body === '' ? {} : JSON.parse(body);
+    if (id !== undefined && method === undefined) {
+      answers.push(res);
+      if (answers.length === 100) all.resolve();
+      return true;
+    }
+    if (method !== 'tools/call') return false;
+    events(res);
+    for (let asked = 0; asked < 1_000; asked += 1)
+      res.write(`data: {"jsonrpc":"2.0","id":${asked},"method":"ping"}\n\n`);
+    all.promise.then(() => {
+      // Whatever is answered beyond these has been begun before the result is read.
+      const result = { content: [{ type: 'text', text: 'done' }] };
+      res.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`);
+    });
+    return true;
+  };
+  assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'done');
+  assert.is(answers.length, 100);
+  for (const answer of answers) answer.writeHead(202).end();
+  answers.length = 0;
+  assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'done');
+});
+
+test('a list that has no end is left, page by page as it is, and costs the others nothing', async () => {
+  await using hostile = await startTestBackend();
+  await using open = await startTestBackend();
+  let pages = 0;
+  hostile.intercept = (_req, res, body) => {
+    if (!body.includes('"tools/list"')) return false;
+    pages += 1;
+    const tools = [
+      { name: `t${pages}`, description: 'x'.repeat(5_000_000), inputSchema: { type: 'object' } },
+    ];
+    const result = { resultType: 'complete', ttlMs: 0, tools, nextCursor: `after ${pages}` };
+    json(res, JSON.stringify({ jsonrpc: '2.0', id: JSON.parse(body).id, result }));
+    return true;
+  };
+  await using gateway = await startTestGateway({
+    backends: [
+      { name: 'hostile', url: hostile.url },
+      { name: 'open', url: open.url },
+    ],
+  });
+  await using client = await connectClient(clientKinds[2], gateway.url, await gateway.signer.sign());
+  const { tools } = await client.listTools();
+  assert.equal(tools.map(({ name }) => name).sort(), ['open_count', 'open_fail', 'open_whoami']);
+  assert.is(pages, 4, 'more than 16 MiB');
+});
+
 test('a message that is too large is left in the middle, in one piece as in a stream', async () => {
   await using backend = await startTestBackend();
   await using gateway = await startTestGateway({

@@ -183,7 +183,7 @@ test('a session lives on at another gateway of the instance, and ends by DELETE'
 });
 
 test('malformed requests get their specified errors', async () => {
-  await using gateway = await startTestGateway({ backends: [], limits: { bodyBytes: 2_000 } });
+  await using gateway = await startTestGateway({ backends: [], limits: { bodyBytes: 2_500 } });
   const token = await gateway.signer.sign();
   const authorization = `Bearer ${token}`;
   const session = await openSession(gateway, token);
@@ -205,6 +205,8 @@ test('malformed requests get their specified errors', async () => {
     ['no JSON', '{"jsonrpc": ', inSession, 400, -32700],
     ['nothing', '', inSession, 400, -32700],
     ['broken UTF-8 is tried elsewhere; a lone word', 'nonsense', inSession, 400, -32700],
+    ['1,001 lists in each other', `${'['.repeat(1_001)}${']'.repeat(1_001)}`, inSession, 400, -32700],
+    ['1,000 lists in each other', `${'['.repeat(1_000)}${']'.repeat(1_000)}`, inSession, 400, -32600],
     ['null', 'null', inSession, 400, -32600],
     ['a string', '"x"', inSession, 400, -32600],
     ['no JSON-RPC', '{"hello":1}', inSession, 400, -32600],
@@ -226,7 +228,7 @@ test('malformed requests get their specified errors', async () => {
       400,
       -32000,
     ],
-    ['too much', JSON.stringify({ ...initialize, x: 'y'.repeat(2_000) }), { authorization }, 413, -32000],
+    ['too much', JSON.stringify({ ...initialize, x: 'y'.repeat(2_500) }), { authorization }, 413, -32000],
     ['2026-07-28 without its headers', modern('tools/list'), { authorization }, 400, -32020],
     [
       '2026-07-28 with another name in the header',

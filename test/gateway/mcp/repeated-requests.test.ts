@@ -35,7 +35,7 @@ for (const kind of clientKinds)
         cutOff('tools/call', 1);
         const result = await client.callTool({ name: 'b_whoami' });
         assert.is(result.isError, true);
-        assert.match(textOf(result), /"b" could not be reached/);
+        assert.match(textOf(result), /"b" could not be reached.*Whether it did something is not known/);
         assert.is(seen('tools/call'), 2 * calls - 1);
         assert.is(textOf(await client.callTool({ name: 'b_whoami' })), 'nothing');
       }
@@ -85,6 +85,32 @@ for (const status of [401, 403, 404, 400, 503])
     assert.equal([calls, resumes], [1, 1]);
     assert.is(result.isError, true);
     assert.match(textOf(result), /"b" broke off in the middle.*Whether it did something is not known/);
+  });
+
+for (const code of [-32_602, -32_601, -32_002, 7])
+  test(`a call that is answered with HTTP 400 and the error ${code} is not made again, and its session goes on`, async () => {
+    await using backend = await startTestBackend('sessions');
+    await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+    await using client = await connectClient(clientKinds[1], gateway.url, await gateway.signer.sign());
+    await client.callTool({ name: 'b_whoami' });
+    let calls = 0;
+    backend.intercept = (_req, res, body) => {
+      if (!body.includes('"tools/call"')) return false;
+      calls += 1;
+      const error = { code, message: 'not like that' };
+      res.writeHead(400, { 'content-type': 'application/json' });
+      res.end(JSON.stringify({ jsonrpc: '2.0', id: JSON.parse(body).id, error }));
+      return true;
+    };
+    const refused = await client.callTool({ name: 'b_whoami' }).then(
+      () => null,
+      (error) => error,
+    );
+    assert.is(refused?.code, code);
+    assert.is(calls, 1);
+    backend.intercept = () => false;
+    await client.callTool({ name: 'b_whoami' });
+    assert.is(backend.sessionsOpened, 1);
   });
 
 test('a token that is rejected after the client was asked is renewed, and the client not asked again', async () => {

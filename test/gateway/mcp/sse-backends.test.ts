@@ -29,6 +29,8 @@ interface SseBackend extends AsyncDisposable {
   readonly streams: Set<ServerResponse>;
   /** Runs before a stream is served; true: it has answered. */
   onStream: (res: ServerResponse) => boolean;
+  /** Is answered 401, wherever it comes. */
+  rejected: string | null;
   /** The tool `wait` answers when this settles. */
   held: Promise<void>;
   readonly waiting: Promise<void>;
@@ -73,6 +75,8 @@ async function startSseBackend(): Promise<SseBackend> {
 
   const server = createServer(async (req: IncomingMessage, res) => {
     requests.push({ method: req.method!, authorization: req.headers.authorization });
+    if (backend.rejected !== null && req.headers.authorization === `Bearer ${backend.rejected}`)
+      return void res.writeHead(401).end();
     const url = new URL(req.url!, 'http://backend');
     if (req.method === 'GET' && url.pathname === '/sse') {
       streams.add(res);
@@ -97,6 +101,7 @@ async function startSseBackend(): Promise<SseBackend> {
       cancelled: cancelled.promise,
     },
     onStream: () => false,
+    rejected: null,
     held: Promise.resolve(),
     async [Symbol.asyncDispose]() {
       server.close();
@@ -159,6 +164,26 @@ for (const kind of clientKinds)
     held.resolve();
     assert.is(textOf(await client.callTool({ name: 'old_whoami' })), 'Bearer gl-1');
     assert.is(backend.streams.size, 1);
+  });
+
+for (const place of ['the stream', 'a message'] as const)
+  test(`a token that is rejected with ${place} is renewed once, and the call made once`, async () => {
+    await using backend = await startSseBackend();
+    await using gateway = await startBefore(backend);
+    gateway.vault.hold('usr_anna', 'gitlab', okAnswer('old', 1));
+    await using client = await connectClient(clientKinds[0], gateway.url, await gateway.signer.sign());
+    if (place === 'a message') assert.is(textOf(await client.callTool({ name: 'old_whoami' })), 'Bearer old');
+    gateway.vault.hold('usr_anna', 'gitlab', okAnswer('old', 1), okAnswer('new', 2));
+    backend.rejected = 'old';
+    assert.is(textOf(await client.callTool({ name: 'old_whoami' })), 'Bearer new');
+    assert.equal(
+      gateway.facts.map(({ fact, version }) => [fact, version]),
+      [['refresh-requested', 1]],
+    );
+    assert.is(
+      backend.requests.filter(({ method }) => method === 'GET').length,
+      place === 'a message' ? 1 : 2,
+    );
   });
 
 test('an endpoint at another origin is not posted to', async () => {
