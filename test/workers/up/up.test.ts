@@ -213,6 +213,7 @@ up('runs a configuration on a NATS of the operator, with identity providers that
     config,
     readFileSync(file, 'utf8')
       .replace(`client_secret_file: ${JSON.stringify(secretFile)}`, 'client_secret_env_var: GITLAB_SECRET')
+      .replace('name: latchkey', 'name: engineering')
       .concat(`\nnats:\n  servers: ['${nats.url}']\n`),
   );
   await using supervisor = await spawnSupervisor(['--config', config, '--data', join(folder.path, 'data')], {
@@ -220,6 +221,10 @@ up('runs a configuration on a NATS of the operator, with identity providers that
   });
   await supervisor.waitFor(/Latchkey is ready/);
   assert.is((await readyz(port)).status, 200);
+  // Under one name in the terminal and on the page.
+  const command = `claude mcp add --transport http engineering http://localhost:${port}/mcp`;
+  assert.match(supervisor.said().stdout, command);
+  assert.match(await (await fetch(`http://localhost:${port}/`)).text(), command);
   assert.not.match(supervisor.said().stdout, 'demo');
   assert.equal(
     supervisor
