@@ -34,6 +34,7 @@ export interface GatewayOptions {
   readonly settings: Pick<
     GatewaySettings,
     | 'name'
+    | 'clientEntry'
     | 'issuer'
     | 'mcpUrl'
     | 'resource'
@@ -156,7 +157,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       ...(options.anonymous && { areKeysKnown: () => true }),
     }),
     status: async () => ({ providers: await providers(), backends: mcp.backendStatuses() }),
-    homePage: (readiness) => createHomePage({ name: settings.name, mcpUrl: settings.mcpUrl, readiness }),
+    homePage: (readiness) => createHomePage({ ...settings, signsIn: !options.anonymous, readiness }),
     log,
   });
 

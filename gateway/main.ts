@@ -244,8 +244,8 @@ function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException):
     cause.code === 'EADDRINUSE'
       ? 'another program listens there: stop it, or change gateway.listen.port'
       : cause.code === 'EACCES'
-        ? 'this user may not listen there'
-        : (cause.code ?? 'unknown reason');
+        ? 'this user may not listen there: choose a port from 1024 on, or let it'
+        : `${cause.code ?? 'unknown reason'}: set gateway.listen.host to an address of this machine`;
   return new StartupError('listen', `cannot listen on ${host} port ${port}: ${why}`, { cause });
 }
 

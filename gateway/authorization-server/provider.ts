@@ -227,5 +227,6 @@ function showRefusal(
 function textOf(error: string, target: URL | undefined): ErrorText {
   if (error === 'temporarily_unavailable') return errorTexts.unavailable;
   if (error === 'server_error') return errorTexts.broken;
+  if (error === 'invalid_client' && target === undefined) return errorTexts.unknownClient;
   return target === undefined ? errorTexts.refused : errorTexts.refusedWithWayBack;
 }

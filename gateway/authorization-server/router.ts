@@ -266,6 +266,7 @@ function sendRefusal(request: IncomingMessage, response: ServerResponse, refusal
     sendJson(response, status, { error, error_description: description }, headers);
     return;
   }
-  const text = textOf(status);
-  sendPage(response, status, createErrorPage({ ...text, detail: description }, host), headers);
+  // Of a page that is not there its text says all.
+  const text = status === 404 ? textOf(status) : { ...textOf(status), detail: description };
+  sendPage(response, status, createErrorPage(text, host), headers);
 }

@@ -42,6 +42,11 @@ export const errorTexts = {
     heading: 'Something went wrong',
     explanation: 'The request could not be completed. Go back to your application and start again.',
   },
+  unknownClient: {
+    heading: 'This application is not known here',
+    explanation:
+      'Its registration has ended or was made at another server. Remove the authorization for this server that your application has stored, and connect anew.',
+  },
   refused: {
     heading: 'This request cannot be answered',
     explanation:

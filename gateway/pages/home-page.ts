@@ -8,24 +8,26 @@ import { type Html, html, type Page } from './page.ts';
 export interface HomePageFacts {
   /** As the operator calls this gateway. */
   readonly name: string;
+  /** What clients may call it. */
+  readonly clientEntry: string;
   readonly mcpUrl: string;
+  /** Whether callers are people. */
+  readonly signsIn: boolean;
   readonly readiness: Readiness;
 }
 
-export function createHomePage({ name, mcpUrl, readiness }: HomePageFacts): Page {
-  // What stands in a command must need no quoting.
-  const word = /^[\w-]+$/.test(name) ? name : 'latchkey';
-  const json = JSON.stringify({ mcpServers: { [word]: { type: 'http', url: mcpUrl } } }, null, 2);
+export function createHomePage({ name, clientEntry, mcpUrl, signsIn, readiness }: HomePageFacts): Page {
+  const json = JSON.stringify({ mcpServers: { [clientEntry]: { type: 'http', url: mcpUrl } } }, null, 2);
   return {
     title: `${name} · Latchkey`,
     host: new URL(mcpUrl).host,
     body: html`<h1>Connect your MCP client to ${name}</h1>
-<p>One MCP endpoint in front of many tools. Sign in once, and each tool is reached as you.</p>
+<p>One MCP endpoint in front of many tools.${signsIn ? ' Sign in once, and each tool is reached as you.' : ''}</p>
 ${readiness.status === 'ready' ? html`` : notReady}<h2>Address of the MCP endpoint</h2>
 <pre><code>${mcpUrl}</code></pre>
-<p class="soft">For any client that speaks streamable HTTP. It opens your browser to sign you in when it first connects. A click into a box selects all of it.</p>
+<p class="soft">For any client that speaks streamable HTTP.${signsIn ? ' It opens your browser to sign you in when it first connects.' : ''} A click into a box selects all of it.</p>
 <h2>On the command line</h2>
-<pre><code>claude mcp add --transport http ${word} ${mcpUrl}</code></pre>
+<pre><code>claude mcp add --transport http ${clientEntry} ${mcpUrl}</code></pre>
 <h2>As JSON</h2>
 <pre><code>${json}</code></pre>
 <h2>State</h2>

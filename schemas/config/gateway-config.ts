@@ -85,6 +85,8 @@ export interface ConfiguredClient {
 
 export interface GatewaySettings extends ProcessSettings {
   readonly name: string;
+  /** What clients may call it: the name, if that needs no quoting in a command. */
+  readonly clientEntry: string;
   readonly listen: { readonly host: string; readonly port: number };
   readonly mcpUrl: string;
   /** What protected-resource metadata and challenges name, and the `aud` of tokens of the embedded server. */
@@ -155,6 +157,7 @@ export function gatewayConfig(config: Config): GatewaySettings {
       ...clients.flatMap(({ secret }) => (secret === null ? [] : [secret])),
     ]),
     name: config.name,
+    clientEntry: /^[\w-]+$/.test(config.name) ? config.name : 'latchkey',
     listen: config.gateway.listen,
     mcpUrl: mcpUrl(runConfig?.issuer ?? resource),
     resource,

@@ -1,7 +1,7 @@
 /** `latchkey.admin.<partition>.<operation>`: what an operator may ask of the owner of a partition, and nobody else. */
 import * as z from 'zod';
 import { principalSchema } from '../identity.ts';
-import { bootIdSchema, grantIdSchema, sessionIdSchema, userIdSchema } from '../ids.ts';
+import { bootIdSchema, grantIdSchema, principalKeySchema, sessionIdSchema, userIdSchema } from '../ids.ts';
 import { providerNameSchema } from '../provider.ts';
 import { timestampSchema } from '../token.ts';
 import { defineOperation } from './operation.ts';
@@ -54,6 +54,13 @@ export const findUser = defineOperation(
   'find-user',
   z.strictObject({ provider: providerNameSchema, subject: z.string().min(1).max(1024) }),
   z.object({ userId: userIdSchema }),
+);
+
+/** By which key facts name a person. */
+export const findPrincipalKey = defineOperation(
+  'find-principal-key',
+  z.strictObject({ principal: principalSchema }),
+  z.object({ principalKey: principalKeySchema }),
 );
 
 export const forgetUser = defineOperation(

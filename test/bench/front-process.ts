@@ -67,7 +67,8 @@ function listenAsGateway({
   const mcpUrl = 'http://127.0.0.1/mcp';
   const gateway = createGateway({
     settings: {
-      ...{ name: 'latchkey', issuer, mcpUrl, resource: audience, minValidSeconds: 30 },
+      ...{ name: 'latchkey', clientEntry: 'latchkey', issuer, mcpUrl, resource: audience },
+      minValidSeconds: 30,
       aggregation: { conflictResolution: 'prefix', priorityOrder: [] },
       failures: {
         ...{ healthCheckIntervalMs: 600_000, healthCheckTimeoutMs: 2_000, unhealthyThreshold: 2 },

@@ -21,6 +21,9 @@ test('everybody may call, with a loud warning at the start, and none of the path
   const readiness = await fetch(`${origin}/readyz`);
   await readiness.body?.cancel();
   assert.is(readiness.status, 200);
+  const page = await (await fetch(`${origin}/`)).text();
+  assert.match(page, 'For any client that speaks streamable HTTP.');
+  assert.not.match(page, /sign (you )?in/i);
 });
 
 test.run();

@@ -10,7 +10,10 @@ import { createTestSigner, issuer } from './signing.ts';
 
 const test = suite('gateway/server');
 const homePage: GatewayServerOptions['homePage'] = (readiness) =>
-  createHomePage({ name: 'team <tools>', mcpUrl: 'http://localhost:4483/mcp', readiness });
+  createHomePage({
+    ...{ name: 'team <tools>', clientEntry: 'latchkey', mcpUrl: 'http://localhost:4483/mcp' },
+    ...{ signsIn: true, readiness },
+  });
 const signer = await createTestSigner();
 const description: InstanceDescription = {
   instanceId: createInstanceId(),

@@ -85,6 +85,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   const gateway = createGateway({
     settings: {
       name: 'latchkey',
+      clientEntry: 'latchkey',
       issuer,
       mcpUrl,
       resource: mcpUrl,

@@ -80,7 +80,7 @@ function formatConfiguration(
 ): string {
   return `# The demo's configuration, written anew at each start. Copy it to change it, and run
 #   npm start -- --config YOUR-FILE
-name: latchkey-demo
+name: latchkey
 
 incomingAuth:
   type: oidc

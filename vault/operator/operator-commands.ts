@@ -19,6 +19,7 @@ export interface OperatorCommands extends Pick<KeyRotation, 'rewrap' | 'use'> {
   loadKeyRing(sealWith: string | null): Promise<{ worker: string; keyIds: string[]; current: string }>;
   rotateSigningKey(early: boolean): Promise<RotatedKeys>;
   findUser(provider: string, subject: string): { userId: string };
+  findPrincipalKey(principal: Principal): { principalKey: string };
   forgetUser(partition: number, principal: Principal): Promise<Forgotten>;
   /** Whether this worker, which may be another than the one that forgot, has nothing left that opens. */
   hasForgotten(principal: Principal): Promise<{ worker: string; forgotten: boolean }>;
@@ -67,6 +68,7 @@ export function createOperatorCommands(options: Options): OperatorCommands {
     },
     rotateSigningKey: (early) => signingKeys.rotate({ early }),
     findUser: (provider, subject) => ({ userId: index.userId(provider, subject) }),
+    findPrincipalKey: (principal) => ({ principalKey: index.principalKey(principal) }),
     forgetUser: forgetting.forget,
     listGrants: ({ principal, provider, after }) =>
       grants.list(index.principalKey(principal), provider, after),

@@ -41,6 +41,7 @@ const person = {
   },
   subject: { value: 'SUBJECT', help: 'Who the person is there (the claim of linking.principalClaim)' },
 };
+const firstProvider = { value: 'NAME', help: 'Instead: the first provider of the sign-in, with --subject' };
 const onlyProvider = { value: 'NAME', help: 'Only grants of this provider' };
 const wait = {
   value: 'SECONDS',
@@ -219,7 +220,7 @@ ${operatorEnvironment}`,
     options: {
       ...reachOperator,
       ...person,
-      provider: { value: 'NAME', help: 'Instead: the first provider of the sign-in, with --subject' },
+      provider: firstProvider,
       'keys-backup-days': {
         value: 'N',
         help: 'For how many days backups of KEYS are kept (vault.keysBackupDays of the configuration, or 30)',
@@ -238,20 +239,15 @@ ${operatorEnvironment}`,
   },
   {
     name: 'users find',
-    summary: 'Says by which id (usr_...) other commands know a person',
-    details: `The id is derived from provider and subject: it is told whether anything is kept of the person or not.
+    summary: 'Says by which ids a person is known: usr_... in other commands, pri_... in facts',
+    details: `The ids are derived: they are told whether anything is kept of the person or not.
 
 ${operatorEnvironment}`,
-    options: {
-      ...reachOperator,
-      provider: { value: 'NAME', help: 'The first provider of the sign-in' },
-      subject: { value: 'SUBJECT', help: 'Who the person is there' },
-    },
+    options: { ...reachOperator, ...person, provider: firstProvider },
     run: (values) =>
       asOperator(values, 'users find', async ({ operator, print }) => {
-        const { findUserId } = await import('./person.ts');
-        const [provider, subject] = [values.one('provider'), values.one('subject')];
-        print(await findUserId('users find', operator, { provider, subject }));
+        const { findIds } = await import('./users-find.ts');
+        await findIds({ operator, print, ...namedPerson(values), provider: values.one('provider') });
       }),
   },
   {

@@ -54,7 +54,7 @@ export async function forecast(options: ForecastOptions): Promise<void> {
     for (const { counts } of asked.answers) for (const count of counts) add(sums, count);
   }
   for (const line of describeSums(sums)) print(line);
-  if (sums.size === 0) print(`nothing ends within ${days} days`);
+  if (sums.size === 0 && silent.size === 0) print(`nothing ends within ${days} days`);
   if (list) await printGrants(operator, { at, from: 0, until, provider }, silent, print);
   const line = describeSilent(silent);
   if (line) throw new StartupError('not-done', `${line}: what they hold is not in the forecast`);

@@ -45,17 +45,25 @@ export function parsePerson(
   throw usage(command, 'needs --user ID, or --issuer ISSUER and --subject SUBJECT');
 }
 
-/** Of a person who signs in at this provider first. It is derived: whether anything is kept of them it does not say. */
-export async function findUserId(
+/**
+ * The same, or by the first provider of the sign-in and the subject there. Ids are derived, so the person need not be known.
+ *
+ * @throws StartupError `usage`
+ */
+export async function findPerson(
   command: string,
-  operator: Pick<Operator, 'ask'>,
-  { provider, subject }: { provider: string | undefined; subject: string | undefined },
-): Promise<string> {
-  if (provider === undefined) throw usage(command, 'needs --provider NAME and --subject SUBJECT');
+  operator: Installation & Pick<Operator, 'ask'>,
+  { provider, ...named }: NamedPerson & { readonly provider: string | undefined },
+): Promise<Person> {
+  if (provider === undefined) return parsePerson(command, operator, named);
+  const { user, issuer, subject } = named;
+  if (user !== undefined || issuer !== undefined)
+    throw usage(command, '--provider goes with --subject and nothing else');
   if (subject === undefined) throw usage(command, '--provider needs --subject SUBJECT');
   if (!providerNameSchema.safeParse(provider).success)
     throw usage(command, '--provider is not the name of a provider');
-  return (await operator.ask(findUser, 0, { provider, subject })).userId;
+  const { userId } = await operator.ask(findUser, 0, { provider, subject });
+  return parsePerson(command, operator, { user: userId, issuer: undefined, subject: undefined });
 }
 
 export function usage(command: string, message: string): StartupError {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { confirmForgotten, forgetUser } from '../../schemas/messages/operator-requests.ts';
 import { StartupError } from '../../schemas/run-process.ts';
 import { describeSilent, type Operator } from './operator.ts';
-import { findUserId, type NamedPerson, type Person, parsePerson, usage } from './person.ts';
+import { findPerson, type NamedPerson, type Person } from './person.ts';
 
 interface ForgetOptions extends NamedPerson {
   readonly operator: Operator;
@@ -21,7 +21,7 @@ const confirmMs = 10_000;
 
 export async function forgetPerson(options: ForgetOptions): Promise<void> {
   const { operator, keysBackupDays, now, print } = options;
-  const person = await findPerson(options);
+  const person = await findPerson('users forget', operator, options);
   const { principal, partition, name } = person;
   const { sessions, grants, dataKey } = await operator.ask(forgetUser, partition, { principal }, 30_000);
   if (dataKey) {
@@ -36,17 +36,6 @@ export async function forgetPerson(options: ForgetOptions): Promise<void> {
     );
   await confirm(operator, person);
   print(`${name}: no worker can open anything of this person any more`);
-}
-
-const command = 'users forget';
-
-async function findPerson(options: ForgetOptions): Promise<Person> {
-  const { operator, user, issuer, provider, subject } = options;
-  if (provider === undefined) return parsePerson(command, operator, options);
-  if (user !== undefined || issuer !== undefined)
-    throw usage(command, '--provider goes with --subject and nothing else');
-  const found = await findUserId(command, operator, { provider, subject });
-  return parsePerson(command, operator, { user: found, issuer, subject: undefined });
 }
 
 /** Workers follow the streams; one that lags is waited for, and named if it stays behind. */

@@ -10,6 +10,7 @@ import { join, resolve as resolvePath } from 'node:path';
 import { StartupError } from '../../schemas/run-process.ts';
 import type { NatsServerBinary } from './nats-server-binary.ts';
 import { stopOrphan } from './orphan.ts';
+import { watchForStoreFailure } from './store-failure.ts';
 
 export interface NatsServerProcess extends AsyncDisposable {
   /** `nats://127.0.0.1:<port>`, without credentials. */
@@ -18,6 +19,8 @@ export interface NatsServerProcess extends AsyncDisposable {
   readonly pid: number;
   /** The end of the process, however it came. */
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  /** Resolves with the reason when its store could not be written: it stores no more until it is started again. */
+  readonly storeFailed: Promise<string>;
   stop(): Promise<void>;
   kill(): void;
 }
@@ -69,6 +72,9 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     throw notStarted(why.message, { port, logFile, logStart });
   });
 
+  const storeFailure = watchForStoreFailure(logFile, logStart);
+  void exited.then(() => storeFailure[Symbol.dispose]());
+
   const stop = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGTERM');
@@ -81,6 +87,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     port: readPort,
     pid: child.pid!,
     exited,
+    storeFailed: storeFailure.seen,
     stop,
     kill: () => void child.kill('SIGKILL'),
     [Symbol.asyncDispose]: stop,

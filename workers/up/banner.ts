@@ -1,6 +1,8 @@
 /** What the terminal shows when everything serves: where it is, how to use it, and where the data lies. */
 
 export interface BannerFacts {
+  /** What clients may call it. */
+  readonly clientEntry: string;
   readonly mcpUrl: string;
   readonly dataFolder: string;
   readonly tookMs: number;
@@ -11,15 +13,15 @@ export interface BannerFacts {
   } | null;
 }
 
-export function formatBanner({ mcpUrl, dataFolder, tookMs, demo }: BannerFacts): string {
-  const json = { mcpServers: { latchkey: { type: 'http', url: mcpUrl } } };
+export function formatBanner({ clientEntry, mcpUrl, dataFolder, tookMs, demo }: BannerFacts): string {
+  const json = { mcpServers: { [clientEntry]: { type: 'http', url: mcpUrl } } };
   const lines = [
     `Latchkey is ready (${(tookMs / 1000).toFixed(1)} s)`,
     '',
     `  open           ${new URL('/', mcpUrl)}   how to connect a client, and whether all is well`,
     '',
     `  MCP endpoint   ${mcpUrl}`,
-    `  add it with    claude mcp add --transport http latchkey ${mcpUrl}`,
+    `  add it with    claude mcp add --transport http ${clientEntry} ${mcpUrl}`,
     `  or as JSON     ${JSON.stringify(json)}`,
   ];
   if (demo !== null)

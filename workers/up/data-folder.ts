@@ -2,14 +2,14 @@
  * The data folder of `latchkey up`: readable by its owner only, of one instance for its whole life, and used by one
  * supervisor at a time. Whoever holds it holds a lock of the operating system, which ends with the process.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import * as z from 'zod';
 import { instanceIdSchema } from '../../schemas/ids.ts';
 import { StartupError } from '../../schemas/run-process.ts';
 import { lockFolder } from '../folder-lock.ts';
 import { ensureKeyFolder, rootKeyFileName } from '../keys/key-folder.ts';
-import { createPrivateFile, ensurePrivateFolder } from '../keys/private-files.ts';
+import { createPrivateFile, ensureFolder, ensurePrivateFolder } from '../keys/private-files.ts';
 
 export const defaultDataFolder = '.latchkey';
 
@@ -72,7 +72,7 @@ export function openDataFolder(folder: string): DataFolder {
       lock[Symbol.dispose]();
     },
   };
-  for (const part of [data.nats, data.vault, data.logs]) mkdirSync(part, { recursive: true, mode: 0o700 });
+  for (const part of [data.nats, data.vault, data.logs]) ensureFolder(part, 'folder');
   return data;
 }
 

@@ -11,6 +11,7 @@ export interface DemoPlan {
   readonly main: string;
   readonly env: NodeJS.ProcessEnv;
   readonly configFile: string;
+  readonly clientEntry: string;
   readonly mcpUrl: string;
   readonly providers: readonly string[];
   readonly ports: readonly NeededPort[];
@@ -27,6 +28,7 @@ export function planDemo(dataFolder: string, firstPort: number): DemoPlan {
     main: 'test/world/demo.ts',
     env: { ...process.env, LATCHKEY_DEMO: JSON.stringify({ dataDir: dataFolder, ports }) },
     configFile: join(dataFolder, 'demo', 'latchkey.yaml'),
+    clientEntry: 'latchkey',
     mcpUrl: `http://localhost:${firstPort}/mcp`,
     providers: ['corporate', 'gitlab'],
     ports: Object.entries(ports).map(([place, port]) => ({

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { statfsSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findNatsServer } from '../nats-server/find-nats-server.ts';
@@ -15,6 +16,9 @@ import type { Running } from './up.ts';
 
 const firstPauseMs = 250;
 const longestPauseMs = 10_000;
+/** Between two looks whether there is room in the folder of the store again. */
+const roomPauseMs = 3000;
+const neededBytes = 16 * 2 ** 20;
 
 export interface OwnNats extends Running, NatsAccess {}
 
@@ -49,10 +53,13 @@ export async function startOwnNats({
   const startedAt = performance.now();
   const stopping = new AbortController();
   let server: NatsServerProcess | null = null;
+  let endedOnPurpose = false;
   const start = async () => {
-    server = await startNatsServer({ binary, folder: folder.nats, port, token });
-    if (stopping.signal.aborted) await server.stop();
-    return server;
+    const started = await startNatsServer({ binary, folder: folder.nats, port, token });
+    server = started;
+    if (stopping.signal.aborted) await started.stop();
+    void started.storeFailed.then((reason) => startAnewWithRoom(started, reason));
+    return started;
   };
 
   const first = start();
@@ -60,12 +67,26 @@ export async function startOwnNats({
   ready.catch(() => undefined);
   const kept = first.then(({ exited }) => keepRunning(exited)).catch(() => undefined);
 
+  /** Its end has it started again. */
+  async function startAnewWithRoom(failed: NatsServerProcess, reason: string): Promise<void> {
+    show(
+      `nats: its store cannot be written (${reason}): nothing new is stored; it is started anew when there is room in ${folder.nats}`,
+    );
+    do await sleep(roomPauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+    while (!stopping.signal.aborted && !hasRoom(folder.nats));
+    if (stopping.signal.aborted) return;
+    endedOnPurpose = true;
+    await failed.stop();
+  }
+
   async function keepRunning(firstExit: NatsServerProcess['exited']): Promise<void> {
     let exited = firstExit;
     for (;;) {
       const { code, signal } = await exited;
       if (stopping.signal.aborted) return;
-      show(`nats: ended unexpectedly (${signal ?? `exit code ${code}`}), is started again`);
+      const why = endedOnPurpose ? 'ended' : `ended unexpectedly (${signal ?? `exit code ${code}`})`;
+      endedOnPurpose = false;
+      show(`nats: ${why}, is started again`);
       for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
         await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
         if (stopping.signal.aborted) return;
@@ -96,6 +117,11 @@ export async function startOwnNats({
       server?.kill();
     },
   };
+}
+
+function hasRoom(folder: string): boolean {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize >= neededBytes;
 }
 
 /** Another program could take it in between; then the start ends with a line that says so, and the next one works. */

@@ -12,7 +12,7 @@ export interface NeededPort {
 /**
  * @param patienceMs how long to wait for ports that a run before may still hold
  * @param remedy how to choose another port
- * @throws StartupError `port-in-use`, exit code 1
+ * @throws StartupError `port-in-use`; `cannot-listen` the address is none of this machine, or the port not for this user
  */
 export async function assertPortsFree(
   ports: readonly NeededPort[],
@@ -24,12 +24,20 @@ export async function assertPortsFree(
     const at = codes.findIndex((code) => code !== null);
     const taken = ports[at];
     if (taken === undefined) return;
-    if (performance.now() >= giveUpAt) {
-      const why = codes[at] === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${codes[at]})`;
-      throw new StartupError('port-in-use', `port ${taken.port} (${taken.usedBy}) ${why}: ${remedy}`);
-    }
+    const code = codes[at];
+    if (code !== 'EADDRINUSE') throw new StartupError('cannot-listen', cannotListen(taken, code));
+    if (performance.now() >= giveUpAt)
+      throw new StartupError('port-in-use', `port ${taken.port} (${taken.usedBy}) is in use: ${remedy}`);
     await sleep(100);
   }
+}
+
+function cannotListen({ host, port, usedBy }: NeededPort, code: string | null | undefined): string {
+  const remedy =
+    code === 'EACCES'
+      ? 'choose a port from 1024 on, or let this user listen below'
+      : 'set gateway.listen.host to an address of this machine';
+  return `${host} port ${port} (${usedBy}) cannot be listened on (${code}): ${remedy}`;
 }
 
 function tryPort({ port, host }: NeededPort): Promise<string | null> {

@@ -145,6 +145,7 @@ async function start({ folder, config, configFile, port, running, ending }: Star
     nats: nats && { url: nats.url, token: nats.token },
   });
   return {
+    clientEntry: plan.clientEntry,
     mcpUrl: plan.mcpUrl,
     dataFolder: folder.path,
     tookMs: Math.round(performance.now()),
@@ -154,9 +155,9 @@ async function start({ folder, config, configFile, port, running, ending }: Star
 }
 
 function planOf(config: Config, configFile: string) {
-  const { listen, mcpUrl } = gatewayConfig(config);
+  const { listen, mcpUrl, clientEntry } = gatewayConfig(config);
   const providers = providerWorkerNames(config);
-  return { configFile, mcpUrl, providers, ports: [{ ...listen, usedBy: 'gateway' }] };
+  return { configFile, clientEntry, mcpUrl, providers, ports: [{ ...listen, usedBy: 'gateway' }] };
 }
 
 function readPort({ port, config }: UpOptions): number {

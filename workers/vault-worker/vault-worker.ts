@@ -28,6 +28,7 @@ import { beginLink, linkAccount, unlinkAccount } from '../../schemas/messages/li
 import type { Operation } from '../../schemas/messages/operation.ts';
 import {
   confirmForgotten,
+  findPrincipalKey,
   findUser,
   forecastGrants,
   forgetUser,
@@ -175,6 +176,7 @@ export function startVaultWorker({
       ),
       owned(listKeyUse, (_, context) => once(context, async () => ({ uses: await operator.use(partition) }))),
       owned(findUser, ({ provider, subject }) => operator.findUser(provider, subject)),
+      owned(findPrincipalKey, ({ principal }) => operator.findPrincipalKey(principal)),
       owned(forgetUser, ({ principal }, context) =>
         once(context, () => operator.forgetUser(partition, principal)),
       ),

@@ -191,6 +191,16 @@ test('a session that has ended ends the refresh with invalid_grant', async () =>
   assert.is(refused.error, 'invalid_grant');
 });
 
+test('whoever comes from an application that is not known any more is told what to do in it', async () => {
+  await using server = await startServer();
+  const client = await registerClient(server);
+  const address = authorizationUrl(server, { ...client, client_id: 'of-another-server' }, createVerifier());
+  const page = await new Browser().goto(address);
+  assert.is(page.status, 400);
+  assert.match(page.body, 'This application is not known here');
+  assert.match(page.body, 'Remove the authorization for this server that your application has stored');
+});
+
 test('a loopback redirect may come with another port', async () => {
   await using server = await startServer();
   const client = await registerClient(server);

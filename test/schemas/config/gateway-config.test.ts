@@ -26,6 +26,7 @@ test('holds what a gateway needs', () => {
       },
     ],
     name: 'engineering',
+    clientEntry: 'engineering',
     listen: { host: '0.0.0.0', port: 4483 },
     mcpUrl: 'https://mcp.example.com/mcp',
     resource: 'https://mcp.example.com/mcp',

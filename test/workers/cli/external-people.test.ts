@@ -32,6 +32,9 @@ test('grants are listed and revoked, and a person is forgotten, by issuer and su
   await installation.link(anna.accessToken, anna.principal, alice);
   await installation.link(ben.accessToken, ben.principal, bob);
 
+  const found = await run(installation, 'users', 'find', ...anna.named);
+  assert.match(found.stdout, /^pri_\S{32} {2}in facts\n$/, found.stderr);
+
   const listed = await run(installation, 'grants', 'list', ...anna.named);
   assert.is(listed.status, 0, listed.stderr);
   assert.match(listed.stdout, /^grt_\S{32} {2}gitlab {2}linked, last used on 20.*\n$/);
@@ -55,6 +58,8 @@ test('grants are listed and revoked, and a person is forgotten, by issuer and su
     ['grants', 'revoke', '--user', `usr_${'a'.repeat(32)}`, ...anna.named],
     ['users', 'forget', ...anna.named, '--provider', 'gitlab'],
     ['users', 'forget', '--provider', 'gitlab'],
+    ['users', 'find'],
+    ['users', 'find', '--provider', 'Gitlab', '--subject', 'anna'],
   ]) {
     const refused = await run(installation, ...wrong);
     assert.is(refused.status, 2, wrong.join(' '));

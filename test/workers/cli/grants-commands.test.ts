@@ -94,6 +94,7 @@ test('list, forecast and revoke; and an account is linked and unlinked at its pr
   }
   const alone = await run(installation, 'forecast');
   assert.is(alone.status, 1);
+  assert.is(alone.stdout, '');
   assert.match(alone.stderr, /partitions 0, 1, .*63 did not answer .*is not in the forecast/);
 });
 

@@ -40,7 +40,7 @@ for (const [name, options] of Object.entries({
   'keys init': ['--out DIR', '--config FILE', '--providers A,B'],
   'keys rotate': ['--data DIR', '--keys DIR', '--config FILE', '--wait SECONDS'],
   'keys rotate-signing': ['--data DIR', '--keys PATH', '--config FILE', '--early'],
-  'users find': ['--data DIR', '--keys PATH', '--config FILE', '--provider NAME', '--subject SUBJECT'],
+  'users find': ['--data DIR', '--keys PATH', '--user ID', '--provider NAME', '--subject SUBJECT'],
   'consents list': ['--data DIR', '--keys PATH', '--config FILE', '--user ID'],
   'consents remove': ['--data DIR', '--keys PATH', '--config FILE', '--user ID', '--client ID'],
   'users forget': [

@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdtempDisposableSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -56,6 +57,19 @@ refusals('a port in use: which one, for what, and what to do', async () => {
       other.close();
     }
   }
+});
+
+refusals('an address that is not one of this machine, with the key that names it', async () => {
+  using folder = temporaryFolder();
+  const ports = { gateway: await findDemoPorts() };
+  const { file } = writeDemoConfiguration({ dataDir: folder.path, ports });
+  const config = join(folder.path, 'own.yaml');
+  writeFileSync(config, readFileSync(file, 'utf8').replace('host: 127.0.0.1', 'host: 192.0.2.7'));
+  await refused(
+    ['--config', config, '--data', join(folder.path, 'data')],
+    1,
+    /192\.0\.2\.7 port \d+ \(gateway\) cannot be listened on \(EADDRNOTAVAIL\): set gateway\.listen\.host to an address of this machine\n$/,
+  );
 });
 
 refusals('a data folder that others can enter, with what to run', async () => {

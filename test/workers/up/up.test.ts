@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdtempDisposableSync,
@@ -13,6 +14,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { writeDemoConfiguration } from '../../world/demo-configuration.ts';
 import { openNatsServer } from '../../world/nats-server.ts';
+import { runCommand } from '../../world/operator-command.ts';
 import { findDemoPorts, isRunning, type SupervisorProcess, spawnSupervisor } from '../../world/supervisor.ts';
 
 const up = suite('latchkey up');
@@ -104,6 +106,26 @@ up('starts the demo, says how to use it, restarts what dies, and stops in order'
   assert.not.ok(existsSync(join(data.path, 'up.pid')));
 });
 
+const prlimit = spawnSync('prlimit', ['--version']).status === 0;
+if (!prlimit) up('NOTICE: there is no prlimit here, so no store was tried that cannot be written', () => {});
+else
+  up('a nats-server that could not write its store is started again when there is room', async () => {
+    using data = temporaryFolder();
+    const port = await findDemoPorts();
+    const { supervisor, ready } = await startDemo(data.path, port);
+    await using _ = supervisor;
+    await ready;
+    // The log of the server has room, the log of the vault has none.
+    const server = String(pidOf(supervisor, 'nats-server'));
+    assert.is(spawnSync('prlimit', ['--pid', server, '--fsize=10000:']).status, 0);
+    const person = `usr_${'a'.repeat(32)}`;
+    const forgotten = runCommand(['users', 'forget', '--data', data.path, '--user', person], process.env);
+    await supervisor.waitFor(/^latchkey nats: its store cannot be written \(file too large\): /m);
+    await supervisor.waitFor(/^latchkey nats: ended, is started again\nlatchkey nats: serves again$/m);
+    const { status, stderr } = await forgotten;
+    assert.is(status, 0, stderr);
+  });
+
 up('keeps what it writes for its owner', async () => {
   using parent = temporaryFolder();
   const data = join(parent.path, 'data');
@@ -191,6 +213,7 @@ up('runs a configuration on a NATS of the operator, with identity providers that
     config,
     readFileSync(file, 'utf8')
       .replace(`client_secret_file: ${JSON.stringify(secretFile)}`, 'client_secret_env_var: GITLAB_SECRET')
+      .replace('name: latchkey', 'name: engineering')
       .concat(`\nnats:\n  servers: ['${nats.url}']\n`),
   );
   await using supervisor = await spawnSupervisor(['--config', config, '--data', join(folder.path, 'data')], {
@@ -198,6 +221,10 @@ up('runs a configuration on a NATS of the operator, with identity providers that
   });
   await supervisor.waitFor(/Latchkey is ready/);
   assert.is((await readyz(port)).status, 200);
+  // Under one name in the terminal and on the page.
+  const command = `claude mcp add --transport http engineering http://localhost:${port}/mcp`;
+  assert.match(supervisor.said().stdout, command);
+  assert.match(await (await fetch(`http://localhost:${port}/`)).text(), command);
   assert.not.match(supervisor.said().stdout, 'demo');
   assert.equal(
     supervisor
