@@ -215,6 +215,7 @@ export function createCapabilityLists(options: {
     async find(method, caller, signal) {
       return await Promise.all(
         backends.map(async (backend) => {
+          if (backend[listKinds[method].capability].hidden) return { backend, items: [], isSilent: false };
           const items = await listOf(backend, method, caller, signal);
           return { backend, items: items ?? [], isSilent: items === null };
         }),

@@ -177,8 +177,10 @@ test('prompts that are renamed or not shown are listed so, and what is not shown
     [{ prompts: { ...prompts, hidden: true } }, ['b_of-b', 'b_p'], ['a_review', 'a_p', 'a_of-a']],
   ] as const) {
     await using world = await openWorld(byPrefix, { rules });
-    const { ask, asked } = world;
+    const { ask, asked, backends } = world;
     assert.equal(namesIn(await ask('prompts/list'), 'prompts', 'name'), listed);
+    const isAsked = backends.a.requests.some(({ body }) => body.includes('"prompts/list"'));
+    assert.is(isAsked, !rules.prompts.hidden, 'nobody waits for what is not shown');
     for (const name of unknown) {
       assert.is(await ask('prompts/get', { name }), -32_602, name);
       assert.is(await ask('completion/complete', promptOf(name)), -32_602, name);
