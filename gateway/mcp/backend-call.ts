@@ -88,7 +88,7 @@ export function createBackendCalls(options: {
 
   async function attempt<T>(
     backend: Backend,
-    { owner, client, passedHeaders, identity: { tsid } }: Caller,
+    { owner, client, passedHeaders, identity }: Caller,
     { headers, sign = null, injected }: OutgoingHeaders,
     use: (link: BackendLink) => Promise<T>,
     repeatable: boolean,
@@ -96,7 +96,10 @@ export function createBackendCalls(options: {
     const credentials = { headers: { ...passedHeaders, ...headers }, sign };
     const once = async (mayRepeat: boolean): Promise<T> => {
       const account = injected?.account ?? null;
-      await using lease = await pool.lease({ owner, account, tsid, client, credentials }, backend);
+      await using lease = await pool.lease(
+        { owner, ...whoseOf(identity), account, client, credentials },
+        backend,
+      );
       const { connection } = lease;
       if (!lease.reused) onUse(owner, backend);
       if (lease.replaces) onOtherAccount(owner, backend);
@@ -141,11 +144,11 @@ export function createBackendCalls(options: {
   }
 
   return {
-    async runAsNobody(backend, { owner, client, identity: { tsid } }, use) {
+    async runAsNobody(backend, { owner, client, identity }, use) {
       const credentials = { headers: backend.strategy.forNobody(), sign: null };
       const nobody = JSON.stringify([owner, 'nobody']);
       await using lease = await pool.lease(
-        { owner: nobody, account: null, tsid, client, credentials },
+        { owner: nobody, ...whoseOf(identity), account: null, client, credentials },
         backend,
       );
       // Like a probe: that it wants a token is no news, and says nothing about its health.
@@ -216,6 +219,8 @@ function outgoingHeaders(backend: Backend, identity: Identity, facts: GatewayFac
     });
   throw new BackendAuthorizationError('no-token', backend.name, outgoing.provider, outgoing);
 }
+
+const whoseOf = ({ iss, sub, tsid }: Identity) => ({ person: JSON.stringify([iss, sub]), tsid });
 
 const isSameToken = (one: Injected | null, other: Injected): boolean =>
   one?.version === other.version && one.account === other.account;

@@ -1,7 +1,7 @@
 /**
  * Connections to backends, kept alive and reused within one session of one person, never shared between people, sessions
- * or accounts: a backend may keep state in its session. Idle ones are closed, and the number is limited; one that is in
- * use is closed only after its last request.
+ * or accounts: a backend may keep state in its session. Idle ones are closed, and the number is limited, so that one
+ * person's do not displace all of the others'; one that is in use is closed only after its last request.
  */
 import { LRUCache } from 'lru-cache';
 import type { Backend } from './backend.ts';
@@ -22,6 +22,8 @@ export interface Lease extends AsyncDisposable {
 export interface ConnectionUser {
   /** Names one person in one session. */
   readonly owner: string;
+  /** Names the person. */
+  readonly person: string;
   /** Of the person at the provider whose token is sent; null: none is. */
   readonly account: string | null;
   /** The sign-in of the caller; null: there is none. */
@@ -52,6 +54,7 @@ export interface ConnectionPool {
 
 interface Entry {
   readonly backend: Backend;
+  readonly person: string;
   readonly account: string | null;
   readonly opening: Promise<BackendConnection>;
   tsid: string | null;
@@ -67,6 +70,8 @@ export function createConnectionPool(options: {
   idleMs?: number;
 }): ConnectionPool {
   const { connector, maxConnections = 2_000, idleMs = 5 * 60_000 } = options;
+  const maxOfOne = Math.ceil(maxConnections / 2);
+  const counts = new Map<string, number>();
   const closing = new Set<Promise<void>>();
   const entries = new LRUCache<string, Entry>({
     max: maxConnections,
@@ -74,10 +79,24 @@ export function createConnectionPool(options: {
     ttlAutopurge: true,
     updateAgeOnGet: true,
     dispose: (entry) => {
+      count(entry.person, -1);
       entry.retired = true;
       closeIfUnused(entry);
     },
   });
+
+  function count(person: string, more: 1 | -1): void {
+    const now = (counts.get(person) ?? 0) + more;
+    if (now === 0) counts.delete(person);
+    else counts.set(person, now);
+  }
+
+  /** The one that this person has not used for the longest time makes room for the next. */
+  function makeRoom(person: string): void {
+    if ((counts.get(person) ?? 0) < maxOfOne) return;
+    for (const key of entries.rkeys())
+      if (entries.peek(key)?.person === person) return void entries.delete(key);
+  }
 
   function closeIfUnused(entry: Entry): void {
     if (!entry.retired || entry.users > 0) return;
@@ -93,14 +112,17 @@ export function createConnectionPool(options: {
   const startOf = (owner: string) => `[${JSON.stringify(owner)},`;
 
   async function lease(user: ConnectionUser, backend: Backend): Promise<Lease> {
-    const { owner, account, tsid, client, credentials } = user;
+    const { owner, person, account, tsid, client, credentials } = user;
     const key = JSON.stringify([owner, backend.name, client]);
     let entry = entries.get(key);
     const replaces = entry !== undefined && entry.account !== account;
     if (!entry || replaces) {
       const opening = connector.open(backend, client, credentials);
-      entry = { backend, account, opening, tsid, credentials, users: 0, served: false, retired: false };
+      const unused = { users: 0, served: false, retired: false };
+      entry = { backend, person, account, opening, tsid, credentials, ...unused };
+      makeRoom(person);
       entries.set(key, entry);
+      count(person, 1);
     }
     const held = entry;
     const discard = () => {

@@ -19,6 +19,7 @@ const backend: Backend = {
 
 const as = (owner: string, account: string | null = null, tsid: string | null = null) => ({
   owner,
+  person: owner.split(' ')[0]!,
   account,
   tsid,
   client: { info: {}, capabilities: {} },
@@ -75,6 +76,25 @@ test('the number is limited, and what is in use is closed after its last request
   await second[Symbol.asyncDispose]();
   await pool.close();
   assert.equal(connector.events.slice(2), ['close c1', 'close c2']);
+});
+
+test('one person has half of them at most, and displaces their own alone', async () => {
+  const connector = aConnector();
+  const pool = createConnectionPool({ connector, maxConnections: 4 });
+  const use = async (owner: string) => (await pool.lease(as(owner), backend))[Symbol.asyncDispose]();
+  await use('ben in 1');
+  for (let session = 1; session <= 6; session += 1) await use(`anna in ${session}`);
+  await use('anna in 5');
+  await use('anna in 7');
+  await use('ben in 1');
+  await Promise.resolve();
+  assert.is(connector.events.filter((event) => event.startsWith('open')).length, 8, 'of ben one');
+  // All but those of the sessions 5 and 7.
+  assert.equal(
+    connector.events.filter((event) => event.startsWith('close')),
+    ['close c2', 'close c3', 'close c4', 'close c5', 'close c7'],
+  );
+  await pool.close();
 });
 
 test('idle connections are closed', async () => {
