@@ -95,9 +95,9 @@ export function createBackendCalls(options: {
   ): Promise<T> {
     const credentials = { headers: { ...passedHeaders, ...headers }, sign };
     const once = async (mayRepeat: boolean): Promise<T> => {
-      const account = injected?.account ?? null;
+      const { account = null, version = null } = injected ?? {};
       await using lease = await pool.lease(
-        { owner, ...whoseOf(identity), account, client, credentials },
+        { owner, ...whoseOf(identity), account, version, client, credentials },
         backend,
       );
       const { connection } = lease;
@@ -148,7 +148,7 @@ export function createBackendCalls(options: {
       const credentials = { headers: backend.strategy.forNobody(), sign: null };
       const nobody = JSON.stringify([owner, 'nobody']);
       await using lease = await pool.lease(
-        { owner: nobody, ...whoseOf(identity), account: null, client, credentials },
+        { owner: nobody, ...whoseOf(identity), account: null, version: null, client, credentials },
         backend,
       );
       // Like a probe: that it wants a token is no news, and says nothing about its health.

@@ -4,7 +4,7 @@
  * person's do not displace all of the others'; one that is in use is closed only after its last request.
  */
 import { LRUCache } from 'lru-cache';
-import type { Backend } from './backend.ts';
+import { type Backend, BackendRejectedError } from './backend.ts';
 import type { BackendConnection, BackendConnector } from './backend-connection.ts';
 import type { Credentials } from './backend-fetch.ts';
 import type { ClientProfile } from './protocol.ts';
@@ -26,6 +26,8 @@ export interface ConnectionUser {
   readonly person: string;
   /** Of the person at the provider whose token is sent; null: none is. */
   readonly account: string | null;
+  /** Of that token. */
+  readonly version: number | null;
   /** The sign-in of the caller; null: there is none. */
   readonly tsid: string | null;
   /** A backend is told at the beginning what the client can be asked for. */
@@ -56,6 +58,7 @@ interface Entry {
   readonly backend: Backend;
   readonly person: string;
   readonly account: string | null;
+  readonly version: number | null;
   readonly opening: Promise<BackendConnection>;
   tsid: string | null;
   credentials: Credentials;
@@ -112,14 +115,14 @@ export function createConnectionPool(options: {
   const startOf = (owner: string) => `[${JSON.stringify(owner)},`;
 
   async function lease(user: ConnectionUser, backend: Backend): Promise<Lease> {
-    const { owner, person, account, tsid, client, credentials } = user;
+    const { owner, person, account, version, tsid, client, credentials } = user;
     const key = JSON.stringify([owner, backend.name, client]);
     let entry = entries.get(key);
     const replaces = entry !== undefined && entry.account !== account;
     if (!entry || replaces) {
       const opening = connector.open(backend, client, credentials);
       const unused = { users: 0, served: false, retired: false };
-      entry = { backend, person, account, opening, tsid, credentials, ...unused };
+      entry = { backend, person, account, version, opening, tsid, credentials, ...unused };
       makeRoom(person);
       entries.set(key, entry);
       count(person, 1);
@@ -140,6 +143,9 @@ export function createConnectionPool(options: {
     } catch (error) {
       release();
       discard();
+      // It was the token of somebody who came before that was rejected.
+      if (error instanceof BackendRejectedError && held.version !== version)
+        return await lease(user, backend);
       throw error;
     }
     const reused = held.served;

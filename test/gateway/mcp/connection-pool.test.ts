@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Backend, showEverything } from '../../../gateway/mcp/backend.ts';
+import { type Backend, BackendRejectedError, showEverything } from '../../../gateway/mcp/backend.ts';
 import type { BackendConnection } from '../../../gateway/mcp/backend-connection.ts';
 import { createConnectionPool } from '../../../gateway/mcp/connection-pool.ts';
 import { createUnauthenticated } from '../../../gateway/strategies/unauthenticated.ts';
@@ -21,6 +21,7 @@ const as = (owner: string, account: string | null = null, tsid: string | null = 
   owner,
   person: owner.split(' ')[0]!,
   account,
+  version: null as number | null,
   tsid,
   client: { info: {}, capabilities: {} },
   credentials: { headers: {}, sign: null },
@@ -146,6 +147,25 @@ test('a sign-in that is over takes with it what it used last, and no other', asy
   pool.endSignIn('former');
   await Promise.resolve();
   assert.equal(connector.events, ['open c1', 'open c2', 'open c3', 'close c1']);
+  await pool.close();
+});
+
+test('who waits for an opening with another token than that which was rejected opens with their own', async () => {
+  const rejected = Promise.withResolvers<void>();
+  let openings = 0;
+  const connector = aConnector(async () => {
+    openings += 1;
+    if (openings === 1) await rejected.promise;
+  });
+  const pool = createConnectionPool({ connector });
+  const withToken = (version: number) => pool.lease({ ...as('anna'), version }, backend);
+  const first = withToken(1);
+  const [same, next, another] = [withToken(1), withToken(2), withToken(2)];
+  rejected.reject(new BackendRejectedError('b', 401));
+  for (const lease of [first, same])
+    assert.instance(await lease.catch((error) => error), BackendRejectedError);
+  assert.is((await next).connection, (await another).connection);
+  assert.is(openings, 2);
   await pool.close();
 });
 
