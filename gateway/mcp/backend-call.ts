@@ -54,6 +54,8 @@ export function isWithoutToken(
 export interface BackendLink {
   readonly connection: BackendConnection;
   readonly credentials: Credentials;
+  /** As `ExchangeEvents`; undefined: no token of a person is sent. */
+  readonly renew: (() => Promise<Credentials>) | undefined;
   /** As that caller's client, and with the caller's credentials. */
   request(request: Omit<BackendRequest, 'client'>): Promise<JsonObject>;
 }
@@ -88,12 +90,18 @@ export function createBackendCalls(options: {
 
   async function attempt<T>(
     backend: Backend,
-    { owner, client, passedHeaders, identity }: Caller,
-    { headers, sign = null, injected }: OutgoingHeaders,
+    caller: Caller,
+    outgoing: OutgoingHeaders,
     use: (link: BackendLink) => Promise<T>,
     repeatable: boolean,
   ): Promise<T> {
-    const credentials = { headers: { ...passedHeaders, ...headers }, sign };
+    const { owner, client, identity } = caller;
+    const { injected } = outgoing;
+    const credentials = credentialsOf(caller, outgoing);
+    const renew =
+      injected === null
+        ? undefined
+        : async () => credentialsOf(caller, await renewed(backend, caller, injected));
     const once = async (mayRepeat: boolean): Promise<T> => {
       const { account = null, version = null } = injected ?? {};
       await using lease = await pool.lease(
@@ -107,7 +115,8 @@ export function createBackendCalls(options: {
         return await use({
           connection,
           credentials,
-          request: (request) => connection.request({ ...request, client }, credentials),
+          renew,
+          request: (request) => connection.request({ ...request, client, renew }, credentials),
         });
       } catch (error) {
         if (error instanceof BackendSessionLostError) {
@@ -138,6 +147,20 @@ export function createBackendCalls(options: {
     }
   }
 
+  /** What there is when a token was rejected. @throws as the look-up, BackendAuthorizationError */
+  async function renewed(backend: Backend, caller: Caller, rejected: Injected): Promise<OutgoingHeaders> {
+    const { provider, source, version } = rejected;
+    facts.report({
+      fact: 'refresh-requested',
+      session: caller.identity.tsid,
+      backend: backend.name,
+      provider,
+      version,
+      reason: 'rejected-by-backend',
+    });
+    return outgoingHeaders(backend, await caller.lookUpAgain({ provider: source, version }), facts);
+  }
+
   function refusal(backend: Backend, { injected }: OutgoingHeaders, rejected: BackendRejectedError) {
     const code = rejected.status === 403 ? 'not-allowed' : 'token-rejected';
     return new BackendAuthorizationError(code, backend.name, injected?.provider ?? null, rejected);
@@ -156,7 +179,7 @@ export function createBackendCalls(options: {
       const { connection } = lease;
       const request: BackendLink['request'] = (asked) =>
         connection.request({ ...asked, client }, credentials);
-      return await use({ connection, credentials, request });
+      return await use({ connection, credentials, renew: undefined, request });
     },
 
     async run(backend, caller, use, { repeatable = false, kind = 'request' } = {}) {
@@ -182,19 +205,7 @@ export function createBackendCalls(options: {
       );
       if (rejected.status === 403 || injected === null) throw refusal(backend, first, rejected);
 
-      facts.report({
-        fact: 'refresh-requested',
-        session: caller.identity.tsid,
-        backend: backend.name,
-        provider: injected.provider,
-        version: injected.version,
-        reason: 'rejected-by-backend',
-      });
-      const second = outgoingHeaders(
-        backend,
-        await caller.lookUpAgain({ provider: injected.source, version: injected.version }),
-        facts,
-      );
+      const second = await renewed(backend, caller, injected);
       if (isSameToken(second.injected, injected)) throw refusal(backend, first, rejected);
       try {
         return await guarded(backend, kind, () => attempt(backend, caller, second, use, repeatable));
@@ -218,6 +229,10 @@ function outgoingHeaders(backend: Backend, identity: Identity, facts: GatewayFac
       reason: outgoing.reason,
     });
   throw new BackendAuthorizationError('no-token', backend.name, outgoing.provider, outgoing);
+}
+
+function credentialsOf({ passedHeaders }: Caller, { headers, sign = null }: OutgoingHeaders): Credentials {
+  return { headers: { ...passedHeaders, ...headers }, sign };
 }
 
 const whoseOf = ({ iss, sub, tsid }: Identity) => ({ person: JSON.stringify([iss, sub]), tsid });
