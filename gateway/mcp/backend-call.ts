@@ -54,6 +54,8 @@ export function isWithoutToken(
 export interface BackendLink {
   readonly connection: BackendConnection;
   readonly credentials: Credentials;
+  /** As `ExchangeEvents`; undefined: no token of a person is sent. */
+  readonly renew: (() => Promise<Credentials>) | undefined;
   /** As that caller's client, and with the caller's credentials. */
   request(request: Omit<BackendRequest, 'client'>): Promise<JsonObject>;
 }
@@ -88,15 +90,24 @@ export function createBackendCalls(options: {
 
   async function attempt<T>(
     backend: Backend,
-    { owner, client, passedHeaders, identity: { tsid } }: Caller,
-    { headers, sign = null, injected }: OutgoingHeaders,
+    caller: Caller,
+    outgoing: OutgoingHeaders,
     use: (link: BackendLink) => Promise<T>,
     repeatable: boolean,
   ): Promise<T> {
-    const credentials = { headers: { ...passedHeaders, ...headers }, sign };
+    const { owner, client, identity } = caller;
+    const { injected } = outgoing;
+    const credentials = credentialsOf(caller, outgoing);
+    const renew =
+      injected === null
+        ? undefined
+        : async () => credentialsOf(caller, await renewed(backend, caller, injected));
     const once = async (mayRepeat: boolean): Promise<T> => {
-      const account = injected?.account ?? null;
-      await using lease = await pool.lease({ owner, account, tsid, client, credentials }, backend);
+      const { account = null, version = null } = injected ?? {};
+      await using lease = await pool.lease(
+        { owner, ...whoseOf(identity), account, version, client, credentials },
+        backend,
+      );
       const { connection } = lease;
       if (!lease.reused) onUse(owner, backend);
       if (lease.replaces) onOtherAccount(owner, backend);
@@ -104,7 +115,8 @@ export function createBackendCalls(options: {
         return await use({
           connection,
           credentials,
-          request: (request) => connection.request({ ...request, client }, credentials),
+          renew,
+          request: (request) => connection.request({ ...request, client, renew }, credentials),
         });
       } catch (error) {
         if (error instanceof BackendSessionLostError) {
@@ -135,17 +147,31 @@ export function createBackendCalls(options: {
     }
   }
 
+  /** What there is when a token was rejected. @throws as the look-up, BackendAuthorizationError */
+  async function renewed(backend: Backend, caller: Caller, rejected: Injected): Promise<OutgoingHeaders> {
+    const { provider, source, version } = rejected;
+    facts.report({
+      fact: 'refresh-requested',
+      session: caller.identity.tsid,
+      backend: backend.name,
+      provider,
+      version,
+      reason: 'rejected-by-backend',
+    });
+    return outgoingHeaders(backend, await caller.lookUpAgain({ provider: source, version }), facts);
+  }
+
   function refusal(backend: Backend, { injected }: OutgoingHeaders, rejected: BackendRejectedError) {
     const code = rejected.status === 403 ? 'not-allowed' : 'token-rejected';
     return new BackendAuthorizationError(code, backend.name, injected?.provider ?? null, rejected);
   }
 
   return {
-    async runAsNobody(backend, { owner, client, identity: { tsid } }, use) {
+    async runAsNobody(backend, { owner, client, identity }, use) {
       const credentials = { headers: backend.strategy.forNobody(), sign: null };
       const nobody = JSON.stringify([owner, 'nobody']);
       await using lease = await pool.lease(
-        { owner: nobody, account: null, tsid, client, credentials },
+        { owner: nobody, ...whoseOf(identity), account: null, version: null, client, credentials },
         backend,
       );
       // Like a probe: that it wants a token is no news, and says nothing about its health.
@@ -153,7 +179,7 @@ export function createBackendCalls(options: {
       const { connection } = lease;
       const request: BackendLink['request'] = (asked) =>
         connection.request({ ...asked, client }, credentials);
-      return await use({ connection, credentials, request });
+      return await use({ connection, credentials, renew: undefined, request });
     },
 
     async run(backend, caller, use, { repeatable = false, kind = 'request' } = {}) {
@@ -179,19 +205,7 @@ export function createBackendCalls(options: {
       );
       if (rejected.status === 403 || injected === null) throw refusal(backend, first, rejected);
 
-      facts.report({
-        fact: 'refresh-requested',
-        session: caller.identity.tsid,
-        backend: backend.name,
-        provider: injected.provider,
-        version: injected.version,
-        reason: 'rejected-by-backend',
-      });
-      const second = outgoingHeaders(
-        backend,
-        await caller.lookUpAgain({ provider: injected.source, version: injected.version }),
-        facts,
-      );
+      const second = await renewed(backend, caller, injected);
       if (isSameToken(second.injected, injected)) throw refusal(backend, first, rejected);
       try {
         return await guarded(backend, kind, () => attempt(backend, caller, second, use, repeatable));
@@ -216,6 +230,12 @@ function outgoingHeaders(backend: Backend, identity: Identity, facts: GatewayFac
     });
   throw new BackendAuthorizationError('no-token', backend.name, outgoing.provider, outgoing);
 }
+
+function credentialsOf({ passedHeaders }: Caller, { headers, sign = null }: OutgoingHeaders): Credentials {
+  return { headers: { ...passedHeaders, ...headers }, sign };
+}
+
+const whoseOf = ({ iss, sub, tsid }: Identity) => ({ person: JSON.stringify([iss, sub]), tsid });
 
 const isSameToken = (one: Injected | null, other: Injected): boolean =>
   one?.version === other.version && one.account === other.account;

@@ -3,7 +3,7 @@
  * result is handed on when it is there, also where the backend leaves its stream open.
  */
 import { BackendAnswerError, BackendRejectedError } from './backend.ts';
-import type { BackendResponse } from './backend-fetch.ts';
+import type { BackendResponse, Credentials } from './backend-fetch.ts';
 import { findResult, type JsonObject, type NotificationMessage, type RequestId } from './json-rpc.ts';
 import { type ReceivedMessage, readMessages } from './message-stream.ts';
 import type { FindPassage, ResultPassage } from './message-text.ts';
@@ -59,6 +59,8 @@ export interface ExchangeEvents {
   readonly onRequest?:
     | ((method: string, params: JsonObject, withdrawn: AbortSignal) => Promise<JsonObject>)
     | undefined;
+  /** With what an answer is sent again that the backend has rejected: a token may end while a person is asked. */
+  readonly renew?: (() => Promise<Credentials>) | undefined;
 }
 
 export interface ReadOptions {

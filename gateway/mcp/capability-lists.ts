@@ -90,6 +90,8 @@ export function createCapabilityLists(options: {
     sizeCalculation: ({ length }) => length + 1,
   });
   const asked = new Map<string, Promise<Listed>>();
+  /** By backend and method: how often it was said to have changed. What was asked for before that is not the list any more. */
+  const changes = new Map<string, number>();
   /** Backends that told nobody what they have, and until when they are not asked again. */
   const closedUntilMs = new Map<string, number>();
   const lateListeners: ((backend: Backend, method: ListMethod) => void)[] = [];
@@ -97,6 +99,14 @@ export function createCapabilityLists(options: {
   const leftOut = new LRUCache<string, number>({ max: 1000 });
   /** By backend and method: when whoever watches was told that it lists again. */
   const toldMs = new Map<string, number>();
+
+  /** Whom a list is for: everybody with such a client where no person's token is sent, else one person. */
+  function keyOf(backend: Backend, method: ListMethod, caller: Caller): string {
+    const start = startOf(backend.name, method);
+    const client = JSON.stringify(caller.client.capabilities);
+    const accounts = backend.strategy.providers.map((provider) => accountOf(caller.identity, provider));
+    return `${start}${changes.get(start) ?? 0} ${whose(backend, caller)} ${accounts.join()} ${client}`;
+  }
 
   function tellLate(backend: Backend, method: ListMethod): void {
     for (const listener of lateListeners) listener(backend, method);
@@ -223,17 +233,14 @@ export function createCapabilityLists(options: {
     },
     peek: (method, backend, caller) => remembered.get(keyOf(backend, method, caller))?.items ?? [],
     async learn(method, backend, caller, link) {
-      return remember(keyOf(backend, method, caller), await pagesOf(link, method, backend)).items;
+      const key = keyOf(backend, method, caller);
+      return remember(key, await pagesOf(link, method, backend)).items;
     },
     forget({ name }, capability) {
       for (const [method, kind] of Object.entries(listKinds)) {
         if (kind.capability !== capability) continue;
         const start = startOf(name, method as ListMethod);
-        for (const key of [...remembered.keys(), ...asked.keys()])
-          if (key.startsWith(start)) {
-            remembered.delete(key);
-            asked.delete(key);
-          }
+        changes.set(start, (changes.get(start) ?? 0) + 1);
       }
     },
     answered(backend) {
@@ -253,13 +260,6 @@ export function createCapabilityLists(options: {
 }
 
 const startOf = (backend: string, method: ListMethod) => `${JSON.stringify([backend, method]).slice(0, -1)},`;
-
-/** Whom a list is for: everybody with such a client where no person's token is sent, else one person. */
-function keyOf(backend: Backend, method: ListMethod, caller: Caller): string {
-  const client = JSON.stringify(caller.client.capabilities);
-  const accounts = backend.strategy.providers.map((provider) => accountOf(caller.identity, provider));
-  return `${startOf(backend.name, method)}${whose(backend, caller)} ${accounts.join()} ${client}`;
-}
 
 function whose(backend: Backend, { identity, passedHeaders, owner }: Caller): string {
   const { providers } = backend.strategy;

@@ -106,7 +106,7 @@ export function createChangeListeners(options: {
   ): Promise<'ended' | 'not-offered'> {
     const { listening } = feeding;
     const caller = await listening.renew(backend);
-    const listen = async ({ connection, credentials, request }: BackendLink) => {
+    const listen = async ({ connection, credentials, renew, request }: BackendLink) => {
       const wanted = listening.filter();
       const uris: string[] = [];
       for (const uri of wanted.resourceSubscriptions ?? [])
@@ -138,6 +138,7 @@ export function createChangeListeners(options: {
             },
             onNotification: (notification) => hear(backend, feeding, notification),
             onRequest: listening.onRequest,
+            renew,
           },
           credentials,
         );

@@ -1,10 +1,10 @@
 /**
  * Connections to backends, kept alive and reused within one session of one person, never shared between people, sessions
- * or accounts: a backend may keep state in its session. Idle ones are closed, and the number is limited; one that is in
- * use is closed only after its last request.
+ * or accounts: a backend may keep state in its session. Idle ones are closed, and the number is limited, so that one
+ * person's do not displace all of the others'; one that is in use is closed only after its last request.
  */
 import { LRUCache } from 'lru-cache';
-import type { Backend } from './backend.ts';
+import { type Backend, BackendRejectedError } from './backend.ts';
 import type { BackendConnection, BackendConnector } from './backend-connection.ts';
 import type { Credentials } from './backend-fetch.ts';
 import type { ClientProfile } from './protocol.ts';
@@ -22,8 +22,12 @@ export interface Lease extends AsyncDisposable {
 export interface ConnectionUser {
   /** Names one person in one session. */
   readonly owner: string;
+  /** Names the person. */
+  readonly person: string;
   /** Of the person at the provider whose token is sent; null: none is. */
   readonly account: string | null;
+  /** Of that token. */
+  readonly version: number | null;
   /** The sign-in of the caller; null: there is none. */
   readonly tsid: string | null;
   /** A backend is told at the beginning what the client can be asked for. */
@@ -52,7 +56,9 @@ export interface ConnectionPool {
 
 interface Entry {
   readonly backend: Backend;
+  readonly person: string;
   readonly account: string | null;
+  readonly version: number | null;
   readonly opening: Promise<BackendConnection>;
   tsid: string | null;
   credentials: Credentials;
@@ -67,6 +73,8 @@ export function createConnectionPool(options: {
   idleMs?: number;
 }): ConnectionPool {
   const { connector, maxConnections = 2_000, idleMs = 5 * 60_000 } = options;
+  const maxOfOne = Math.ceil(maxConnections / 2);
+  const counts = new Map<string, number>();
   const closing = new Set<Promise<void>>();
   const entries = new LRUCache<string, Entry>({
     max: maxConnections,
@@ -74,10 +82,24 @@ export function createConnectionPool(options: {
     ttlAutopurge: true,
     updateAgeOnGet: true,
     dispose: (entry) => {
+      count(entry.person, -1);
       entry.retired = true;
       closeIfUnused(entry);
     },
   });
+
+  function count(person: string, more: 1 | -1): void {
+    const now = (counts.get(person) ?? 0) + more;
+    if (now === 0) counts.delete(person);
+    else counts.set(person, now);
+  }
+
+  /** The one that this person has not used for the longest time makes room for the next. */
+  function makeRoom(person: string): void {
+    if ((counts.get(person) ?? 0) < maxOfOne) return;
+    for (const key of entries.rkeys())
+      if (entries.peek(key)?.person === person) return void entries.delete(key);
+  }
 
   function closeIfUnused(entry: Entry): void {
     if (!entry.retired || entry.users > 0) return;
@@ -93,14 +115,17 @@ export function createConnectionPool(options: {
   const startOf = (owner: string) => `[${JSON.stringify(owner)},`;
 
   async function lease(user: ConnectionUser, backend: Backend): Promise<Lease> {
-    const { owner, account, tsid, client, credentials } = user;
+    const { owner, person, account, version, tsid, client, credentials } = user;
     const key = JSON.stringify([owner, backend.name, client]);
     let entry = entries.get(key);
     const replaces = entry !== undefined && entry.account !== account;
     if (!entry || replaces) {
       const opening = connector.open(backend, client, credentials);
-      entry = { backend, account, opening, tsid, credentials, users: 0, served: false, retired: false };
+      const unused = { users: 0, served: false, retired: false };
+      entry = { backend, person, account, version, opening, tsid, credentials, ...unused };
+      makeRoom(person);
       entries.set(key, entry);
+      count(person, 1);
     }
     const held = entry;
     const discard = () => {
@@ -118,6 +143,9 @@ export function createConnectionPool(options: {
     } catch (error) {
       release();
       discard();
+      // It was the token of somebody who came before that was rejected.
+      if (error instanceof BackendRejectedError && held.version !== version)
+        return await lease(user, backend);
       throw error;
     }
     const reused = held.served;

@@ -92,7 +92,11 @@ export async function openOlderConnection(options: OpenOptions): Promise<Backend
     events: ExchangeEvents,
     limit: WaitLimit | null,
     session?: SessionHeaders,
-  ): void => hearServer(message, { events, limit, tell: (body) => tellInPassing(body, latest, session) });
+  ): void =>
+    hearServer(message, {
+      ...{ events, limit },
+      tell: (body, renewed) => tell(body, renewed ?? latest, session),
+    });
 
   /** What belongs to no call is for whoever listens. Who asks there all the same means the call that was made last. */
   function hearBeside(message: JsonObject, listeners: readonly Listening[]): void {

@@ -277,10 +277,14 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
         ? relayNewer(request, target, params)
         : relayOlder(request.session, request, target, params),
     resume: (request, backend, place) =>
-      calls.run(backend, request.caller, ({ connection, credentials }) => {
+      calls.run(backend, request.caller, ({ connection, credentials, renew }) => {
         if (request.session === null || connection.resume === undefined)
           throw createRpcError(rpcCodes.internalError, 'The backend does not go on with this answer');
-        return connection.resume(place, toOlder(request.session, request, backend), credentials);
+        return connection.resume(
+          place,
+          { ...toOlder(request.session, request, backend), renew },
+          credentials,
+        );
       }),
   };
 }

@@ -4,7 +4,9 @@
  * backend has withdrawn (cancellation). Each answer is a request of its own to the backend, so that one that asks without
  * end would take all connections that the gateway can have: what is asked beyond a limit is not answered.
  */
+import { BackendRejectedError } from './backend.ts';
 import type { ExchangeEvents } from './backend-exchange.ts';
+import type { Credentials } from './backend-fetch.ts';
 import {
   createRpcError,
   findNotification,
@@ -21,8 +23,8 @@ export interface ServerMessageContext {
   readonly events: ExchangeEvents;
   /** Of the call to which the message belongs: it does not run while the client is asked. */
   readonly limit: WaitLimit | null;
-  /** Sends the answer to a request, as far as the backend takes it. */
-  readonly tell: (body: JsonObject) => Promise<void>;
+  /** Sends the answer to a request; null: with the credentials of now. @throws BackendRejectedError, and what else fails */
+  readonly tell: (body: JsonObject, renewed: Credentials | null) => Promise<void>;
 }
 
 /** What a client must have announced to be asked so. */
@@ -51,9 +53,23 @@ export function createServerMessages(
     return asked ?? Promise.reject(createRpcError(rpcCodes.methodNotFound, 'Method not found'));
   }
 
+  /** What is not told is what the backend would not hear either. */
+  async function tell(body: JsonObject, context: ServerMessageContext): Promise<void> {
+    const { renew } = context.events;
+    try {
+      await context.tell(body, null);
+    } catch (error) {
+      const isTokenRejected = error instanceof BackendRejectedError && error.status === 401;
+      if (isTokenRejected && renew !== undefined)
+        await renew()
+          .then((renewed) => context.tell(body, renewed))
+          .catch(() => {});
+    }
+  }
+
   async function answer(request: RequestMessage, context: ServerMessageContext): Promise<void> {
     const { id } = request;
-    const { events, limit, tell } = context;
+    const { events, limit } = context;
     const withdrawal = new AbortController();
     const { signal } = withdrawal;
     questions.set(id, withdrawal);
@@ -61,11 +77,14 @@ export function createServerMessages(
     try {
       const working = work(request, events, signal);
       const result = await (limit === null ? working : limit.during(working));
-      if (!signal.aborted) await tell({ id, result });
+      if (!signal.aborted) await tell({ id, result }, context);
     } catch (error) {
       if (signal.aborted) return;
       const known = error instanceof JsonRpcError ? error.error : null;
-      await tell({ id, error: known ?? { code: rpcCodes.internalError, message: 'Internal error' } });
+      await tell(
+        { id, error: known ?? { code: rpcCodes.internalError, message: 'Internal error' } },
+        context,
+      );
     } finally {
       open -= 1;
       if (questions.get(id) === withdrawal) questions.delete(id);

@@ -106,7 +106,7 @@ export async function openSseConnection(options: OpenOptions): Promise<BackendCo
     hearServer(message, {
       events: call?.events ?? [...listeners].at(-1) ?? {},
       limit: call?.limit ?? null,
-      tell: tellInPassing,
+      tell: (body, renewed) => tell(body, renewed ?? latest),
     });
     return call;
   }

@@ -38,6 +38,8 @@ interface AskingBackend extends AsyncDisposable {
   readonly requests: string[];
   /** The token of each answer of a client. */
   readonly answeredWith: (string | undefined)[];
+  /** An answer with this token is none. */
+  rejected: string | null;
   changeTools(): void;
 }
 
@@ -74,7 +76,11 @@ async function startAskingBackend(
   const server = createServer(async (req, res) => {
     const body = await text(req);
     requests.push(req.method!);
-    if (body.includes('"result"')) answeredWith.push(req.headers.authorization);
+    if (body.includes('"result"')) {
+      answeredWith.push(req.headers.authorization);
+      if (backend.rejected !== null && req.headers.authorization === `Bearer ${backend.rejected}`)
+        return void res.writeHead(401).end();
+    }
     if (req.method === 'GET' && stream === 'refused') return void res.writeHead(405).end();
     if (req.method === 'GET' && stream === 'silent') return;
     const id = req.headers['mcp-session-id'];
@@ -84,10 +90,11 @@ async function startAskingBackend(
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return {
+  const backend: AskingBackend = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
     requests,
     answeredWith,
+    rejected: null,
     changeTools() {
       for (const mcp of servers) mcp.sendToolListChanged();
     },
@@ -96,14 +103,19 @@ async function startAskingBackend(
       server.closeAllConnections();
     },
   };
+  return backend;
 }
 
-async function connect(version: Version, gateway: TestGateway) {
+async function connect(version: Version, gateway: TestGateway, onAsked = () => {}) {
+  const elicit = () => {
+    onAsked();
+    return elicited;
+  };
   const headers = { authorization: `Bearer ${await gateway.signer.sign()}` };
   const textIn = (result: unknown) => (result as { content: { text: string }[] }).content[0]!.text;
   if (version === '2025-11-25') {
     const client = new OlderClient(info, { capabilities });
-    client.setRequestHandler(ElicitRequestSchema, () => elicited);
+    client.setRequestHandler(ElicitRequestSchema, elicit);
     client.setRequestHandler(CreateMessageRequestSchema, () => sampled);
     client.setRequestHandler(ListRootsRequestSchema, () => rooted);
     const transport = new OlderTransport(new URL(gateway.url), { requestInit: { headers } });
@@ -112,7 +124,7 @@ async function connect(version: Version, gateway: TestGateway) {
     return { call, [Symbol.asyncDispose]: () => client.close() };
   }
   const client = new Client(info, { capabilities, versionNegotiation: { mode: { pin: version } } });
-  client.setRequestHandler('elicitation/create', () => elicited);
+  client.setRequestHandler('elicitation/create', elicit);
   client.setRequestHandler('sampling/createMessage', () => sampled);
   client.setRequestHandler('roots/list', () => rooted);
   await client.connect(new StreamableHTTPClientTransport(new URL(gateway.url), { requestInit: { headers } }));
@@ -157,6 +169,24 @@ test('what the person answers goes to the backend with the token of now, not wit
   }
   assert.equal(backend.answeredWith, ['Bearer first', 'Bearer second']);
 });
+
+for (const version of versions)
+  test(`client ${version}: an answer goes on with a renewed token when that of the call has ended meanwhile`, async () => {
+    await using backend = await startAskingBackend();
+    const strategy = { type: 'upstream_inject', providerName: 'gitlab' } as const;
+    await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url, strategy }] });
+    gateway.vault.hold('usr_anna', 'gitlab', okAnswer('of-the-call', 1));
+    await using client = await connect(version, gateway, () => {
+      backend.rejected = 'of-the-call';
+      gateway.vault.hold('usr_anna', 'gitlab', okAnswer('renewed', 2));
+    });
+    assert.equal(JSON.parse(await client.call('b_elicit')), elicited);
+    assert.equal(backend.answeredWith, ['Bearer of-the-call', 'Bearer renewed']);
+    assert.equal(
+      gateway.facts.map(({ fact, version: rejected }) => [fact, rejected]),
+      [['refresh-requested', 1]],
+    );
+  });
 
 test('a backend that does not answer when it is asked for the stream is called all the same', async () => {
   await using backend = await startAskingBackend('silent');

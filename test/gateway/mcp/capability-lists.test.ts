@@ -76,6 +76,42 @@ test('a list is asked for anew when its backend says that it has changed, and no
   await client.close();
 });
 
+test('a list that changed while it was asked for is not taken for true afterwards', async () => {
+  await using backend = await startTestBackend();
+  await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
+  await using client = await connectClient(clientKinds[2], gateway.url, await gateway.signer.sign());
+  const asked = Promise.withResolvers<void>();
+  const changed = Promise.withResolvers<void>();
+  backend.intercept = async (_req, res, body) => {
+    const { id, method } = JSON.parse(body);
+    const say = (message: object) => res.write(`data: ${JSON.stringify({ jsonrpc: '2.0', ...message })}\n\n`);
+    if (method !== 'tools/list' && method !== 'tools/call') return false;
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
+    if (method === 'tools/call') {
+      say({ method: 'notifications/tools/list_changed' });
+      say({ id, result: { resultType: 'complete', content: [{ type: 'text', text: 'changed' }] } });
+    } else {
+      const isFirst = listsAt(backend) === 1;
+      asked.resolve();
+      if (isFirst) await changed.promise;
+      const tools = named(isFirst ? 'former' : 'present');
+      say({ id, result: { resultType: 'complete', ttlMs: 600_000, cacheScope: 'private', tools } });
+    }
+    res.end();
+    return true;
+  };
+  const first = client.listTools();
+  await asked.promise;
+  assert.is(textOf(await client.callTool({ name: 'b_x' })), 'changed');
+  changed.resolve();
+  await first;
+  const { tools } = await client.listTools();
+  assert.equal(
+    tools.map(({ name }) => name),
+    ['b_present'],
+  );
+});
+
 test('an account that is linked or unlinked has its list at once, however long the other one was true', async () => {
   await using backend = await startTestBackend();
   backend.needsToken = true;

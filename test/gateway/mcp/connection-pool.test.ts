@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Backend, showEverything } from '../../../gateway/mcp/backend.ts';
+import { type Backend, BackendRejectedError, showEverything } from '../../../gateway/mcp/backend.ts';
 import type { BackendConnection } from '../../../gateway/mcp/backend-connection.ts';
 import { createConnectionPool } from '../../../gateway/mcp/connection-pool.ts';
 import { createUnauthenticated } from '../../../gateway/strategies/unauthenticated.ts';
@@ -21,7 +21,9 @@ const backend: Backend = {
 
 const as = (owner: string, account: string | null = null, tsid: string | null = null) => ({
   owner,
+  person: owner.split(' ')[0]!,
   account,
+  version: null as number | null,
   tsid,
   client: { info: {}, capabilities: {} },
   credentials: { headers: {}, sign: null },
@@ -79,6 +81,25 @@ test('the number is limited, and what is in use is closed after its last request
   assert.equal(connector.events.slice(2), ['close c1', 'close c2']);
 });
 
+test('one person has half of them at most, and displaces their own alone', async () => {
+  const connector = aConnector();
+  const pool = createConnectionPool({ connector, maxConnections: 4 });
+  const use = async (owner: string) => (await pool.lease(as(owner), backend))[Symbol.asyncDispose]();
+  await use('ben in 1');
+  for (let session = 1; session <= 6; session += 1) await use(`anna in ${session}`);
+  await use('anna in 5');
+  await use('anna in 7');
+  await use('ben in 1');
+  await Promise.resolve();
+  assert.is(connector.events.filter((event) => event.startsWith('open')).length, 8, 'of ben one');
+  // All but those of the sessions 5 and 7.
+  assert.equal(
+    connector.events.filter((event) => event.startsWith('close')),
+    ['close c2', 'close c3', 'close c4', 'close c5', 'close c7'],
+  );
+  await pool.close();
+});
+
 test('idle connections are closed', async () => {
   const connector = aConnector();
   const pool = createConnectionPool({ connector, idleMs: 20 });
@@ -128,6 +149,25 @@ test('a sign-in that is over takes with it what it used last, and no other', asy
   pool.endSignIn('former');
   await Promise.resolve();
   assert.equal(connector.events, ['open c1', 'open c2', 'open c3', 'close c1']);
+  await pool.close();
+});
+
+test('who waits for an opening with another token than that which was rejected opens with their own', async () => {
+  const rejected = Promise.withResolvers<void>();
+  let openings = 0;
+  const connector = aConnector(async () => {
+    openings += 1;
+    if (openings === 1) await rejected.promise;
+  });
+  const pool = createConnectionPool({ connector });
+  const withToken = (version: number) => pool.lease({ ...as('anna'), version }, backend);
+  const first = withToken(1);
+  const [same, next, another] = [withToken(1), withToken(2), withToken(2)];
+  rejected.reject(new BackendRejectedError('b', 401));
+  for (const lease of [first, same])
+    assert.instance(await lease.catch((error) => error), BackendRejectedError);
+  assert.is((await next).connection, (await another).connection);
+  assert.is(openings, 2);
   await pool.close();
 });
 
