@@ -33,7 +33,6 @@ export async function forgetPerson(options: ForgetOptions): Promise<void> {
     );
   await confirm(operator, person);
   print(`${name}: no worker can open anything of this person any more`);
-  if (!dataKey) return;
   print(
     `Copies of the data become unreadable on ${until}, when the last backup of KEYS from before has expired (kept for ${keysBackupDays} days)`,
   );
