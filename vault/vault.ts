@@ -143,6 +143,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const files = await openLocalFiles({
     ...{ connection, folder, log, keyStore, until, now, linkedIdleMs },
     onDamaged: onFatal,
+    onBuiltAnew: options.onBuiltAnew ?? (() => undefined),
     incarnations: streams.incarnations,
     lastSequences: async () => ({
       log: await lastSequenceOf(streamNames.vault),
