@@ -89,6 +89,7 @@ export async function openEventStore(options: VaultOptions): Promise<EventStore>
   const files = await openLocalFiles({
     ...{ connection, folder, log, keyStore, until, now, linkedIdleMs },
     onDamaged: onFatal,
+    onBuiltAnew: options.onBuiltAnew ?? (() => undefined),
     incarnations: streams.incarnations,
     lastSequences: async () => ({
       log: await lastSequenceOf(streamNames.vault),

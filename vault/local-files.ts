@@ -25,7 +25,7 @@ export interface LocalFiles extends Disposable {
 interface Options
   extends Pick<
     ProjectedFilesOptions,
-    'connection' | 'folder' | 'until' | 'now' | 'linkedIdleMs' | 'onDamaged'
+    'connection' | 'folder' | 'until' | 'now' | 'linkedIdleMs' | 'onDamaged' | 'onBuiltAnew'
   > {
   readonly log: EventLog;
   readonly keyStore: WrappedKeyStore;
@@ -35,7 +35,7 @@ interface Options
 }
 
 export async function openLocalFiles(options: Options): Promise<LocalFiles> {
-  const { connection, folder, until, now, linkedIdleMs, onDamaged } = options;
+  const { connection, folder, until, now, linkedIdleMs, onDamaged, onBuiltAnew } = options;
   const { log, keyStore, incarnations, lastSequences } = options;
   const last = await whenItAnswers(lastSequences);
 
@@ -55,7 +55,7 @@ export async function openLocalFiles(options: Options): Promise<LocalFiles> {
 
   const { projection, keyTable } = await openProjectedFiles({
     ...{ connection, folder, incarnations, until, now, linkedIdleMs, lastSequences: last },
-    onDamaged,
+    ...{ onDamaged, onBuiltAnew },
     isOfStream: {
       log: async (file) => !(await whenItAnswers(() => logLacks(file))),
       keys: async (file) => (await whenItAnswers(() => keysOf(file))) === 'same',

@@ -69,6 +69,8 @@ export interface VaultOptions {
   readonly onProblem: (error: unknown) => void;
   /** Tokens that were taken away here are still good at their provider. */
   readonly onRevocationFailed: (failure: RevocationFailure) => void;
+  /** What the folder held was damaged, or not of this version or these streams. */
+  readonly onBuiltAnew?: () => void;
   readonly ownershipTimes?: OwnershipTimes;
   /** By default the larger of what the monotonic clock and `now` say. */
   readonly leaseClock?: LeaseClock;

@@ -8,6 +8,7 @@
 import type { NatsConnectionOptions } from '../nats-connection.ts';
 import { StartupError } from '../run-process.ts';
 import type { NatsSettings } from './process-settings.ts';
+import { natsServerPattern } from './processes.ts';
 import { readSecret, SecretUnreadableError } from './secret-reference.ts';
 
 export type NatsAddress = Pick<NatsConnectionOptions, 'servers' | 'user' | 'password' | 'token' | 'tls'>;
@@ -21,7 +22,7 @@ export function natsAddress(settings: NatsSettings | null, env: NodeJS.ProcessEn
   const { LATCHKEY_NATS_URL: url, LATCHKEY_NATS_TOKEN: token } = env;
   if (url?.trim())
     return {
-      servers: url.split(',').map((server) => server.trim()),
+      servers: serversIn(url),
       ...(token ? { token } : {}),
       ...userIn(env),
     };
@@ -35,6 +36,16 @@ export function natsAddress(settings: NatsSettings | null, env: NodeJS.ProcessEn
   const user = userIn(env);
   if (user !== null) return { ...address, ...user };
   return password === undefined ? address : { ...address, password: readPassword(password, env) };
+}
+
+function serversIn(url: string): string[] {
+  const servers = url.split(',').map((server) => server.trim());
+  if (servers.every((server) => natsServerPattern.test(server))) return servers;
+  throw new StartupError(
+    'nats-address',
+    'LATCHKEY_NATS_URL must be nats://HOST:PORT or tls://HOST:PORT, or several with commas between them',
+    { exitCode: 2 },
+  );
 }
 
 function userIn(env: NodeJS.ProcessEnv): { user: string; password: string } | null {

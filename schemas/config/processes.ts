@@ -35,13 +35,16 @@ export const gatewaySchema = z
   .meta({ description: 'The HTTP side', examples: ['{listen: {host: 127.0.0.1, port: 4483}}'] })
   .prefault({});
 
+/** Without TLS, or with it and never without. */
+export const natsServerPattern = /^(nats|tls):\/\/[^\s/]+$/;
+
 export const natsSchema = z
   .strictObject({
     servers: z
       .array(
         z
           .string()
-          .regex(/^(nats|tls):\/\/[^\s/]+$/, { error: 'must be nats://HOST:PORT or tls://HOST:PORT' })
+          .regex(natsServerPattern, { error: 'must be nats://HOST:PORT or tls://HOST:PORT' })
           .meta({ description: 'A server', examples: ['nats://127.0.0.1:4222'] }),
       )
       .min(1, { error: 'needs at least one server' })

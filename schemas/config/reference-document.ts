@@ -66,7 +66,7 @@ export function configurationDocument(): string {
 \`\`\`
 
 \`latchkey config schema\` prints it, \`latchkey config schema --authserver\` the one of \`authserver-config.yaml\`, \`latchkey config reference\` this page.`,
-    'Durations are those of Go, with their unit: `300ms`, `30s`, `10m`, `1h30m`, `168h`. An address is a full http or https address. `NAME` stands for a name that you choose, `[]` for an element of a list. Keys without "required" and without a default may be left out.',
+    'Durations are those of Go, with their unit: `300ms`, `30s`, `10m`, `1h30m`, `168h`. An address is a full http or https address. The path of a file begins in the folder in which the process was started, unless it is absolute. `NAME` stands for a name that you choose, `[]` for an element of a list. Keys without "required" and without a default may be left out.',
     '## Keys',
     ...sections.map((section) => sectionText(section, entries)),
     ...ruleTables(),

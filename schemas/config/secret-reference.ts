@@ -4,6 +4,7 @@
  * file path that might be a pasted secret is ever shown.
  */
 import { readFileSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { Secret } from '../secret.ts';
 import type { Problem } from './problem.ts';
 import { isHeaderValue } from './rules/headers.ts';
@@ -105,7 +106,9 @@ function readSecretFile(reference: SecretReference): string {
     throw new SecretUnreadableError(
       reference,
       unreadable(code),
-      'write the path of a file that holds the secret',
+      isAbsolute(reference.name)
+        ? 'write the path of a file that holds the secret'
+        : 'write the path of a file that holds the secret; this one begins in the folder in which the process was started',
     );
   }
   if (text.trim() === '') {

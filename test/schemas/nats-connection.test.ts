@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createBootId } from '../../schemas/ids.ts';
@@ -27,6 +29,27 @@ test('a NATS that is not there: one line with the servers and the reason, and ex
   assert.match(error.message, new RegExp(`127\\.0\\.0\\.1:${port}`));
   assert.match(error.message, /no answer within/);
   assert.not.match(error.message, /clear-password|\n/);
+});
+
+test('tls:// alone demands TLS: to a server without it nothing is sent, and it is told why', async () => {
+  const sent: Buffer[] = [];
+  await using server = createServer((socket) => {
+    const info = { server_id: 'x', version: '2.14.5', proto: 1, max_payload: 1_048_576, headers: true };
+    socket.write(`INFO ${JSON.stringify(info)}\r\n`);
+    socket.on('data', (bytes) => sent.push(bytes)).on('error', () => {});
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const servers = [`tls://127.0.0.1:${(server.address() as AddressInfo).port}`];
+  const options = { servers, role: 'gateway', bootId: createBootId(), startTimeoutMs: 300 } as const;
+  const error = await failureOf(openNatsConnection({ ...options, user: 'gateway', password: 'of-gateway' }));
+  assert.match(error.message, /it has no TLS/);
+  assert.is(Buffer.concat(sent).toString(), '');
+});
+
+test('a file of nats.tls that is not there is told at once', async () => {
+  const options = { servers: ['tls://127.0.0.1:1'], role: 'vault', bootId: createBootId() } as const;
+  const error = await failureOf(openNatsConnection({ ...options, tls: { caFile: '/nowhere/ca.pem' } }));
+  assert.match(error.message, /^nats\.tls\.caFile: \/nowhere\/ca\.pem cannot be read \(ENOENT\): /);
 });
 
 test('a NATS that refuses the token: told at once, without the token', async () => {

@@ -2,6 +2,7 @@
  * The two files that follow the streams, opened where they were left. One that is empty while there is much to read is
  * built first, as a whole.
  */
+import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import { streamNames } from '../../schemas/subjects.ts';
@@ -23,6 +24,8 @@ export interface ProjectedFilesOptions {
   readonly now: () => number;
   /** One of the files turned out to be damaged while it was read, and is gone: this worker must stop. */
   readonly onDamaged: (error: VaultError) => void;
+  /** There was a projection, and it could not be gone on with. */
+  readonly onBuiltAnew: () => void;
   readonly linkedIdleMs: number;
   /** Whether the stream still has what the file read last: its sequences are used again if it lost its tail. */
   readonly isOfStream: {
@@ -39,7 +42,7 @@ export async function openProjectedFiles(
   options: ProjectedFilesOptions,
 ): Promise<{ projection: Projection; keyTable: DataKeyTable }> {
   const { connection, folder, incarnations, lastSequences, until, now, linkedIdleMs } = options;
-  const { isOfStream, onDamaged } = options;
+  const { isOfStream, onDamaged, onBuiltAnew } = options;
   const [projectionFile, keyFile] = [join(folder, 'projection.sqlite'), join(folder, 'keys.sqlite')];
   const log = {
     stream: streamNames.vault,
@@ -57,6 +60,7 @@ export async function openProjectedFiles(
     keyTable: watched(openDataKeyTable(keyFile, keys, trusted), keyFile),
   });
 
+  const wasThere = existsSync(projectionFile);
   let found = open(false);
   const foreign = [
     ...((await isOfStream.log(found.projection)) ? [] : [projectionFile]),
@@ -67,6 +71,7 @@ export async function openProjectedFiles(
     foreign.forEach(throwAway);
     found = open(false);
   }
+  if (wasThere && found.projection.position(streamNames.vault) === 0) onBuiltAnew();
   const orders = [
     ...(found.projection.position(streamNames.vault) === 0 && until.log >= worthwhile
       ? [{ stream: 'log' as const, file: projectionFile, log, linkedIdleMs, until: until.log }]

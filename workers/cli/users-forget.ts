@@ -24,16 +24,17 @@ export async function forgetPerson(options: ForgetOptions): Promise<void> {
   const person = await findPerson('users forget', operator, options);
   const { principal, partition, name } = person;
   const { sessions, grants, dataKey } = await operator.ask(forgetUser, partition, { principal }, 30_000);
-  if (dataKey) {
-    const until = new Date(now() + keysBackupDays * 24 * 3600_000).toISOString().slice(0, 10);
+  const until = new Date(now() + keysBackupDays * 24 * 3600_000).toISOString().slice(0, 10);
+  if (dataKey)
     print(`${name}: forgotten; ended ${sessions} sessions with ${grants} grants, destroyed the data key`);
-    print(
-      `Copies of the data become unreadable on ${until}, when the last backup of KEYS from before has expired (kept for ${keysBackupDays} days)`,
-    );
-  } else
+  else
     print(
       `${name}: nothing of this person is kept here; check whom you named, unless they were forgotten before`,
     );
+  // Before workers are waited for, which may fail: by the same command it is told again, with a later date.
+  print(
+    `Copies of the data become unreadable on ${until}, when the last backup of KEYS from before has expired (kept for ${keysBackupDays} days)`,
+  );
   await confirm(operator, person);
   print(`${name}: no worker can open anything of this person any more`);
 }

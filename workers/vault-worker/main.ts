@@ -131,6 +131,10 @@ runProcess({
       now,
       random: Math.random,
       onProblem,
+      onBuiltAnew: () =>
+        log.warn(
+          'projection.sqlite was damaged, or not of this version or of the streams of this NATS, and is built anew from those',
+        ),
       onRevocationFailed: ({ provider, grantId, error }) =>
         log.warn({ provider, grantId, err: error }, 'tokens could not be revoked at their provider'),
       onFatal: (error) => {

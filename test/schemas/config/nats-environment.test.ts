@@ -40,6 +40,14 @@ test('the environment replaces the user alone, where the configuration names the
   assert.equal(natsAddress({ servers }, env), { servers, user: 'gateway', password: 'p' });
 });
 
+test('what is no address of NATS is refused', () => {
+  for (const url of ['localhost:4222', 'http://a:4222', 'nats://a:4222,', 'nats://a b:4222', ',']) {
+    const { exitCode, message } = refusal(() => natsAddress(null, { LATCHKEY_NATS_URL: url }));
+    assert.is(exitCode, 2);
+    assert.match(message, 'LATCHKEY_NATS_URL must be nats://HOST:PORT or tls://HOST:PORT');
+  }
+});
+
 test('a user without its password is refused', () => {
   for (const more of [{}, { LATCHKEY_NATS_URL: 'nats://b:4222' }]) {
     const { exitCode, message } = refusal(() => natsAddress(settings, { LATCHKEY_NATS_USER: 'u', ...more }));

@@ -84,6 +84,16 @@ test('says what is wrong with a file', () => {
   assert.is(refusal(file(folder.path('folder'))), 'a folder is named there, not a file');
 });
 
+test('says where a path that is not absolute begins', () => {
+  const fixes = readSecrets([file('/nowhere/at/all'), file('secrets/gitlab')], {}).problems.map(
+    ({ fix }) => fix,
+  );
+  assert.equal(fixes, [
+    'write the path of a file that holds the secret',
+    'write the path of a file that holds the secret; this one begins in the folder in which the process was started',
+  ]);
+});
+
 test('does not show a secret that was pasted in place of a reference', () => {
   assert.not.match(refusal(env('hunter2')), /hunter2/);
   assert.not.match(refusal(env('JBSWY3DPEHPK3PXP')), /JBSWY3DPEHPK3PXP/);

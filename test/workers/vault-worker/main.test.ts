@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ensureKeyFolder } from '../../../workers/keys/key-folder.ts';
@@ -115,6 +116,24 @@ test('a second worker on one data folder: one line, exit code 1, and the first g
   assert.is((await second.ended).code, 0);
   await installation.start().ready;
   assert.is(await installation.tokenOf(alice), 'gitlab-of-alice-access-token-clear');
+});
+
+test('a folder that was of other streams is told to be built anew, and no other', async () => {
+  await using installation = await openVaultInstallation();
+  for (const streamsAreLost of [false, false, true]) {
+    if (streamsAreLost) {
+      const connection = await connect({ servers: installation.nats.url, token: natsToken });
+      const manager = await connection.jetstreamManager();
+      for (const { config } of await manager.streams.list().next()) await manager.streams.delete(config.name);
+      await connection.close();
+    }
+    const vault = installation.start();
+    await vault.ready;
+    vault.signal('SIGTERM');
+    const { code, stdout } = await vault.ended;
+    assert.is(code, 0);
+    assert.is(/"level":"warn".*is built anew/.test(stdout), streamsAreLost);
+  }
 });
 
 test('the NATS of another instance: one line, exit code 1', async () => {
