@@ -120,8 +120,13 @@ export async function startOwnNats({
 }
 
 function hasRoom(folder: string): boolean {
-  const { bavail, bsize } = statfsSync(folder);
-  return bavail * bsize >= neededBytes;
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize >= neededBytes;
+  } catch {
+    // Whatever became of the folder, the server has not got it back yet.
+    return false;
+  }
 }
 
 /** Another program could take it in between; then the start ends with a line that says so, and the next one works. */
