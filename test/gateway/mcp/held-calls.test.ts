@@ -83,9 +83,11 @@ test('one person has a limited number of them, whatever is called, and others th
   await using backend = await openConformanceBackend('2025-11-25');
   await using gateway = await startTestGateway({ backends: [{ name: 'b', url: backend.url }] });
   const _meta = { 'io.modelcontextprotocol/clientCapabilities': { elicitation: {}, sampling: {} } };
-  const call = async (sub: string, tool: string, args: object) => {
+  const [first, second] = ['f', 's'].map((letter) => `ses_${letter.repeat(32)}`);
+  const call = async (sub: string, tool: string, args: object, tsid = first) => {
     const params = { name: `b_${tool}`, arguments: args, _meta };
-    const { body, ...request } = newerRequest('tools/call', params, await gateway.signer.sign({ sub }));
+    const token = await gateway.signer.sign({ sub, tsid });
+    const { body, ...request } = newerRequest('tools/call', params, token);
     const answer = (await (await fetch(gateway.url, { ...request, body })).json()) as {
       result?: { resultType: string };
       error?: { message: string };
@@ -102,6 +104,9 @@ test('one person has a limited number of them, whatever is called, and others th
   ] as const)
     assert.is(await call('usr_anna', tool, args), 'Too many calls wait for an answer of yours');
   assert.is(await call('usr_ben', 'test_elicitation', { message: 'Really?' }), 'input_required');
+  // Those of a sign-in that is over make room.
+  gateway.endSession(first!);
+  assert.is(await call('usr_anna', 'test_elicitation', { message: 'Really?' }, second), 'input_required');
 });
 
 test.run();
