@@ -16,7 +16,7 @@ import type { BackendConnection, BackendRequest } from './backend-connection.ts'
 import { BackendAnswerLostError, BackendHttpError } from './backend-exchange.ts';
 import { BackendCutOffError, type Credentials, UnsendableRequestError } from './backend-fetch.ts';
 import type { BackendHealth, ExchangeKind } from './backend-health.ts';
-import type { Caller } from './caller.ts';
+import { type Caller, personOf } from './caller.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { JsonObject } from './json-rpc.ts';
 import { BackendSessionLostError } from './older-backend.ts';
@@ -235,7 +235,7 @@ function credentialsOf({ passedHeaders }: Caller, { headers, sign = null }: Outg
   return { headers: { ...passedHeaders, ...headers }, sign };
 }
 
-const whoseOf = ({ iss, sub, tsid }: Identity) => ({ person: JSON.stringify([iss, sub]), tsid });
+const whoseOf = (identity: Identity) => ({ person: personOf(identity), tsid: identity.tsid });
 
 const isSameToken = (one: Injected | null, other: Injected): boolean =>
   one?.version === other.version && one.account === other.account;

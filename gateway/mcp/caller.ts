@@ -1,5 +1,5 @@
 /** The person behind one MCP request: identity, session, and the way to ask the vault again. */
-import type { Identity } from '../../schemas/identity.ts';
+import type { Identity, Principal } from '../../schemas/identity.ts';
 import type { ClientProfile } from './protocol.ts';
 
 export interface Caller {
@@ -15,3 +15,6 @@ export interface Caller {
   /** Asks the vault anew after a backend rejected a token. */
   lookUpAgain(rejected: { provider: string; version: number }): Promise<Identity>;
 }
+
+/** Names the person, whatever session and client they use. */
+export const personOf = ({ iss, sub }: Principal): string => JSON.stringify([iss, sub]);

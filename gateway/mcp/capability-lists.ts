@@ -61,7 +61,7 @@ interface Listed {
 /** A backend that repeats its cursor for ever, or whose list has no end, is left. */
 const maxPages = 100;
 /** Of the text of one list of a backend, and of all that are remembered. */
-const [maxListLength, maxRememberedLength] = [16 * 1024 * 1024, 256 * 1024 * 1024];
+const [maxListLength, maxRememberedLength] = [16 * 1024 * 1024, 64 * 1024 * 1024];
 /** How long a list is taken for true where the backend says nothing about it. */
 const defaultFreshMs = 5_000;
 const maxFreshMs = 300_000;

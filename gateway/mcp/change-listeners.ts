@@ -68,6 +68,8 @@ const capabilityOf: Readonly<Record<string, string>> = {
   'notifications/resources/list_changed': 'resources',
 };
 /** Clients are told that they listen after this at the latest. */
+/** On how many streams one client listens. */
+export const maxStreamsPerOwner = 32;
 const readyLimitMs = 2_000;
 const firstPauseMs = 500;
 const longestPauseMs = 30_000;

@@ -11,6 +11,8 @@ export const maxDepth = 1_000;
 
 /** Of a text that is no JSON it says anything. */
 export function isTextDeeperThan(limit: number, json: Uint8Array): boolean {
+  // As most are: what is that short cannot be.
+  if (json.length <= limit) return false;
   let depth = 0;
   let inString = false;
   for (let at = 0; at < json.length; at += 1) {

@@ -65,20 +65,21 @@ export function createNames(backends: readonly Backend[], aggregation: Aggregati
 
   const connectTool = (backend: Backend): string =>
     conflictResolution === 'prefix' ? 'connect' : `${fallbackPrefix(backend)}connect`;
-  const isToolShown = (backend: Backend, ownName: string): boolean =>
+  const isToolShown: Shows = (backend, ownName) =>
     isShown(backend.tools, ownName) || (!backend.tools.hidden && ownName === connectTool(backend));
-
-  const toolsIn = (lists: readonly BackendItems[]): Candidate[] =>
-    candidatesIn(lists, ({ tools }) => tools).filter(({ backend, ownName }) => isToolShown(backend, ownName));
-
-  const promptsIn = (lists: readonly BackendItems[]): Candidate[] =>
-    candidatesIn(lists, ({ prompts }) => prompts).filter(({ backend, ownName }) =>
-      isShown(backend.prompts, ownName),
-    );
+  const isPromptShown: Shows = ({ prompts }, ownName) => isShown(prompts, ownName);
 
   function findPrefixed(name: string): { backend: Backend; rest: string } | null {
     const backend = byLength.find(({ prefix }) => name.startsWith(prefix) && name.length > prefix.length);
     return backend === undefined ? null : { backend, rest: name.slice(backend.prefix.length) };
+  }
+
+  function findNamed(name: string, kind: 'tools' | 'prompts', shows: Shows): Target | null {
+    const found = findPrefixed(name);
+    if (found === null) return null;
+    const { backend, rest } = found;
+    const original = originalName(backend[kind], rest);
+    return original !== null && shows(backend, rest) ? { backend, name: original } : null;
   }
 
   function prefixed(candidates: readonly Candidate[]): Resolved {
@@ -115,7 +116,7 @@ export function createNames(backends: readonly Backend[], aggregation: Aggregati
     connectTool,
 
     resolveTools(lists) {
-      const candidates = toolsIn(lists);
+      const candidates = candidatesIn(lists, 'tools', isToolShown);
       switch (conflictResolution) {
         case 'prefix':
           return prefixed(candidates);
@@ -129,7 +130,7 @@ export function createNames(backends: readonly Backend[], aggregation: Aggregati
     },
 
     resolvePrompts(lists) {
-      const candidates = promptsIn(lists);
+      const candidates = candidatesIn(lists, 'prompts', isPromptShown);
       if (conflictResolution !== 'priority') return prefixed(candidates);
       // As in ToolHive: only backends that the order names keep the names of their prompts.
       const listed = candidates.filter(({ backend }) => rank(backend) !== Number.POSITIVE_INFINITY);
@@ -159,37 +160,27 @@ export function createNames(backends: readonly Backend[], aggregation: Aggregati
       );
     },
 
-    findTool(name) {
-      if (conflictResolution !== 'prefix') return undefined;
-      const found = findPrefixed(name);
-      if (found === null) return null;
-      const { backend, rest } = found;
-      const original = originalName(backend.tools, rest);
-      return original !== null && isToolShown(backend, rest) ? { backend, name: original } : null;
-    },
-
-    findPrompt(name) {
-      if (conflictResolution === 'priority') return undefined;
-      const found = findPrefixed(name);
-      if (found === null) return null;
-      const { backend, rest } = found;
-      const original = originalName(backend.prompts, rest);
-      return original !== null && isShown(backend.prompts, rest) ? { backend, name: original } : null;
-    },
+    findTool: (name) => (conflictResolution === 'prefix' ? findNamed(name, 'tools', isToolShown) : undefined),
+    findPrompt: (name) =>
+      conflictResolution === 'priority' ? undefined : findNamed(name, 'prompts', isPromptShown),
   };
 }
+
+/** Whether what a backend has under this name, after its override, is shown. */
+type Shows = (backend: Backend, ownName: string) => boolean;
 
 const isShown = ({ hidden, filter }: ItemRules, ownName: string): boolean =>
   !hidden && (filter === null || filter.has(ownName));
 
-/** What has a name, after its override. */
-function candidatesIn(lists: readonly BackendItems[], rulesOf: (backend: Backend) => ItemRules): Candidate[] {
+/** What is shown, after its override. */
+function candidatesIn(lists: readonly BackendItems[], kind: 'tools' | 'prompts', shows: Shows): Candidate[] {
   return lists.flatMap(({ backend, items }) =>
     items.flatMap((item): Candidate[] => {
       const { name } = item;
       if (typeof name !== 'string') return [];
-      const override = rulesOf(backend).overrides.get(name);
-      return [{ backend, name, ownName: override?.name ?? name, item: overridden(item, override) }];
+      const override = backend[kind].overrides.get(name);
+      const ownName = override?.name ?? name;
+      return shows(backend, ownName) ? [{ backend, name, ownName, item: overridden(item, override) }] : [];
     }),
   );
 }

@@ -4,7 +4,7 @@ import { SERVER_INFO_META_KEY, SUBSCRIPTION_ID_META_KEY } from '@modelcontextpro
 import type { Backend } from './backend.ts';
 import type { ListenFilter } from './backend-connection.ts';
 import type { Caller } from './caller.ts';
-import type { ChangeListeners } from './change-listeners.ts';
+import { type ChangeListeners, maxStreamsPerOwner } from './change-listeners.ts';
 import { createClientExchange, openEventStream } from './client-exchange.ts';
 import { maxWatched } from './client-sessions.ts';
 import {
@@ -35,7 +35,6 @@ export interface NewerClients {
   close(): void;
 }
 
-const maxStreamsPerOwner = 32;
 /** Of the range that 2026-07-28 gives to what is wrong with the request as such. */
 const badRequests = [-32020, -32021, -32022];
 

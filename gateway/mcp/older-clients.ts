@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Backend } from './backend.ts';
 import type { Caller } from './caller.ts';
-import type { ChangeListeners } from './change-listeners.ts';
+import { type ChangeListeners, maxStreamsPerOwner } from './change-listeners.ts';
 import { type ClientExchange, createClientExchange, openEventStream } from './client-exchange.ts';
 import type { ClientSession } from './client-sessions.ts';
 import type { ConnectionPool } from './connection-pool.ts';
@@ -65,8 +65,6 @@ export interface OlderClients {
 /** What a client says to a server that is not about a request of its own. */
 const passedOn = ['notifications/roots/list_changed', 'notifications/progress'];
 
-const maxStreamsPerSession = 32;
-
 export function createOlderClients(options: {
   gateway: { readonly name: string; readonly version: string };
   router: Router;
@@ -76,20 +74,7 @@ export function createOlderClients(options: {
   onListen: (owner: string) => Promise<void>;
 }): OlderClients {
   const { gateway, router, listeners, pool, onListen } = options;
-  const streams = new Set<() => void>();
-  const ofSession = new WeakMap<ClientSession, Set<() => void>>();
-
-  /** A client that opens one after another has most likely lost the first. */
-  function makeRoom(session: ClientSession): Set<() => void> {
-    const open = ofSession.get(session) ?? new Set();
-    ofSession.set(session, open);
-    const [oldest] = open;
-    if (oldest !== undefined && open.size >= maxStreamsPerSession) {
-      open.delete(oldest);
-      oldest();
-    }
-    return open;
-  }
+  const streams = new Map<string, Set<() => void>>();
 
   function initialize({ protocolVersion }: JsonObject): JsonObject {
     if (typeof protocolVersion !== 'string')
@@ -154,9 +139,14 @@ export function createOlderClients(options: {
       const end = () => ended.abort();
       const signal = AbortSignal.any([closed, ended.signal]);
       const expiry = setTimeout(end, validMs);
-      const open = makeRoom(session);
-      open.add(end);
-      streams.add(end);
+      const open = streams.get(owner) ?? new Set();
+      // A client that opens one after another has most likely lost the first.
+      const [oldest] = open;
+      if (oldest !== undefined && open.size >= maxStreamsPerOwner) {
+        open.delete(oldest);
+        oldest();
+      }
+      streams.set(owner, open.add(end));
       session.streams.add(stream);
       try {
         await listeners.open({
@@ -189,7 +179,7 @@ export function createOlderClients(options: {
       } finally {
         clearTimeout(expiry);
         open.delete(end);
-        streams.delete(end);
+        if (open.size === 0) streams.delete(owner);
         session.streams.delete(stream);
       }
     },
@@ -201,7 +191,7 @@ export function createOlderClients(options: {
     },
 
     close() {
-      for (const end of streams) end();
+      for (const open of streams.values()) for (const end of open) end();
     },
   };
 }

@@ -9,7 +9,7 @@ import type { Backend } from './backend.ts';
 import type { BackendCalls, BackendLink } from './backend-call.ts';
 import type { BackendConnection } from './backend-connection.ts';
 import type { BackendPlace } from './backend-exchange.ts';
-import type { Caller } from './caller.ts';
+import { type Caller, personOf } from './caller.ts';
 import type { CapabilityLists } from './capability-lists.ts';
 import type { ClientExchange } from './client-exchange.ts';
 import type { ClientSession } from './client-sessions.ts';
@@ -290,7 +290,7 @@ export function createRequestRelay(options: RelayOptions): RequestRelay {
 }
 
 function roundOf(owner: StateOwner): Pick<Round, 'owner' | 'person'> {
-  return { owner: JSON.stringify(owner), person: JSON.stringify([owner.iss, owner.sub]) };
+  return { owner: JSON.stringify(owner), person: personOf(owner) };
 }
 
 /** For clients that do not know of such headers. */

@@ -3,6 +3,7 @@
  * goes on is the result of one request in the form of the client's protocol version, member by member as the backend
  * wrote it. Everything is checked on the way, so text that is no JSON, or no such message, is noticed where it stops to be.
  */
+import { maxDepth } from './json-depth.ts';
 import { isRequestId, type RequestId } from './json-rpc.ts';
 import type { ResultForm } from './result-form.ts';
 
@@ -31,7 +32,6 @@ const mayEnd: readonly Expected[] = ['value-or-end', 'key-or-end', 'comma-or-end
 
 /** A name or a number whose end is not there after so much is in no message that is meant well. */
 const maxTokenLength = 1_024;
-const maxDepth = 1_000;
 const whitespace = /[ \t\r\n]*/y;
 const scalar = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const scalarRun = /[-+.\w]*/y;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { createMutation } from './mutation.ts';
 
 export type FuzzedKind = '2026-07-28' | '2025-11-25' | 'sse';
 export const fuzzedKinds: readonly FuzzedKind[] = ['2026-07-28', '2025-11-25', 'sse'];
@@ -87,21 +88,8 @@ export async function startFuzzedBackend(kind: FuzzedKind, random: () => number)
   const chance = (of: number) => share > 0 && random() < of;
   let stream: ServerResponse | null = null;
 
-  function mutate(value: unknown, depth = 0): unknown {
-    if (chance(0.08)) return pick(oddValues);
-    if (Array.isArray(value)) return value.map((each) => mutate(each, depth + 1));
-    if (typeof value !== 'object' || value === null) return value;
-    const entries = Object.entries(value).flatMap(([key, each]) => {
-      if (chance(0.06)) return [];
-      const name = chance(0.03)
-        ? pick(['__proto__', 'constructor', key.toUpperCase(), 'error', 'result'])
-        : key;
-      return [[name, depth > 6 ? each : mutate(each, depth + 1)]];
-    });
-    if (chance(0.06))
-      entries.push([pick(['extra', 'result', 'error', 'method', 'id', 'nextCursor']), pick(oddValues)]);
-    return Object.fromEntries(entries);
-  }
+  const names = ['extra', 'result', 'error', 'method', 'id', 'nextCursor'];
+  const mutate = createMutation({ pick, chance, share: 0.08, values: oddValues, names });
 
   function damage(bytes: Buffer): Buffer {
     const at = Math.floor(random() * bytes.length);

@@ -1,6 +1,6 @@
 /** What the shown names of tools and prompts, and the headers that are passed on to backends, must fulfil. */
 import { isHeaderName, isProtocolHeader } from './headers.ts';
-import { strategiesOf } from './parts.ts';
+import { aggregatedKinds, strategiesOf } from './parts.ts';
 import type { Finding, Rule } from './rule.ts';
 
 const orderPath = 'aggregation.conflictResolutionConfig.priorityOrder';
@@ -31,10 +31,9 @@ const priorityHasAnOrder: Rule = {
 const oneName: Rule = {
   id: 'V-51',
   severity: 'error',
-  find: ({ aggregation }) => kinds.flatMap((kind) => findDoubled(kind, entriesOf(aggregation?.[kind]))),
+  find: ({ aggregation }) =>
+    aggregatedKinds.flatMap((kind) => findWrongNames(kind, entriesOf(aggregation?.[kind]))),
 };
-
-const kinds = ['tools', 'prompts', 'resources'] as const;
 
 interface Entry {
   readonly workload?: string | undefined;
@@ -46,7 +45,7 @@ interface Entry {
 const entriesOf = (entries: readonly (Entry | undefined)[] | undefined) =>
   (entries ?? []).map((entry) => entry ?? {});
 
-function findDoubled(kind: (typeof kinds)[number], entries: readonly Entry[]): Finding[] {
+function findWrongNames(kind: (typeof aggregatedKinds)[number], entries: readonly Entry[]): Finding[] {
   return entries.flatMap(({ workload, overrides = {} }, index): Finding[] => {
     const path = `aggregation.${kind}[${index}]`;
     const findings: Finding[] = [];

@@ -4,7 +4,7 @@ import { findUrl, hasCredentials, isCleartext } from '../address.ts';
 import type { DraftConfig } from '../config.ts';
 import { formatPath } from '../problem.ts';
 import { nearest } from '../unknown-keys.ts';
-import { strategyFor } from './parts.ts';
+import { aggregatedKinds, strategyFor } from './parts.ts';
 import { type Finding, type Rule, shownName } from './rule.ts';
 
 interface PlacedBackend {
@@ -126,7 +126,7 @@ const namesMeanABackend: Rule = {
           ? []
           : [{ name, parts: ['aggregation', 'conflictResolutionConfig', 'priorityOrder', index] }],
       ),
-      ...(['tools', 'prompts', 'resources'] as const).flatMap((kind) =>
+      ...aggregatedKinds.flatMap((kind) =>
         (config.aggregation?.[kind] ?? []).flatMap((entry, index) =>
           entry?.workload === undefined
             ? []

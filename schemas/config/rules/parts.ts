@@ -14,6 +14,9 @@ export interface PlacedUpstream {
   readonly upstream: Draft<Upstream>;
 }
 
+/** What `aggregation` has a list of backends for. */
+export const aggregatedKinds = ['tools', 'prompts', 'resources'] as const;
+
 export const runConfigPath = 'authServer.runConfig';
 
 /** The upstreams of the authorization server, or else the providers at which accounts are linked. */

@@ -2,25 +2,16 @@
 import type { ServerResponse } from 'node:http';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Backend, showEverything } from '../../../gateway/mcp/backend.ts';
 import { createBackendHealth, type ExchangeKind } from '../../../gateway/mcp/backend-health.ts';
-import { createUnauthenticated } from '../../../gateway/strategies/unauthenticated.ts';
+import { backendOf } from '../sample-backend.ts';
 import { startTestBackend } from '../test-backend.ts';
 import { clientKinds, connectClient, startTestGateway, textOf } from '../test-gateway.ts';
 
 const test = suite('gateway/mcp backend health');
+const gitlab = { type: 'upstream_inject', providerName: 'gitlab' } as const;
+const namesOf = ({ tools }: { tools: { name: string }[] }) => tools.map(({ name }) => name).sort();
 
-const backend: Backend = {
-  name: 'b',
-  prefix: 'b_',
-  url: new URL('http://127.0.0.1:1/mcp'),
-  transport: 'streamable-http',
-  timeoutMs: 30_000,
-  tools: showEverything,
-  prompts: showEverything,
-  resources: showEverything,
-  strategy: createUnauthenticated(),
-};
+const backend = backendOf('b');
 
 /** Its circuit has just opened, for a minute. */
 function openCircuit() {
@@ -127,5 +118,66 @@ for (const kind of ['2026-07-28', 'sessions'] as const)
     await silent.promise;
     assert.is(await call(), 'nothing');
   });
+
+test('a backend that keeps failing is left alone, by calls and lists, and /status says so', async () => {
+  await using bad = await startTestBackend();
+  await using good = await startTestBackend();
+  bad.intercept = (_req, res) => {
+    res.writeHead(500).end();
+    return true;
+  };
+  await using gateway = await startTestGateway({
+    backends: [
+      { name: 'bad', url: bad.url },
+      { name: 'good', url: good.url },
+    ],
+    settings: {
+      failures: {
+        healthCheckIntervalMs: 600_000,
+        healthCheckTimeoutMs: 2_000,
+        unhealthyThreshold: 1_000,
+        circuit: { failureThreshold: 3, openMs: 600_000 },
+      },
+    },
+  });
+  await using client = await connectClient(clientKinds[2], gateway.url, await gateway.signer.sign());
+  for (let failures = 0; failures < 3; failures += 1)
+    assert.match(textOf(await client.callTool({ name: 'bad_whoami' })), /could not be reached/);
+  const sent = bad.requests.length;
+  const refused = textOf(await client.callTool({ name: 'bad_whoami' }));
+  assert.match(refused, /"bad" was not made: it has failed several times in a row.*Try again in \d+ s/);
+  assert.ok(namesOf(await client.listTools()).every((name) => name.startsWith('good_')));
+  assert.is(bad.requests.length, sent);
+  const status = (await (await fetch(new URL('/status', gateway.url))).json()) as { backends: object[] };
+  assert.equal(status.backends, [
+    { name: 'bad', status: 'unavailable', failuresInARow: 3, rejections: 0 },
+    { name: 'good', status: 'healthy', failuresInARow: 0, rejections: 0 },
+  ]);
+});
+
+test('a backend that rejects what everybody sends is there, and /status says how often it did', async () => {
+  await using rejecting = await startTestBackend();
+  rejecting.intercept = (_req, res) => {
+    res.writeHead(403).end();
+    return true;
+  };
+  await using gateway = await startTestGateway({
+    backends: [
+      {
+        name: 'keyed',
+        url: rejecting.url,
+        strategy: { type: 'header_injection', headerName: 'x-kind', headerValue: 'wrong' },
+      },
+      { name: 'personal', url: rejecting.url, strategy: gitlab },
+    ],
+  });
+  for (let probes = 0; probes < 3; probes += 1) await gateway.gateway.probeBackends();
+  const status = (await (await fetch(new URL('/status', gateway.url))).json()) as { backends: object[] };
+  assert.equal(status.backends, [
+    { name: 'keyed', status: 'healthy', failuresInARow: 0, rejections: 3 },
+    // It was not asked as a person.
+    { name: 'personal', status: 'healthy', failuresInARow: 0, rejections: 0 },
+  ]);
+});
 
 test.run();

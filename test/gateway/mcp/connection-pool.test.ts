@@ -1,23 +1,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Backend, BackendRejectedError, showEverything } from '../../../gateway/mcp/backend.ts';
+import { BackendRejectedError } from '../../../gateway/mcp/backend.ts';
 import type { BackendConnection } from '../../../gateway/mcp/backend-connection.ts';
 import { createConnectionPool } from '../../../gateway/mcp/connection-pool.ts';
-import { createUnauthenticated } from '../../../gateway/strategies/unauthenticated.ts';
+import { backendOf } from '../sample-backend.ts';
 
 const test = suite('gateway/mcp connection pool');
 
-const backend: Backend = {
-  name: 'b',
-  prefix: 'b_',
-  url: new URL('http://127.0.0.1:1/mcp'),
-  transport: 'streamable-http',
-  timeoutMs: 1,
-  tools: showEverything,
-  prompts: showEverything,
-  resources: showEverything,
-  strategy: createUnauthenticated(),
-};
+const backend = backendOf('b');
 
 const as = (owner: string, account: string | null = null, tsid: string | null = null) => ({
   owner,

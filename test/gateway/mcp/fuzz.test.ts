@@ -5,6 +5,7 @@ import { runInNewContext } from 'node:vm';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createRandom } from '../../world/random.ts';
+import { createMutation } from '../mutation.ts';
 import { startTestBackend } from '../test-backend.ts';
 import { startTestGateway, type TestGateway } from '../test-gateway.ts';
 
@@ -84,18 +85,8 @@ function createFuzzer(random: () => number, token: string, session: string) {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
   const chance = (share: number) => random() < share;
 
-  function mutate(value: unknown, depth = 0): unknown {
-    if (chance(0.15)) return pick(oddValues);
-    if (Array.isArray(value)) return value.map((each) => mutate(each, depth + 1));
-    if (typeof value !== 'object' || value === null) return value;
-    const entries = Object.entries(value).flatMap(([key, each]) => {
-      if (chance(0.1)) return [];
-      const name = chance(0.05) ? pick(['__proto__', 'constructor', 'toString', key.toUpperCase()]) : key;
-      return [[name, depth > 6 ? each : mutate(each, depth + 1)]];
-    });
-    if (chance(0.1)) entries.push([pick(['extra', 'result', 'error', 'method', 'id']), pick(oddValues)]);
-    return Object.fromEntries(entries);
-  }
+  const names = ['extra', 'result', 'error', 'method', 'id'];
+  const mutate = createMutation({ pick, chance, share: 0.15, values: oddValues, names });
 
   return (): Fuzzed => {
     const newer = chance(0.5);

@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Backend, type ItemRules, showEverything } from '../../../gateway/mcp/backend.ts';
 import { type Aggregation, createNames } from '../../../gateway/mcp/names.ts';
-import { createUnauthenticated } from '../../../gateway/strategies/unauthenticated.ts';
+import { backendOf } from '../sample-backend.ts';
 
 const test = suite('gateway/mcp names');
 const prefix: Aggregation = { conflictResolution: 'prefix', priorityOrder: [] };
@@ -13,19 +13,11 @@ interface Rules {
   readonly resources?: Partial<ItemRules>;
 }
 
-function backendOf(name: string, { tools, prompts, resources }: Rules = {}): Backend {
-  return {
+const ruledBackend = (name: string, rules: Rules): Backend =>
+  backendOf(
     name,
-    transport: 'streamable-http',
-    url: new URL('http://127.0.0.1:1/mcp'),
-    prefix: `${name}_`,
-    tools: { ...showEverything, ...tools },
-    prompts: { ...showEverything, ...prompts },
-    resources: { ...showEverything, ...resources },
-    timeoutMs: 1,
-    strategy: createUnauthenticated(),
-  };
-}
+    Object.fromEntries(Object.entries(rules).map(([kind, given]) => [kind, { ...showEverything, ...given }])),
+  );
 
 const listOf = (backend: Backend, ...names: string[]) => ({
   backend,
@@ -56,8 +48,8 @@ test('filter, overrides and hiding: what is not shown has no target', () => {
   const overrides = new Map([
     ['delete', { name: 'remove', description: 'Gone', annotations: { destructiveHint: true } }],
   ]);
-  const git = backendOf('git', { tools: { filter: new Set(['list', 'remove']), overrides } });
-  const wiki = backendOf('wiki', { tools: { hidden: true } });
+  const git = ruledBackend('git', { tools: { filter: new Set(['list', 'remove']), overrides } });
+  const wiki = ruledBackend('wiki', { tools: { hidden: true } });
   const names = createNames([git, wiki], prefix);
   const item = { name: 'delete', description: 'Old', annotations: { title: 'T' }, icons: [1] };
   const resolved = names.resolveTools([
@@ -82,8 +74,8 @@ test('filter, overrides and hiding: what is not shown has no target', () => {
 
 test('filter, overrides and hiding of prompts, in the same form', () => {
   const overrides = new Map([['code_review', { name: 'review', description: 'Reviews' }]]);
-  const git = backendOf('git', { prompts: { filter: new Set(['review']), overrides } });
-  const wiki = backendOf('wiki', { prompts: { hidden: true } });
+  const git = ruledBackend('git', { prompts: { filter: new Set(['review']), overrides } });
+  const wiki = ruledBackend('wiki', { prompts: { hidden: true } });
   const item = { name: 'code_review', title: 'T', arguments: [{ name: 'a' }] };
   const lists = [{ backend: git, items: [item, { name: 'blame' }] }, listOf(wiki, 'summary')];
   const names = createNames([git, wiki], prefix);
@@ -108,8 +100,8 @@ test('filter, overrides and hiding of resources and templates, by their URIs', (
     ['x://1', { name: 'one', description: 'The first', annotations: { priority: 1 } }],
     ['x://{id}', { description: 'Any' }],
   ]);
-  const git = backendOf('git', { resources: { filter: new Set(['x://1', 'x://{id}']), overrides } });
-  const wiki = backendOf('wiki', { resources: { hidden: true } });
+  const git = ruledBackend('git', { resources: { filter: new Set(['x://1', 'x://{id}']), overrides } });
+  const wiki = ruledBackend('wiki', { resources: { hidden: true } });
   const names = createNames([git, wiki], prefix);
   const first = { uri: 'x://1', name: 'a', annotations: { audience: ['user'], priority: 0 } };
   const resources = names.resolveResources(
@@ -157,7 +149,9 @@ test("manual: a name that several have is nobody's until an override parts them"
   const conflict = names(backendOf('git'));
   assert.equal(shown(conflict), ['push']);
   assert.equal(conflict.conflicts, ['search']);
-  const parted = names(backendOf('git', { tools: { overrides: new Map([['search', { name: 'find' }]]) } }));
+  const parted = names(
+    ruledBackend('git', { tools: { overrides: new Map([['search', { name: 'find' }]]) } }),
+  );
   assert.equal(shown(parted), ['find', 'push', 'search']);
   assert.is(parted.targets.get('find')?.name, 'search');
 });
