@@ -295,6 +295,8 @@ async function openBalancer(
     response.on('close', () => forward.destroy());
     request.pipe(forward);
   });
+  // The gateways tell clients for how long connections are kept, and they are longer there than a server of Node keeps them.
+  server.keepAliveTimeout = 0;
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return server;
